@@ -1,0 +1,17 @@
+"""Figures for a paper. Each function takes plain records and returns a `matplotlib.figure.Figure`; `save` writes it."""
+
+from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
+from rrm.figures.lambda_distributions import lambda_distributions
+from rrm.figures.spectrum import leading_spectrum
+from rrm.figures.style import save
+from rrm.statistics.outcomes import OutcomePanel
+from rrm.statistics.sweep import SweepPoint
+
+__all__ = [
+    "OutcomePanel",
+    "SweepPoint",
+    "accuracy_against_sigma",
+    "lambda_distributions",
+    "leading_spectrum",
+    "save",
+]

@@ -1,0 +1,94 @@
+"""The look that every figure shares, the grid of panels, and the way to a file."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Widths of one and of two columns, in inches.
+COLUMN, FULL = 3.4, 7.0
+
+# Type sizes in points: labels, and the smaller print inside a panel.
+LABEL, SMALL = 9, 8
+
+GREY = "0.45"
+
+
+@dataclass(frozen=True)
+class OutcomeLook:
+    """How one outcome class is drawn; the two differ in lightness, dash and marker as well as in hue."""
+
+    name: str
+    colour: str
+    line: str
+    marker: str
+
+
+SOLVED = OutcomeLook("solved", "#0b3c6f", "-", "o")
+FAILED = OutcomeLook("failed", "#e0701a", (0, (4, 1.5)), "s")
+
+
+def paper_style() -> AbstractContextManager:
+    """The settings of all figures as a context; nothing global changes."""
+    return matplotlib.rc_context(
+        {
+            # Ships with matplotlib, so that a figure is the same on every machine.
+            "font.family": "DejaVu Sans",
+            "font.size": LABEL,
+            "axes.labelsize": LABEL,
+            "axes.titlesize": LABEL,
+            "axes.titlelocation": "left",
+            "xtick.labelsize": SMALL,
+            "ytick.labelsize": SMALL,
+            "legend.fontsize": SMALL,
+            "legend.frameon": False,
+            "legend.handlelength": 1.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.7,
+            "xtick.major.width": 0.7,
+            "ytick.major.width": 0.7,
+            "lines.linewidth": 1.3,
+            "lines.markersize": 4,
+            "figure.constrained_layout.use": True,
+            "figure.constrained_layout.w_pad": 0.06,
+        }
+    )
+
+
+def panel_grid(labels: list[str], columns: int, height: float, **share: bool) -> tuple[Figure, list[Axes]]:
+    """A figure with one titled and lettered panel a label; one column wide for one panel, two columns for more.
+
+    Args:
+        labels: title of each panel, at least one.
+        columns: most panels in a row.
+        height: of one row, in inches.
+        **share: `sharex` or `sharey`, as in `Figure.subplots`.
+    """
+    if not labels:
+        raise ValueError("a figure needs at least one panel")
+    columns = min(columns, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(COLUMN if columns == 1 else FULL, height * rows))
+    axes = list(figure.subplots(rows, columns, squeeze=False, **share).flat)
+    for unused in axes[len(labels) :]:
+        unused.remove()
+    axes = axes[: len(labels)]
+    for index, (ax, label) in enumerate(zip(axes, labels, strict=True)):
+        letter = f"$\\bf{{{chr(ord('a') + index)}}}$  " if len(labels) > 1 else ""
+        ax.set_title(letter + label)
+    return figure, axes
+
+
+def minus(text: str) -> str:
+    """`text` with typographic minus signs, as on the axes."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write `figure` as a PNG, 200 dots per inch, cropped to its content."""
+    with paper_style():
+        figure.savefig(path, format="png", dpi=200, bbox_inches="tight")

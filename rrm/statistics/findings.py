@@ -1,0 +1,101 @@
+"""The two findings of a study as plain sentences, made from the data that the figures draw."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rrm.statistics.interval import Interval
+from rrm.statistics.outcomes import OutcomePanel, class_shortage, separation
+from rrm.statistics.proportions import newcombe_interval, wilson_interval
+from rrm.statistics.sweep import SweepPoint, select
+
+
+def separation_sentence(panel: OutcomePanel) -> str:
+    """Whether lambda_1 tells failed from solved puzzles, and whether it does so better than late drift alone.
+
+    The comparison is between two AUCs on the same puzzles. An equal AUC does not exclude that both scores together do
+    better than drift; that question takes nested models and held-out log-loss.
+    """
+    shortage = class_shortage(panel)
+    if shortage:
+        return f"{panel.label}: {shortage}, so nothing can be said about how lambda_1 separates failed from solved."
+    found = separation(panel)
+    return (
+        f"{panel.label}: lambda_1 has median {np.median(panel.lambda_1[panel.failed]):+.3f} nats per call on "
+        f"{np.count_nonzero(panel.failed)} failed and {np.median(panel.lambda_1[panel.solved]):+.3f} on "
+        f"{np.count_nonzero(panel.solved)} solved puzzles; it {_separation_words(found.lambda_1)} "
+        f"(AUC {found.lambda_1:.3f}) and {_difference_words(found.difference)} "
+        f"(AUC {found.late_drift:.3f}; paired difference {found.difference:+.3f}; 95 % intervals over puzzles)."
+    )
+
+
+def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
+    """Whether the best perturbed run of one model type beats its sigma = 0 baseline by more than sampling error.
+
+    Among several runs the one best on validation is taken, on both sides. The interval treats the two test scores as
+    independent (`newcombe_interval`) and covers the draw of test puzzles only.
+
+    Raises:
+        ValueError: the points belong to more than one model type.
+    """
+    models = sorted({point.model for point in points})
+    if len(models) > 1:
+        raise ValueError(f"a perturbation effect is stated for one model type at a time; got {', '.join(models)}")
+    if not points:
+        return "No run was scored, so nothing can be said about the perturbation."
+    perturbed = [point for point in points if point.sigma > 0]
+    baseline, baseline_fair = select(point for point in points if point.sigma == 0)
+    best, best_fair = select(perturbed)
+    if best is None:
+        return (
+            f"{models[0]}: only sigma = 0 was run ({_accuracy_words(baseline)}), "
+            "so nothing can be said about the perturbation."
+        )
+    choice = "the only perturbed run" if len(perturbed) == 1 else f"the best of {len(perturbed)} perturbed runs"
+    subject = f"{models[0]}: {choice}, sigma = {best.sigma:g}, solves {_accuracy_words(best)}"
+    if baseline is None:
+        return f"{subject}, but no sigma = 0 baseline was run to compare it with."
+    difference = newcombe_interval(_successes(best), best.n, _successes(baseline), baseline.n)
+    beyond_sampling = "no larger" if 0 in difference else "larger"
+    if baseline_fair and best_fair:
+        selection = "selected on validation, scored on test"
+    else:
+        selection = "selected on the test score itself for want of a validation score, so it is optimistic"
+    return (
+        f"{subject} against {_accuracy_words(baseline)} without perturbation: a difference of "
+        f"{_points(difference)} percentage points ({selection}), {beyond_sampling} than sampling error; "
+        "one training seed per configuration cannot tell an effect of sigma from seed noise."
+    )
+
+
+def _separation_words(auc: Interval) -> str:
+    if auc.low == 1:
+        return "separates failed from solved completely in this sample"
+    if 0.5 in auc:
+        return "does not measurably separate failed from solved"
+    if auc.estimate > 0.5:
+        return "separates failed from solved"
+    return "separates failed from solved in the unexpected direction (failed puzzles have the smaller exponent)"
+
+
+def _difference_words(difference: Interval) -> str:
+    if 0 in difference:
+        return "adds nothing measurable beyond late drift"
+    if difference.estimate > 0:
+        return "separates better than late drift"
+    return "separates worse than late drift"
+
+
+def _accuracy_words(point: SweepPoint) -> str:
+    accuracy = _points(wilson_interval(_successes(point), point.n), sign="")
+    return f"{accuracy} % of {point.n} test puzzles" + (" (stopped early)" if point.stopped_early else "")
+
+
+def _points(interval: Interval, sign: str = "+") -> str:
+    """A fraction with its interval, times 100."""
+    scaled = Interval(100 * interval.estimate, 100 * interval.low, 100 * interval.high, interval.level, interval.n)
+    return f"{scaled:{sign}.1f}"
+
+
+def _successes(point: SweepPoint) -> int:
+    return round(point.best * point.n)

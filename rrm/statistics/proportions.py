@@ -1,0 +1,41 @@
+"""Intervals for exact accuracies: one proportion, and the difference of two."""
+
+import math
+
+from scipy.stats import binomtest
+
+from rrm.statistics.interval import Interval
+
+
+def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Wilson score interval of a proportion (Wilson, JASA 22 (1927) 209); sound at 0 and 1, where Wald's collapses.
+
+    Args:
+        successes, n: puzzles solved, puzzles tried (n at least 1).
+        level: nominal coverage.
+
+    Returns:
+        The interval as fractions in [0, 1].
+    """
+    ends = binomtest(successes, n).proportion_ci(level, method="wilson")
+    return Interval(successes / n, float(ends.low), float(ends.high), level, n)
+
+
+def newcombe_interval(successes_a: int, n_a: int, successes_b: int, n_b: int, level: float = 0.95) -> Interval:
+    """Hybrid score interval of p_a - p_b (Newcombe, Statistics in Medicine 17 (1998) 873, method 10).
+
+    The two samples are treated as independent. Two models scored on the same puzzles usually agree on many of them, and
+    then this interval is wider than a paired one would be.
+
+    Args:
+        successes_a, n_a, successes_b, n_b: puzzles solved and tried by either model.
+        level: nominal coverage.
+
+    Returns:
+        The interval as a fraction in [-1, 1], with `n` = n_a + n_b.
+    """
+    a, b = wilson_interval(successes_a, n_a, level), wilson_interval(successes_b, n_b, level)
+    difference = a.estimate - b.estimate
+    below = math.hypot(a.estimate - a.low, b.high - b.estimate)
+    above = math.hypot(a.high - a.estimate, b.estimate - b.low)
+    return Interval(difference, difference - below, difference + above, level, n_a + n_b)

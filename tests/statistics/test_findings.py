@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+
+from rrm.statistics import (
+    OutcomePanel,
+    SweepPoint,
+    auc_interval,
+    by_model,
+    class_shortage,
+    perturbation_sentence,
+    select,
+    separation,
+    separation_sentence,
+)
+
+
+def panel(n_solved=60, n_failed=40, lambda_gap=2.0, drift_gap=2.0, seed=0):
+    rng = np.random.default_rng(seed)
+    solved = np.arange(n_solved + n_failed) < n_solved
+    leading = rng.normal(np.where(solved, 0, lambda_gap), 1)
+    drift = np.exp(rng.normal(np.where(solved, 0, drift_gap), 1))
+    return OutcomePanel("TRM", np.stack([leading, leading - 1], axis=1), solved, drift)
+
+
+def point(sigma, best, validation=None, **changes):
+    fields = {"model": "TRM", "final": best, "n": 500, "stopped_early": False} | changes
+    return SweepPoint(sigma=sigma, best=best, validation=validation, **fields)
+
+
+def test_separation_takes_failed_as_the_positive_class():
+    data = panel()
+    found = separation(data)
+    assert found.lambda_1 == auc_interval(data.lambda_1, ~data.solved)
+    assert found.late_drift == auc_interval(data.late_drift, ~data.solved)
+    assert found.lambda_1.estimate > 0.8
+    assert found.difference.estimate == pytest.approx(found.lambda_1.estimate - found.late_drift.estimate)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "separates", "against_drift"),
+    [
+        ((2, 2), "it separates failed from solved (AUC 0.9", "adds nothing measurable beyond late drift"),
+        ((0.8, 6), "it separates failed from solved (AUC 0.", "separates worse than late drift"),
+        ((3, 0), "it separates failed from solved (AUC 0.", "separates better than late drift"),
+        ((0, 0), "does not measurably separate failed from solved", "adds nothing measurable beyond late drift"),
+        ((-2, 0), "in the unexpected direction", "separates worse than late drift"),
+        ((50, 50), "separates failed from solved completely in this sample", "adds nothing measurable"),
+    ],
+)
+def test_separation_in_words(gaps, separates, against_drift):
+    data = panel(lambda_gap=gaps[0], drift_gap=gaps[1])
+    sentence = separation_sentence(data)
+    assert separates in sentence and against_drift in sentence
+    found = separation(data)
+    for text in (f"{found.lambda_1:.3f}", f"{found.late_drift:.3f}", f"{found.difference:+.3f}"):
+        assert text in sentence
+    assert f"{np.median(data.lambda_1[~data.solved]):+.3f} nats per call on 40 failed" in sentence
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((20, 0), "none of 20 failed"),
+        ((0, 20), "none of 20 solved"),
+        ((20, 4), "only 4 of 24 failed"),
+        ((2, 3), "only 2 of 5 solved and only 3 of 5 failed"),
+        ((0, 0), "none of 0 solved and none of 0 failed"),
+    ],
+)
+def test_too_few_of_a_class_is_said(sizes, words):
+    data = panel(*sizes)
+    assert class_shortage(data) == words
+    assert separation(data) is None
+    assert separation_sentence(data).startswith(f"TRM: {words}, so nothing can be said")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ((np.ones(3), np.ones(3), np.ones(3)), r"lambda_spectrum \[N, k\]"),
+        ((np.ones((3, 0)), np.ones(3), np.ones(3)), r"lambda_spectrum \[N, k\]"),
+        ((np.ones((3, 2)), np.ones(3), np.ones(2)), "late_drift"),
+        ((np.ones((4, 2)), np.ones(3), np.ones(3)), "4 spectra for 3 outcomes"),
+        ((np.full((3, 2), np.nan), np.ones(3), np.ones(3)), "finite"),
+    ],
+)
+def test_a_panel_checks_its_arrays(arrays, message):
+    with pytest.raises(ValueError, match=message):
+        OutcomePanel("TRM", *arrays)
+
+
+@pytest.mark.parametrize("changes", [{"best": 1.2}, {"final": np.nan}, {"sigma": -1}, {"sigma": np.inf}, {"n": 0}])
+def test_a_sweep_point_checks_its_numbers(changes):
+    with pytest.raises(ValueError, match="TRM"):
+        SweepPoint(**{"model": "TRM", "sigma": 0, "best": 0.5, "final": 0.5, "n": 9, "stopped_early": False} | changes)
+
+
+def test_selection_uses_validation_and_says_when_it_cannot():
+    luckier, better = point(0.1, 0.9, validation=0.5), point(0.01, 0.8, validation=0.6)
+    assert select([luckier, better]) == (better, True)
+    assert select([luckier, point(0.01, 0.8)]) == (luckier, False)
+    assert select([]) == (None, True)
+
+
+def test_points_are_grouped_by_model_and_sorted_by_sigma():
+    groups = by_model([point(0.1, 0.5), point(0, 0.5, model="HRM"), point(0, 0.5)])
+    assert list(groups) == ["TRM", "HRM"]
+    assert [p.sigma for p in groups["TRM"]] == [0, 0.1]
+
+
+def test_perturbation_within_sampling_error():
+    sentence = perturbation_sentence([point(0, 0.874, 0.87), point(1e-3, 0.9, 0.91), point(1e-2, 0.95, 0.6)])
+    assert "the best of 2 perturbed runs, sigma = 0.001, solves 90.0 [87.1, 92.3] % of 500 test puzzles" in sentence
+    assert "+2.6 [-1.3, +6.6] percentage points (selected on validation, scored on test)" in sentence
+    assert "no larger than sampling error" in sentence
+    assert "one training seed per configuration cannot tell an effect of sigma from seed noise" in sentence
+
+
+@pytest.mark.parametrize(("best", "sign"), [(0.9, "+"), (0.3, "-")])
+def test_perturbation_beyond_sampling_error(best, sign):
+    sentence = perturbation_sentence([point(0, 0.6), point(1e-3, best, stopped_early=True)])
+    assert "the only perturbed run" in sentence and "(stopped early)" in sentence
+    assert f"a difference of {sign}30.0 [" in sentence and ", larger than sampling error" in sentence
+    assert "selected on validation" in sentence
+
+
+def test_perturbation_admits_selection_on_test():
+    assert "so it is optimistic" in perturbation_sentence([point(0, 0.5), point(0.1, 0.6), point(0.2, 0.5)])
+
+
+def test_perturbation_with_missing_pieces():
+    assert "only sigma = 0 was run" in perturbation_sentence([point(0, 0.5)])
+    assert "no sigma = 0 baseline was run" in perturbation_sentence([point(0.1, 0.5)])
+    assert perturbation_sentence([]).startswith("No run was scored")
+    with pytest.raises(ValueError, match="HRM, TRM"):
+        perturbation_sentence([point(0, 0.5), point(0.1, 0.5, model="HRM")])
