@@ -67,9 +67,8 @@ def test_axes_carry_units_and_panels_letters(make):
 
 
 @pytest.mark.parametrize("make", [lambda_distributions, leading_spectrum])
-@pytest.mark.parametrize("case", DEGENERATE)
-def test_degenerate_panels_are_drawn(make, case):
-    make([DEGENERATE[case]])
+def test_degenerate_panels_are_drawn(make):
+    assert len(make(list(DEGENERATE.values())).axes) == len(DEGENERATE)
 
 
 @pytest.mark.parametrize(
