@@ -1,0 +1,40 @@
+"""Random Sudoku puzzles: a random full grid, then cells taken out in random order while one solution remains.
+
+Full grids come from the solver with random guesses on the empty grid, moved by a random symmetry. So the grids of one
+symmetry class are equally likely, and only the classes are weighted by the search instead of by their size.
+"""
+
+import numpy as np
+
+from rrm.tasks.sudoku_box import BLANK, Box
+from rrm.tasks.sudoku_solver import candidates, search, solve
+from rrm.tasks.sudoku_symmetry import apply_symmetries, random_symmetries
+
+
+def random_grids(box: Box, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` full grids, uint8 tokens [count, S]."""
+    blank = np.full((count, box.cells), BLANK, np.uint8)
+    return apply_symmetries(random_symmetries(box, count, rng), solve(blank, box, rng=rng).solutions)
+
+
+def dig(answers: np.ndarray, givens: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
+    """Puzzles [M, S] whose only solutions are `answers` [M, S], with `givens` [M] cells left, or more where minimal.
+
+    Every cell is tried once in random order, which is enough: a cell that is needed stays needed when others go.
+    """
+    puzzles = answers.copy()
+    digits = candidates(answers, box)
+    order = rng.random(answers.shape).argsort(axis=1)
+    for step in range(box.cells):
+        rows = np.flatnonzero((puzzles != BLANK).sum(axis=1) > givens)
+        if not len(rows):
+            break
+        cells = order[rows, step]
+        trial = puzzles[rows]
+        trial[np.arange(len(rows)), cells] = BLANK
+        # the only solution had this cell's digit, so a second one must have another digit there
+        masks = candidates(trial, box)
+        masks[np.arange(len(rows)), cells] ^= digits[rows, cells]
+        free = search(masks, box, limit=1).counts == 0
+        puzzles[rows[free]] = trial[free]
+    return puzzles
