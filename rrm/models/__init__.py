@@ -1,0 +1,51 @@
+"""The networks. A new model is one file and one line in `FAMILIES` (and one in `VARIANTS` to be swept)."""
+
+from dataclasses import asdict, fields
+
+from rrm.errors import InputError
+from rrm.models.base import Readout, RecursiveModel, State, parameter_count
+from rrm.models.official import build_official, load_official
+from rrm.models.trm import TRM, TRMConfig
+
+FAMILIES = {
+    "trm": (TRMConfig, TRM),
+}
+
+# Model types as a sweep names them: a family and the settings that make the variant.
+VARIANTS = {
+    "trm_mlp": ("trm", {"mlp_t": True, "pos_encodings": "none"}),
+    "trm_att": ("trm", {"mlp_t": False, "pos_encodings": "rope"}),
+}
+
+__all__ = [
+    "FAMILIES", "VARIANTS", "Readout", "RecursiveModel", "State", "build", "build_official", "describe", "load_official",
+    "parameter_count", "variant",
+]  # fmt: skip
+
+
+def build(description: dict) -> RecursiveModel:
+    """A model with fresh weights from its description, {"family": "trm", "vocab_size": 6, ...}."""
+    settings = dict(description)
+    family = settings.pop("family", None)
+    if family not in FAMILIES:
+        raise InputError(f"model family {family!r} is unknown: use one of {', '.join(FAMILIES)}")
+    config_class, model_class = FAMILIES[family]
+    unknown = sorted(set(settings) - {f.name for f in fields(config_class)})
+    if unknown:
+        allowed = ", ".join(f.name for f in fields(config_class))
+        raise InputError(f"model family {family!r} has no setting {', '.join(map(repr, unknown))}: it has {allowed}")
+    return model_class(config_class(**settings))
+
+
+def describe(model: RecursiveModel) -> dict:
+    """The description `build` takes; plain values, fit for JSON."""
+    family = next(name for name, (_, model_class) in FAMILIES.items() if type(model) is model_class)
+    return {"family": family, **asdict(model.config)}
+
+
+def variant(name: str, **shape) -> dict:
+    """The description of a swept model type (`VARIANTS`) at a shape: `variant("trm_mlp", hidden_size=64, ...)`."""
+    if name not in VARIANTS:
+        raise InputError(f"model {name!r} is unknown: use one of {', '.join(VARIANTS)}")
+    family, settings = VARIANTS[name]
+    return {"family": family, **shape, **settings}

@@ -1,0 +1,105 @@
+"""The protocol every recursive reasoner obeys: start state, the sequence of network calls of a segment, readout."""
+
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rrm.models.layers import Stack
+
+
+class State(NamedTuple):
+    """The latent state between calls: both halves [B, L, D], L = prefix + tokens."""
+
+    z_H: Tensor
+    z_L: Tensor
+
+    def detach(self) -> "State":
+        return State(self.z_H.detach(), self.z_L.detach())
+
+
+class Readout(NamedTuple):
+    """What a model says of a state: logits [B, S, V] over tokens, float32 halting scores [B] (None without a Q head)."""
+
+    logits: Tensor
+    q_halt: Tensor | None
+    q_continue: Tensor | None
+
+
+class RecursiveModel(nn.Module, ABC):
+    """A network that refines (z_H, z_L) by repeated *calls*; a *segment* is one pass of `segment_calls`.
+
+    A call replaces one half of the state and leaves the other unchanged:
+    "L": z_L <- net(z_L + z_H + x);  "H": z_H <- net(z_H + z_L), x being the embedded puzzle [B, L, D].
+
+    Subclasses set `config`, `segment_calls` (such as ("L", "L", "H")), `grad_calls` (how many calls at the end of a
+    segment carry gradient in training) and `forward_dtype`, and define the four abstract methods. Calls must be pure
+    functions of their arguments, so that `rrm.dynamics` can push tangents through them.
+    """
+
+    config: object
+    segment_calls: tuple[str, ...]
+    grad_calls: int
+    forward_dtype: torch.dtype
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """The state a rollout starts from, [B, L, D] per half, in `compute_dtype`."""
+
+    @abstractmethod
+    def embed(self, inputs_BS: Tensor, puzzle_identifiers_B: Tensor) -> Tensor:
+        """Tokens [B, S] and puzzle identifiers [B] -> x [B, L, D]."""
+
+    @abstractmethod
+    def network(self, half: str) -> Stack:
+        """The stack of blocks that a call of `half` ("H" or "L") applies to its injected state."""
+
+    @abstractmethod
+    def readout(self, state: State) -> Readout:
+        """Logits and halting scores of a state."""
+
+    def inject(self, half: str, state: State, x_BLD: Tensor) -> Tensor:
+        """What the network of a call sees: the state's halves and, for "L", the puzzle, summed once."""
+        u = state.z_L + (state.z_H + x_BLD) if half == "L" else state.z_H + state.z_L
+        return u.to(self.compute_dtype)
+
+    def call(self, half: str, state: State, x_BLD: Tensor) -> Tensor:
+        """The new value [B, L, D] of `half` after one network call."""
+        return self.network(half)(self.inject(half, state, x_BLD))
+
+    def step(self, half: str, state: State, x_BLD: Tensor) -> State:
+        """The state after one call."""
+        new = self.call(half, state, x_BLD)
+        return State(new, state.z_L) if half == "H" else State(state.z_H, new)
+
+    def segment(self, state: State, x_BLD: Tensor) -> State:
+        """The state after one segment; only the last `grad_calls` calls are recorded for backward."""
+        recorded_from = len(self.segment_calls) - self.grad_calls
+        with torch.no_grad():
+            for half in self.segment_calls[:recorded_from]:
+                state = self.step(half, state, x_BLD)
+        for half in self.segment_calls[recorded_from:]:
+            state = self.step(half, state, x_BLD)
+        return state
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Dtype of state and calls: `forward_dtype`, except that a model turned by `.double()` computes in float64."""
+        weight = next(self.parameters()).dtype
+        return weight if weight == torch.float64 else self.forward_dtype
+
+    @contextmanager
+    def precision(self, dtype: torch.dtype):
+        """Run the calls in `dtype` for a while: stability is measured in float32 even of a bfloat16 model."""
+        before, self.forward_dtype = self.forward_dtype, dtype
+        try:
+            yield self
+        finally:
+            self.forward_dtype = before
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Trained parameters; the puzzle table is a buffer and not counted, as in the papers."""
+    return sum(p.numel() for p in model.parameters())

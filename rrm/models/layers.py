@@ -1,0 +1,187 @@
+"""Layers shared by all recursive reasoners (TRM, HRM, SRM): bias-free, gain-free, post-norm.
+
+Shape suffixes: B batch (any number of rows), L positions (prefix + tokens), D hidden width, N heads, C head width, F feed-forward width.
+Parameters stay float32; every layer casts its weight to the dtype of its input.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+RMS_EPS = 1e-5
+ROPE_THETA = 10_000.0
+
+
+def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
+    """Fill in place with a normal cut at two sigma whose *resulting* standard deviation is `std` (JAX's convention).
+
+    `torch.nn.init.trunc_normal_` alone would return 0.88 std, because cutting the tails narrows the distribution.
+    """
+    if std == 0:
+        return tensor.zero_()
+    density = math.exp(-2.0) / math.sqrt(2 * math.pi)
+    mass = math.erf(math.sqrt(2.0))
+    wide = std / math.sqrt(1 - 4 * density / mass)
+    return nn.init.trunc_normal_(tensor, std=wide, a=-2 * wide, b=2 * wide)
+
+
+def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
+    """x / rms(x) over `dim`, without gain, in float32 (or wider) whatever the dtype of x."""
+    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    return (wide * torch.rsqrt(wide.square().mean(dim, keepdim=True) + RMS_EPS)).to(x.dtype)
+
+
+class Linear(nn.Module):
+    """y = x W^T (+ b); W [out, in] starts truncated normal with std 1/sqrt(in)."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(truncated_normal_(torch.empty(out_features, in_features), in_features**-0.5))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
+
+def swiglu_width(width: int, expansion: float) -> int:
+    """Inner width of a SwiGLU: two thirds of expansion * width, rounded up to a multiple of 256."""
+    return 256 * math.ceil(round(expansion * width * 2 / 3) / 256)
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate) * up); gate is the first half of `gate_up_proj`, up the second. Over the last axis, or axis -3.
+
+    Axis -3 is for the token mixer: on [L, B, D] one matrix product from the left mixes positions, without any copy.
+    """
+
+    def __init__(self, width: int, expansion: float, axis: int = -1):
+        super().__init__()
+        inner = swiglu_width(width, expansion)
+        self.axis = axis
+        self.gate_up_proj = Linear(width, 2 * inner)
+        self.down_proj = Linear(inner, width)
+
+    def project(self, layer: Linear, x: Tensor) -> Tensor:
+        """`layer` along this module's axis."""
+        if self.axis == -1:
+            return layer(x)
+        return (layer.weight.to(x.dtype) @ x.flatten(-2)).unflatten(-1, x.shape[-2:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.project(self.gate_up_proj, x).chunk(2, dim=self.axis)
+        return self.project(self.down_proj, F.silu(gate) * up)
+
+
+class RotaryPositions(nn.Module):
+    """1-D rotary positions over all L positions, prefix included; half-split convention; float32 tables.
+
+    Su et al., RoFormer, arXiv 2104.09864.
+    """
+
+    def __init__(self, length: int, head_width: int):
+        super().__init__()
+        frequency = ROPE_THETA ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+        angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency).repeat(1, 2)
+        self.register_buffer("cos", angle.cos(), persistent=False)
+        self.register_buffer("sin", angle.sin(), persistent=False)
+
+    def forward(self, x_BNLC: Tensor) -> Tensor:
+        first, second = x_BNLC.chunk(2, dim=-1)
+        turned = torch.cat((-second, first), dim=-1)
+        return (x_BNLC * self.cos + turned * self.sin).to(x_BNLC.dtype)
+
+
+class Attention(nn.Module):
+    """Full (non-causal) multi-head attention; `qkv_proj` is [all query heads, all key heads, all value heads].
+
+    Forward-mode derivatives need the MATH backend of scaled_dot_product_attention: `rrm.dynamics` selects it.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv_proj = Linear(width, 3 * width)
+        self.o_proj = Linear(width, width)
+
+    def forward(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
+        q, k, v = self.qkv_proj(x_BLD).unflatten(-1, (3 * self.heads, -1)).transpose(-2, -3).chunk(3, dim=-3)
+        if rotary is not None:
+            q, k = rotary(q), rotary(k)
+        return self.o_proj(F.scaled_dot_product_attention(q, k, v).transpose(-2, -3).flatten(-2))
+
+
+class AttentionBlock(nn.Module):
+    """h = rms(h + attention(h)); h = rms(h + SwiGLU(h)), on [B, L, D]."""
+
+    positions_first = False
+
+    def __init__(self, width: int, heads: int, expansion: float):
+        super().__init__()
+        self.self_attn = Attention(width, heads)
+        self.mlp = SwiGLU(width, expansion)
+
+    def forward(self, h_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
+        h_BLD = rms_norm(h_BLD + self.self_attn(h_BLD, rotary))
+        return rms_norm(h_BLD + self.mlp(h_BLD))
+
+
+class MixerBlock(nn.Module):
+    """A SwiGLU over positions, normalised over *positions* (per channel), then one over channels, on [L, B, D]."""
+
+    positions_first = True
+
+    def __init__(self, width: int, length: int, expansion: float):
+        super().__init__()
+        self.mlp_t = SwiGLU(length, expansion, axis=-3)
+        self.mlp = SwiGLU(width, expansion)
+
+    def forward(self, h_LBD: Tensor, rotary: None) -> Tensor:
+        h_LBD = rms_norm(h_LBD + self.mlp_t(h_LBD), dim=-3)
+        return rms_norm(h_LBD + self.mlp(h_LBD))
+
+
+class Stack(nn.Module):
+    """The network of one call: blocks applied to u = state + injection, [B, L, D] -> [B, L, D]."""
+
+    def __init__(self, blocks: list[nn.Module], rotary: RotaryPositions | None = None):
+        super().__init__()
+        self.layers = nn.ModuleList(blocks)
+        self.rotary = rotary
+        self.positions_first = blocks[0].positions_first
+
+    def forward(self, u_BLD: Tensor) -> Tensor:
+        h = u_BLD.transpose(0, 1).contiguous() if self.positions_first else u_BLD
+        for layer in self.layers:
+            h = layer(h, self.rotary)
+        return h.transpose(0, 1).contiguous() if self.positions_first else h
+
+
+class Table(nn.Module):
+    """A lookup table [rows, D], truncated normal."""
+
+    def __init__(self, rows: int, width: int, std: float):
+        super().__init__()
+        self.embedding_weight = nn.Parameter(truncated_normal_(torch.empty(rows, width), std))
+
+
+class PuzzleTable(nn.Module):
+    """One vector per puzzle identifier, trained by sign-SGD on the rows of the batch and never by the main optimizer.
+
+    `weights` [ids, width] is a buffer, zero at the start. In training mode the rows of the batch become a fresh leaf,
+    `rows` [B, width], whose gradient the sparse optimizer reads; evaluation reads the table.
+    """
+
+    def __init__(self, identifiers: int, width: int):
+        super().__init__()
+        self.register_buffer("weights", torch.zeros(identifiers, width))
+        self.rows: Tensor | None = None
+        self.identifiers: Tensor | None = None
+
+    def forward(self, identifiers_B: Tensor) -> Tensor:
+        rows = self.weights[identifiers_B]
+        if self.training and torch.is_grad_enabled():
+            self.rows, self.identifiers = rows.detach().requires_grad_(), identifiers_B
+            return self.rows
+        return rows

@@ -1,0 +1,38 @@
+"""Scoring a model on puzzles: a fixed number of segments, halting ignored, the answer read at the last one."""
+
+import numpy as np
+import torch
+
+from rrm.dynamics.rollout import embed_batch, segments_of
+from rrm.models.base import RecursiveModel
+from rrm.tasks.base import PuzzleSet, Task
+from rrm.training.stream import to_batch
+
+
+@torch.no_grad()
+def predict(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int, batch_size: int = 256) -> dict:
+    """-> {"predictions": [N, S] uint8 tokens, "q_halt": [N] float32 or None}, after `segments` segments."""
+    was_training = model.training
+    model.eval()
+    answers, scores = [], []
+    for first in range(0, len(puzzles), batch_size):
+        batch = to_batch(puzzles.subset(np.arange(first, min(first + batch_size, len(puzzles)))), task)
+        for _state, readout in segments_of(model, embed_batch(model, batch), segments):
+            pass
+        answers.append(readout.logits.argmax(-1).to(torch.uint8).cpu().numpy())
+        scores.append(None if readout.q_halt is None else readout.q_halt.float().cpu().numpy())
+    model.train(was_training)
+    return {
+        "predictions": np.concatenate(answers),
+        "q_halt": None if scores[0] is None else np.concatenate(scores),
+    }
+
+
+def evaluate(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> dict[str, float]:
+    """Mean scores over the puzzles: exact, cells, violations, and how often the Q head's sign is right."""
+    out = predict(model, puzzles, task, segments)
+    score = task.score(puzzles.inputs, puzzles.labels, out["predictions"])
+    metrics = {name: float(np.mean(score[name])) for name in ("exact", "cells", "violations")}
+    if out["q_halt"] is not None:
+        metrics["q_right"] = float(np.mean((out["q_halt"] > 0) == score["exact"]))
+    return metrics

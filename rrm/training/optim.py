@@ -1,0 +1,89 @@
+"""The field's optimizers and weight averaging, to the letter of the public kernels."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from rrm.models.layers import PuzzleTable
+
+
+class AdamATan2(torch.optim.Optimizer):
+    """Adam with atan2 instead of a division, so without epsilon (Everett et al., arXiv 2407.05872).
+
+    p <- p (1 - lr wd);  m, v as in Adam;  p <- p - lr / (1 - b1^t) * atan2(m, sqrt(v) / sqrt(1 - b2^t)).
+    As in the published CUDA kernel the correction of m stands *outside* the atan2: the first step has size 0.997 lr.
+    Weight decay applies to every parameter.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.0
+    ):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            for p in params:
+                if not self.state[p]:
+                    # A tensor, so that it travels in checkpoints like the moments.
+                    self.state[p] = {
+                        "step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)
+                    }  # fmt: skip
+            states = [self.state[p] for p in params]
+            grads = [p.grad for p in params]
+            m, v = [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states]
+            (beta1, beta2), lr = group["betas"], group["lr"]
+            torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
+            torch._foreach_lerp_(m, grads, 1 - beta1)
+            torch._foreach_mul_(v, beta2)
+            torch._foreach_addcmul_(v, grads, grads, 1 - beta2)
+            roots = torch._foreach_sqrt(v)
+            for p, s, numerator, root in zip(params, states, m, roots, strict=True):
+                s["step"] += 1
+                t = int(s["step"])
+                direction = torch.atan2(numerator, root.div_(math.sqrt(1 - beta2**t)))
+                p.add_(direction, alpha=-lr / (1 - beta1**t))
+
+
+class SignSGD:
+    """Sparse sign-SGD on a puzzle table: w <- w (1 - lr wd) - lr sign(sum of gradients), on the rows seen only."""
+
+    def __init__(self, table: PuzzleTable, lr: float, weight_decay: float):
+        self.table, self.lr, self.weight_decay = table, lr, weight_decay
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update the rows of the last batch from the gradient of `table.rows`, then forget that gradient."""
+        rows, identifiers = self.table.rows, self.table.identifiers
+        if rows is None or rows.grad is None:
+            return
+        seen, position = identifiers.unique(return_inverse=True)
+        gradient = rows.grad.new_zeros(len(seen), rows.shape[1]).index_add_(0, position, rows.grad)
+        weights = self.table.weights
+        weights[seen] = weights[seen] * (1 - self.lr * self.weight_decay) - self.lr * gradient.sign()
+        self.table.rows = None
+
+
+class EMA:
+    """Exponential moving average of the trained parameters, started at their values, without bias correction."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.shadow = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """shadow <- decay * shadow + (1 - decay) * parameter."""
+        names = dict(model.named_parameters())
+        torch._foreach_lerp_(
+            list(self.shadow.values()), [names[name].detach() for name in self.shadow], 1 - self.decay
+        )
+
+    def weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """A full state dict: averaged parameters and the model's buffers, copied."""
+        return {name: self.shadow.get(name, value).detach().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,58 @@
+"""A recipe is everything that decides a training run besides the data."""
+
+from dataclasses import asdict, dataclass, field
+
+from rrm.errors import InputError
+from rrm.models import RecursiveModel
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training run. Plain values, so that a recipe is JSON.
+
+    The budget is counted in *call units*, the currency in which arms of different cost are equal: one forward network
+    call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
+    perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget.
+    """
+
+    model: dict
+    budget: float
+    batch_size: int = 768
+    lr: float = 1e-4
+    weight_decay: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    warmup_steps: int = 2000
+    ema_decay: float = 0.999
+    halt_max_steps: int = 16
+    halt_exploration_prob: float = 0.1
+    puzzle_lr: float = 1e-4
+    puzzle_weight_decay: float = 1.0
+    perturbation: dict = field(default_factory=lambda: {"kind": "initial_state", "sigma": 0.0, "copies": 1})
+    flossing: str = "none"
+    evaluations: int = 10
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("budget", "batch_size", "lr", "evaluations", "halt_max_steps"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
+
+    def steps(self, model: RecursiveModel, trajectories: int) -> int:
+        """Optimizer steps that the budget pays for."""
+        per_step = call_units(model) * self.batch_size * trajectories
+        steps = int(self.budget // per_step)
+        if steps < self.evaluations:
+            raise InputError(
+                f"budget {self.budget:g} pays for {steps} steps of {per_step:g} call units, fewer than the "
+                f"{self.evaluations} evaluations: raise the budget to {self.evaluations * per_step:g} or more"
+            )
+        return steps
+
+    def to_dict(self) -> dict:
+        """Plain values; `Recipe(**d)` restores it."""
+        return asdict(self)
+
+
+def call_units(model: RecursiveModel) -> int:
+    """Cost of one training segment per row: forward calls + 2 x recorded calls."""
+    return len(model.segment_calls) + 2 * model.grad_calls

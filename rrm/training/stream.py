@@ -1,0 +1,53 @@
+"""The order in which training sees puzzles: a pure function of (seed, step), so that resuming needs only the step."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rrm.errors import InputError
+from rrm.tasks.base import PuzzleSet, Task
+from rrm.training.objective import IGNORED
+
+
+def to_batch(puzzles: PuzzleSet, task: Task) -> dict[str, Tensor]:
+    """inputs [N, S], labels [N, S] (ignored cells -100) and puzzle_identifiers [N] as int64 tensors."""
+    return as_tensors(puzzles.inputs, puzzles.labels, puzzles.puzzle_identifiers, task.ignore_label_id)
+
+
+def as_tensors(inputs: np.ndarray, labels: np.ndarray, identifiers: np.ndarray, ignore: int) -> dict[str, Tensor]:
+    """Arrays of tokens to a batch; labels equal to `ignore` become -100."""
+    labels = torch.from_numpy(labels.astype(np.int64))
+    return {
+        "inputs": torch.from_numpy(inputs.astype(np.int64)),
+        "labels": labels.masked_fill(labels == ignore, IGNORED),
+        "puzzle_identifiers": torch.from_numpy(identifiers.astype(np.int64)),
+    }
+
+
+class TrainStream:
+    """Batches of random symmetric copies of the training puzzles, epoch after epoch, each in a new order.
+
+    `batch(step)` depends on nothing but the seed and the step. With `world` workers every worker gets its own
+    `batch_size / world` rows of the same global batch: no overlap, no loss.
+    """
+
+    def __init__(self, puzzles: PuzzleSet, task: Task, batch_size: int, seed: int, rank: int = 0, world: int = 1):
+        if batch_size % world:
+            raise InputError(f"batch size {batch_size} does not divide among {world} workers: use a multiple of {world}")
+        if len(puzzles) < batch_size:
+            raise InputError(f"{len(puzzles)} training puzzles are fewer than the batch size {batch_size}: lower it")
+        self.puzzles, self.task, self.batch_size, self.seed = puzzles, task, batch_size, seed
+        self.mine = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """The rows of this worker at `step` (from 0)."""
+        epoch, position = divmod(step, len(self.puzzles) // self.batch_size)
+        if self._order is None or self._order[0] != epoch:
+            order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.puzzles))
+            self._order = (epoch, order)
+        rows = self._order[1][position * self.batch_size :][: self.batch_size]
+        rng = np.random.default_rng([self.seed, 1, step])
+        inputs, labels = self.task.augment(self.puzzles.inputs[rows], self.puzzles.labels[rows], rng)
+        identifiers = self.puzzles.puzzle_identifiers[rows]
+        return as_tensors(inputs[self.mine], labels[self.mine], identifiers[self.mine], self.task.ignore_label_id)

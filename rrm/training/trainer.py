@@ -1,0 +1,176 @@
+"""The training loop: plain PyTorch, one process or one of several ranks; Ray only calls it."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from rrm.models import State, build, describe
+from rrm.models.official import load_strictly
+from rrm.tasks.base import PuzzleSet, Task
+from rrm.training import checkpoint, interventions
+from rrm.training.evaluate import evaluate
+from rrm.training.objective import Carry, DeepSupervision
+from rrm.training.optim import EMA, AdamATan2, SignSGD
+from rrm.training.recipe import Recipe, call_units
+from rrm.training.stream import TrainStream
+
+
+class Diverged(ArithmeticError):
+    """The loss stopped being finite."""
+
+
+class Trainer:
+    """One training run: `for metrics in trainer.run(): ...` yields after each of the recipe's evaluations.
+
+    `wrap` turns the objective into its distributed form (`DistributedDataParallel`); `world` workers share each batch.
+    The best weights are those with the highest exact accuracy on `validation` (ties: more right cells). Test puzzles
+    are never seen here.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        task: Task,
+        train: PuzzleSet,
+        validation: PuzzleSet,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        device: str = "cpu",
+        wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
+    ):
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.task, self.validation = recipe, task, validation
+        self.rank, self.world, self.device = rank, world, torch.device(device)
+        self.model = build(recipe.model).to(self.device)
+        perturbation = interventions.perturbation(**recipe.perturbation)
+        interventions.flossing(recipe.flossing)
+        objective = DeepSupervision(self.model, perturbation, recipe.halt_max_steps, recipe.halt_exploration_prob)
+        self.objective = wrap(objective)
+        self.optimizer = AdamATan2(
+            self.model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+        table = getattr(self.model, "puzzle_emb", None)
+        self.puzzle_optimizer = table and SignSGD(table, recipe.puzzle_lr, recipe.puzzle_weight_decay)
+        self.ema = EMA(self.model, recipe.ema_decay)
+        self.averaged = copy.deepcopy(self.model)
+        self.stream = TrainStream(train, task, recipe.batch_size, recipe.seed, rank, world)
+        self.carry = objective.initial_carry(self._batch(0))
+        self.step = 0
+        self.total_steps = recipe.steps(self.model, perturbation.trajectories)
+        self.units_per_step = call_units(self.model) * recipe.batch_size * perturbation.trajectories
+        # The evaluations split the budget evenly, so that arms of different cost are compared at equal call units.
+        self.evaluation_steps = [
+            round(self.total_steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
+        ]
+        self.best: dict = {"exact": -1.0, "cells": -1.0, "step": 0}
+        self.best_weights = self.ema.weights(self.model)
+
+    def run(self) -> Iterator[dict[str, float]]:
+        """Train to the end of the budget, yielding the metrics of each evaluation."""
+        while self.step < self.total_steps:
+            target = next(s for s in self.evaluation_steps if s > self.step)
+            started, sums = time.perf_counter(), {}
+            while self.step < target:
+                for name, value in self._train_step().items():
+                    sums[name] = sums.get(name, 0.0) + value
+            yield self._evaluate({name: float(value) for name, value in sums.items()}, time.perf_counter() - started)
+
+    def _batch(self, step: int) -> dict[str, torch.Tensor]:
+        return {key: value.to(self.device) for key, value in self.stream.batch(step).items()}
+
+    def _train_step(self) -> dict[str, torch.Tensor]:
+        self.model.train()
+        # Fresh per step and rank, so that an interrupted run resumes with the very same noise.
+        seed = np.random.SeedSequence([self.recipe.seed, self.step, self.rank]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(seed >> 1))
+        loss, self.carry, metrics = self.objective(self.carry, self._batch(self.step), generator)
+        loss.backward()
+        self.step += 1
+        warmup = min(1.0, self.step / max(1, self.recipe.warmup_steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * warmup
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.puzzle_optimizer:
+            self.puzzle_optimizer.lr = self.recipe.puzzle_lr * warmup
+            self.puzzle_optimizer.step()
+        self.ema.update(self.model)
+        # Means are taken over the steps of an evaluation interval; a NaN anywhere stays visible in the sum.
+        return {**metrics, "loss": loss.detach(), "steps": torch.ones(())}
+
+    def _evaluate(self, sums: dict[str, float], train_seconds: float) -> dict[str, float]:
+        if not np.isfinite(sums["loss"]):
+            raise Diverged(f"the training loss is not finite at step {self.step}")
+        started = time.perf_counter()
+        load_strictly(self.averaged, self.ema.weights(self.model))
+        scores = evaluate(self.averaged, self.validation, self.task, self.recipe.halt_max_steps)
+        if (scores["exact"], scores["cells"]) > (self.best["exact"], self.best["cells"]):
+            self.best = {"exact": scores["exact"], "cells": scores["cells"], "step": self.step}
+            self.best_weights = self.ema.weights(self.model)
+        halted = max(sums["halted"], 1.0)
+        return {
+            "step": self.step,
+            "budget_percent": 100 * self.step / self.total_steps,
+            "call_units": float(self.step * self.units_per_step),
+            "train/loss": sums["loss"] / sums["steps"],
+            "train/lm_loss": sums["lm_loss"] / sums["rows"],
+            "train/q_halt_loss": sums["q_halt_loss"] / sums["rows"],
+            "train/exact": sums["halted_exact"] / halted,
+            "train/cells": sums["halted_cells"] / halted,
+            "train/halting_step": sums["halted_steps"] / halted,
+            "train/q_right": sums["halted_q_right"] / halted,
+            "perturbation/realised_sigma": sums["realised_sigma"] / sums["steps"],
+            **{f"validation/{name}": value for name, value in scores.items()},
+            "validation/best_exact": self.best["exact"],
+            "validation/best_step": self.best["step"],
+            "time/train_s": train_seconds,
+            "time/evaluate_s": time.perf_counter() - started,
+        }
+
+    def save(self, folder: Path | str, data_hash: str) -> None:
+        """Write a checkpoint (see `rrm.training.checkpoint`) into an existing folder."""
+        folder = Path(folder)
+        checkpoint.save_tensors(self.ema.weights(self.model), folder / "final.safetensors")
+        checkpoint.save_tensors(self.best_weights, folder / "best.safetensors")
+        checkpoint.save_tensors(self._training_tensors(), folder / "training.safetensors")
+        meta = {"model": describe(self.model), "recipe": self.recipe.to_dict(), "task": self.task.name}
+        meta |= {"step": self.step, "best": self.best, "data_hash": data_hash, "world": self.world}
+        checkpoint.write_meta(folder, meta)
+
+    def load(self, folder: Path | str) -> None:
+        """Carry on from a checkpoint of the same recipe; on one worker the run continues bit for bit."""
+        meta = checkpoint.read_meta(Path(folder))
+        tensors = checkpoint.load_tensors(Path(folder) / "training.safetensors")
+        part = {}
+        for key, value in tensors.items():
+            head, name = key.split("/", 1)
+            part.setdefault(head, {})[name] = value.to(self.device)
+        load_strictly(self.model, part["model"])
+        self.ema.shadow = part["ema"]
+        named = dict(self.model.named_parameters())
+        for key, value in part.get("optimizer", {}).items():
+            slot, name = key.split("/", 1)
+            self.optimizer.state[named[name]][slot] = value.cpu() if slot == "step" else value
+        carry = part["carry"]
+        if len(carry["steps"]) == len(self.carry.steps):
+            data = {name.removeprefix("data."): value for name, value in carry.items() if name.startswith("data.")}
+            state = State(carry["z_H"], carry["z_L"])
+            self.carry = Carry(state, carry["steps"], carry["halted"], data)
+        self.best_weights = checkpoint.load_tensors(Path(folder) / "best.safetensors")
+        self.step, self.best = meta["step"], meta["best"]
+
+    def _training_tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"ema/{name}": value for name, value in self.ema.shadow.items()}
+        for name, parameter in self.model.named_parameters():
+            for slot, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer/{slot}/{name}"] = value
+        tensors |= {"carry/z_H": self.carry.state.z_H, "carry/z_L": self.carry.state.z_L}
+        tensors |= {"carry/steps": self.carry.steps, "carry/halted": self.carry.halted}
+        return tensors | {f"carry/data.{name}": value for name, value in self.carry.data.items()}
