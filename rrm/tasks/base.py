@@ -1,7 +1,7 @@
 """What every task offers, and the set of puzzles that tasks, splits and trainers pass around."""
 
 import hashlib
-import os
+import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass, fields
@@ -37,6 +37,12 @@ class PuzzleSet:
             source=np.full(count, source) if isinstance(source, str) else np.asarray(source, str),
         )
 
+    @classmethod
+    def concatenate(cls, sets: list["PuzzleSet"]) -> "PuzzleSet":
+        """The puzzles of sets of one task, one set after the other."""
+        names = sets[0].arrays
+        return cls(sets[0].task, **{name: np.concatenate([each.arrays[name] for each in sets]) for name in names})
+
     def __len__(self) -> int:
         return len(self.inputs)
 
@@ -65,7 +71,7 @@ class PuzzleSet:
     def save(self, path: str | Path) -> None:
         """Write an `.npz` file without pickles. The file appears complete or not at all."""
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             with open(temporary, "wb") as file:
                 np.savez_compressed(file, task=np.array(self.task), **self.arrays)

@@ -1,6 +1,7 @@
 """The Sudoku family as a task: 4 x 4, 6 x 6 (boxes of 2 rows x 3 columns) and 9 x 9 grids."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,9 +12,9 @@ from rrm.tasks.sudoku_generator import dig, random_grids
 from rrm.tasks.sudoku_solver import count_solutions
 from rrm.tasks.sudoku_symmetry import apply_symmetries, canonical_form, equivalence_classes, random_symmetries
 
-UNKNOWN = 255  # in the table of characters
-DRAW = 8192  # most puzzles that are generated together
-EXHAUSTED = 0.01  # generation gives up when a smaller share of its draws is new
+UNKNOWN = 255  # no token: the entry of characters that are not part of the text form
+MOST_DRAWS = 8192  # puzzles that are generated together
+EXHAUSTED = 0.01  # generation gives up when a smaller share of many draws is new
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,22 @@ class SudokuTask:
     def grid_shape(self) -> tuple[int, int]:
         return self.box.digits, self.box.digits
 
-    @property
+    @cached_property
     def _characters(self) -> str:
         return "?." + "".join(str(digit + 1) for digit in range(self.box.digits))
+
+    @cached_property
+    def _tokens(self) -> np.ndarray:
+        """The token of every ASCII character."""
+        table = np.full(128, UNKNOWN, np.uint8)
+        table[ord("0")] = BLANK
+        table[[ord(character) for character in self._characters[BLANK:]]] = np.arange(BLANK, self.vocab_size)
+        return table
 
     def encode(self, text: str) -> np.ndarray:
         if len(text) != self.seq_len:
             raise InputError(f"{len(text)} characters for a {self.name} grid; give {self.seq_len}, one for each cell")
-        table = np.full(256, UNKNOWN, np.uint8)
-        table[ord("0")] = BLANK
-        table[[ord(character) for character in self._characters[BLANK:]]] = np.arange(BLANK, self.vocab_size)
-        tokens = table[np.frombuffer(text.encode("ascii", "replace"), np.uint8)]
+        tokens = self._tokens[np.frombuffer(text.encode("ascii", "replace"), np.uint8)]
         if (tokens == UNKNOWN).any():
             cell = int((tokens == UNKNOWN).argmax())
             raise InputError(
@@ -68,27 +74,35 @@ class SudokuTask:
         low, high = self._givens_range(givens)
         rng = np.random.Generator(np.random.Philox(seed))
         inputs = labels = np.zeros((0, self.seq_len), np.uint8)
+        least = 32
         while len(inputs) < count:
-            draws = min(DRAW, max(1024, count - len(inputs)))
+            known = len(inputs)
+            draws = min(max(count - known, least), MOST_DRAWS)
             answers = random_grids(self.box, draws, rng)
             puzzles = dig(answers, rng.integers(low, high + 1, draws), self.box, rng)
-            before = len(inputs)
             inputs, labels = np.concatenate([inputs, puzzles]), np.concatenate([labels, answers])
             _, first = np.unique(self.equivalence_classes(inputs, labels), return_index=True)
             first.sort()
             inputs, labels = inputs[first], labels[first]
-            if len(inputs) < count and len(inputs) - before < EXHAUSTED * draws:
+            share = (len(inputs) - known) / draws
+            if len(inputs) < count and draws >= 1024 and share < EXHAUSTED:
                 raise InputError(
                     f"{count} puzzles of {self.name} with {low} to {high} givens: only {len(inputs)} are found that "
                     f"differ up to symmetry; ask for fewer, for another number of givens or for a larger grid"
                 )
+            if share < 0.5:
+                least = min(4 * least, MOST_DRAWS)
         return PuzzleSet.of(self.name, inputs[:count], labels[:count], source="generated")
 
     def _givens_range(self, givens):
-        low, high = self.givens if givens is None else (givens, givens) if np.isscalar(givens) else givens
-        if not 0 <= low <= high <= self.seq_len:
-            raise InputError(f"givens {givens} for {self.name}; give a number or a range inside 0 to {self.seq_len}")
-        return int(low), int(high)
+        if givens is None:
+            return self.givens
+        bounds = [givens, givens] if np.isscalar(givens) else list(givens)
+        if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= self.seq_len:
+            raise InputError(
+                f"givens {givens} for {self.name}; give a number or a pair (low, high) inside 0 to {self.seq_len}"
+            )
+        return int(bounds[0]), int(bounds[1])
 
     def augment(self, inputs, labels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         symmetries = random_symmetries(self.box, len(inputs), rng)

@@ -1,7 +1,8 @@
 """Random Sudoku puzzles: a random full grid, then cells taken out in random order while one solution remains.
 
 Full grids come from the solver with random guesses on the empty grid, moved by a random symmetry. So the grids of one
-symmetry class are equally likely, and only the classes are weighted by the search instead of by their size.
+symmetry class are equally likely, but the classes are not weighted by their sizes: the two classes of 4 x 4 come out
+with 0.25 and 0.75 (uniform: 1/3 and 2/3), the 49 classes of 6 x 6 at a total variation distance of 0.19 from uniform.
 """
 
 import numpy as np

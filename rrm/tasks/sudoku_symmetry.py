@@ -11,6 +11,8 @@ import numpy as np
 
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, Box
 
+BLOCK = 4096  # puzzles whose invariant is computed together: some ten arrays of 64 bits a cell
+
 
 def random_symmetries(box: Box, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """`count` uniform elements of the group: the source of every cell (int [count, S]) and token maps (uint8)."""
@@ -79,7 +81,8 @@ def equivalence_classes(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.
 
     Puzzles that no other shares its invariant with are a class of their own; only the others need a canonical form.
     """
-    marks = invariant(inputs, labels, box)
+    blocks = [slice(start, start + BLOCK) for start in range(0, max(len(inputs), 1), BLOCK)]
+    marks = np.concatenate([invariant(inputs[block], labels[block], box) for block in blocks])
     _, bucket, sizes = np.unique(marks, return_inverse=True, return_counts=True)
     forms = np.zeros((len(inputs), box.cells), np.uint8)
     for row in np.flatnonzero(sizes[bucket] > 1):

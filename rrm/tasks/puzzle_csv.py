@@ -1,0 +1,103 @@
+"""The CSV files of the field: a header and the columns source, question, answer, rating; the rating may be empty."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from rrm.errors import InputError
+from rrm.tasks import TASKS, PuzzleSet, get_task
+
+COLUMNS = ("source", "question", "answer", "rating")
+
+
+def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
+    """The puzzles of a CSV file, checked; with `rows` (numbers from 0, without the header) only those, in that order.
+
+    The task follows from the length of the questions. InputError names the file and the line of the first mistake.
+    """
+    wanted = None if rows is None else set(rows.tolist())
+    inputs, labels = bytearray(), bytearray()
+    sources, ratings, lines, numbers = [], [], [], []
+    task = None
+    for number, (line, row) in enumerate(_records(path)):
+        if wanted is not None and number not in wanted:
+            continue
+        place = f"{path} line {line}"
+        if task is None:
+            task = _task_of_length(len(row["question"]), place)
+        for tokens, column in ((inputs, "question"), (labels, "answer")):
+            try:
+                tokens += task.encode(row[column]).tobytes()
+            except InputError as error:
+                raise InputError(f"{place}: {column}: {error}") from None
+        ratings.append(_rating(row["rating"], place))
+        sources.append(sys.intern(row["source"]))
+        lines.append(line)
+        numbers.append(number)
+    if task is None:
+        raise InputError(f"{path}: no puzzle to read; give a file with rows of {','.join(COLUMNS)} below the header")
+    shape = (len(lines), task.seq_len)
+    grids = (np.frombuffer(tokens, np.uint8).reshape(shape) for tokens in (inputs, labels))
+    puzzles = PuzzleSet.of(task.name, *grids, ratings, sources)
+    task.check(puzzles, lambda i: f"{path} line {lines[i]}")
+    return puzzles if rows is None else puzzles.subset(np.searchsorted(numbers, rows))
+
+
+def count_rows(path: str | Path) -> int:
+    """The number of rows below the header; InputError as for `read_puzzles` on a malformed row."""
+    return sum(1 for _ in _records(path))
+
+
+def write_puzzles(path: str | Path, puzzles: PuzzleSet) -> None:
+    """Write a CSV file that `read_puzzles` reads back to the same content."""
+    task = get_task(puzzles.task)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for source, question, answer, rating in zip(
+            puzzles.source, puzzles.inputs, puzzles.labels, puzzles.rating, strict=True
+        ):
+            number = "" if np.isnan(rating) else f"{rating:.9g}"
+            writer.writerow((source, task.decode(question), task.decode(answer), number))
+
+
+def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The line number and the fields by column of every row."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if sorted(header) != sorted(COLUMNS):
+                raise InputError(
+                    f"{path} line 1: no header with the columns {','.join(COLUMNS)}; found {','.join(header)!r:.80}"
+                )
+            for row in reader:
+                if len(row) != len(header):
+                    size = "short" if len(row) < len(header) else "long"
+                    raise InputError(
+                        f"{path} line {reader.line_num}: {size} row, it has {len(row)} of {len(header)} fields; "
+                        f"give {','.join(header)}"
+                    )
+                yield reader.line_num, dict(zip(header, row, strict=True))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give the path of a CSV file with {','.join(COLUMNS)}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not readable as CSV text in UTF-8 ({error}); write the file again") from None
+
+
+def _task_of_length(length, place):
+    for task in TASKS.values():
+        if task.seq_len == length:
+            return task
+    allowed = ", ".join(f"{task.seq_len} ({task.name})" for task in TASKS.values())
+    raise InputError(f"{place}: wrong length of question, {length} characters; a grid has one of {allowed}")
+
+
+def _rating(text, place):
+    try:
+        return float(text) if text else float("nan")
+    except ValueError:
+        raise InputError(f"{place}: rating {text!r} is no number; give a number or leave the field empty") from None

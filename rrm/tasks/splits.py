@@ -1,0 +1,159 @@
+"""Train, validation and test sets without overlap up to symmetry: generated or read from files, and kept on disk."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rrm.errors import InputError
+from rrm.tasks import PuzzleSet, get_task
+from rrm.tasks.puzzle_csv import count_rows, read_puzzles
+
+NAMES = ("train", "validation", "test")
+GENERATOR_VERSION = 1  # raise it with every change of the generated puzzles, the defaults of the tasks included
+READER_VERSION = 1  # raise it with every change of the rows that are chosen or refused
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three sets of one task; no puzzle of one set is a symmetric copy of a puzzle of another."""
+
+    train: PuzzleSet
+    validation: PuzzleSet
+    test: PuzzleSet
+
+    def content_hash(self) -> str:
+        """sha256 (hex) over the content hashes of the three sets."""
+        return hashlib.sha256(" ".join(getattr(self, name).content_hash() for name in NAMES).encode()).hexdigest()
+
+
+def generate_splits(
+    task_name: str,
+    sizes: tuple[int, int, int],
+    seed: int,
+    givens: int | tuple[int, int] | None,
+    cache_dir: str | Path,
+) -> Splits:
+    """Generate puzzles that all differ up to symmetry and split them into `sizes` (train, validation, test).
+
+    `givens` as for `Task.generate`. InputError on bad settings or when the task has too few puzzles.
+    """
+    task = get_task(task_name)
+    train, validation, test = _valid_sizes(sizes)
+
+    def make():
+        puzzles = task.generate(train + validation + test, seed, givens)
+        return Splits(
+            train=puzzles.subset(slice(0, train)),
+            validation=puzzles.subset(slice(train, train + validation)),
+            test=puzzles.subset(slice(train + validation, None)),
+        )
+
+    settings = {"generator": GENERATOR_VERSION, "task": task_name, "sizes": sizes, "seed": seed, "givens": givens}
+    return _cached(Path(cache_dir), settings, make)
+
+
+def read_splits(path: str | Path, sizes: tuple[int, int, int], seed: int, cache_dir: str | Path) -> Splits:
+    """Read a folder with train.csv and test.csv (validation is cut from train), or one CSV file that is cut in three.
+
+    A seeded sample of `sizes` (train, validation, test) rows is read and checked. Rows that are symmetric copies of a
+    test row are passed over for validation and train, copies of a validation row for train. InputError when the path
+    or the rows are missing, or at the first row that is wrong.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a CSV file, or a folder with train.csv and test.csv")
+    files = [path / "train.csv", path / "test.csv"] if path.is_dir() else [path]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; a folder of puzzles needs train.csv and test.csv")
+    sizes = _valid_sizes(sizes)
+
+    def make():
+        return _draw_splits(files, sizes, np.random.Generator(np.random.Philox(seed)))
+
+    settings = {"reader": READER_VERSION, "files": [_file_hash(file) for file in files], "sizes": sizes, "seed": seed}
+    return _cached(Path(cache_dir), settings, make)
+
+
+def _draw_splits(files, sizes, rng):
+    train_size, validation_size, test_size = sizes
+    rows = [rng.permutation(count_rows(file)) for file in files]
+    needed = [train_size + validation_size, test_size] if len(files) == 2 else [sum(sizes)]
+    for file, available, count in zip(files, rows, needed, strict=True):
+        if len(available) < count:
+            raise InputError(f"{file}: {len(available)} rows for splits that need {count}; ask for smaller splits")
+    test, rest = _draw(files[-1], rows[-1], test_size, apart_from=[])
+    rest = rows[0] if len(files) == 2 else rest
+    validation, rest = _draw(files[0], rest, validation_size, apart_from=[test])
+    train, _ = _draw(files[0], rest, train_size, apart_from=[test, validation])
+    if train.task != test.task:
+        raise InputError(f"{files[0]} holds {train.task} and {files[-1]} {test.task}; give files of one grid size")
+    return Splits(train, validation, test)
+
+
+def _draw(file, rows, size, apart_from):
+    """The first `size` puzzles of `rows` that are no symmetric copies of puzzles apart from them; the rows behind."""
+    drawn = []
+    missing = size
+    while missing and len(rows):
+        puzzles, rows = read_puzzles(file, rows[:missing]), rows[missing:]
+        drawn.append(puzzles.subset(~_copies(puzzles, apart_from)))
+        missing -= len(drawn[-1])
+    if missing:
+        raise InputError(
+            f"{file}: {size - missing} rows are left that are no symmetric copies of rows in another split, {size} are "
+            f"asked for; ask for smaller splits"
+        )
+    return PuzzleSet.concatenate(drawn), rows
+
+
+def _copies(puzzles, others):
+    """bool [N]: which puzzles are symmetric copies of a puzzle in the other sets (of the same task)."""
+    sets = [puzzles, *(other for other in others if other.task == puzzles.task)]
+    together = PuzzleSet.concatenate(sets)
+    classes = get_task(puzzles.task).equivalence_classes(together.inputs, together.labels)
+    return np.isin(classes[: len(puzzles)], classes[len(puzzles) :])
+
+
+def _valid_sizes(sizes):
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise InputError(f"split sizes {tuple(sizes)}; give three numbers of puzzles from 1: train, validation, test")
+    return tuple(int(size) for size in sizes)
+
+
+def _file_hash(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
+    """The splits that were kept for these settings, or else `make()`, kept.
+
+    An entry is three sets and a record with the settings and the content hash. The record is written last and every
+    file is renamed into place; an entry that is incomplete or does not have its content hash is made again.
+    """
+    text = json.dumps(settings, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    paths = {name: folder / f"{key}-{name}.npz" for name in NAMES}
+    record = folder / f"{key}.json"
+    try:
+        content = json.loads(record.read_text())["content_hash"]
+        splits = Splits(**{name: PuzzleSet.load(path) for name, path in paths.items()})
+        if splits.content_hash() == content:
+            return splits
+    except (OSError, ValueError, KeyError):
+        pass  # no entry, or a damaged one (InputError is a ValueError)
+
+    splits = make()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in paths.items():
+        getattr(splits, name).save(path)
+    temporary = folder / f".{key}.{uuid.uuid4().hex}"
+    temporary.write_text(json.dumps({"settings": settings, "content_hash": splits.content_hash()}, indent=1))
+    temporary.replace(record)
+    return splits
