@@ -1,0 +1,86 @@
+"""The contract of `rrm.tasks.base.Task`, for every task of the registry."""
+
+import numpy as np
+import pytest
+
+from rrm.errors import InputError
+from rrm.tasks import TASKS, PuzzleSet, get_task
+
+GOLDEN = {
+    "sudoku-4x4": "c036cd6de953617a568f68f10c2dde0988ec26dad3b8edc8fded5412f005cc17",
+    "sudoku-6x6": "2899a21aab03ff15749cec06184e6670e338d79c641635ffec6794c833a82d7e",
+    "sudoku-9x9": "a0dcb5c70d1984d88ca3224137546d597bc6a8d023ce33ed187c5c028ccb3b29",
+}
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def case(request):
+    task = get_task(request.param)
+    return task, task.generate(24, seed=11)
+
+
+def test_generated_puzzles_are_the_same_everywhere(case):
+    task, puzzles = case
+    assert puzzles.content_hash() == GOLDEN[task.name], "raise GENERATOR_VERSION in splits.py with a new hash"
+    assert task.generate(24, seed=12).content_hash() != puzzles.content_hash()
+
+
+def test_generated_puzzles_keep_the_rules_and_differ(case):
+    task, puzzles = case
+    task.check(puzzles, str)
+    assert len(puzzles) == 24 and puzzles.inputs.shape == (24, task.seq_len) == puzzles.labels.shape
+    assert task.seq_len == np.prod(task.grid_shape) and puzzles.labels.max() < task.vocab_size
+    assert len(np.unique(task.equivalence_classes(puzzles.inputs, puzzles.labels))) == 24
+
+
+def test_text_form_round_trips(case):
+    task, puzzles = case
+    for tokens in (puzzles.inputs[0], puzzles.labels[0]):
+        assert (task.encode(task.decode(tokens)) == tokens).all()
+    with pytest.raises(InputError, match=f"give {task.seq_len}"):
+        task.encode(task.decode(puzzles.inputs[0])[1:])
+    with pytest.raises(InputError, match="unknown character 'é' in cell 1 "):
+        task.encode("é" + task.decode(puzzles.inputs[0])[1:])
+
+
+def test_augmented_puzzles_are_valid_copies(case):
+    task, puzzles = case
+    before = puzzles.content_hash()
+    inputs, labels = task.augment(puzzles.inputs, puzzles.labels, np.random.default_rng(0))
+    task.check(PuzzleSet.of(task.name, inputs, labels), str)
+    together = np.concatenate([puzzles.inputs, inputs]), np.concatenate([puzzles.labels, labels])
+    classes = task.equivalence_classes(*together)
+    assert (classes[:24] == classes[24:]).all()
+    assert puzzles.content_hash() == before and not (inputs == puzzles.inputs).all()
+
+
+def test_score_of_the_labels_and_of_the_puzzle_itself(case):
+    task, puzzles = case
+    right = task.score(puzzles.inputs, puzzles.labels, puzzles.labels)
+    assert right["exact"].all() and (right["cells"] == 1).all()
+    assert not right["violations"].any() and not right["changed_givens"].any()
+    blank = task.score(puzzles.inputs, puzzles.labels, puzzles.inputs)
+    assert not blank["exact"].any() and (blank["violations"] > 0).all() and not blank["changed_givens"].any()
+
+
+def test_puzzle_sets_survive_saving(case, tmp_path):
+    _, puzzles = case
+    puzzles.save(tmp_path / "set.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
+    assert PuzzleSet.load(tmp_path / "set.npz").content_hash() == puzzles.content_hash()
+    (tmp_path / "set.npz").write_bytes(b"no archive")
+    with pytest.raises(InputError, match="set.npz"):
+        PuzzleSet.load(tmp_path / "set.npz")
+
+
+def test_content_hash_ignores_storage_and_sees_content(case):
+    _, puzzles = case
+    wide = PuzzleSet(**{**puzzles.arrays, "task": puzzles.task, "source": puzzles.source.astype("U99")})
+    assert wide.content_hash() == puzzles.content_hash()
+    assert puzzles.subset(slice(1, None)).content_hash() != puzzles.content_hash()
+    assert puzzles.subset(np.arange(24)[::-1]).content_hash() != puzzles.content_hash()
+
+
+def test_an_unknown_task_is_refused_with_the_list():
+    with pytest.raises(InputError, match="sudoku-5x5.*sudoku-4x4, sudoku-6x6, sudoku-9x9"):
+        get_task("sudoku-5x5")
