@@ -12,7 +12,7 @@ import numpy as np
 
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, Box
 
-CHUNK = 2048  # states propagated together: the arrays of a 9 x 9 chunk (330 kB each) stay in the cache
+CHUNK = 2048  # most states propagated together: the arrays of a 9 x 9 chunk (330 kB each) stay in the cache
 ROUNDS = 2  # rounds between two sortings of the states into dead, solved, changing and stuck
 
 
@@ -49,8 +49,9 @@ def candidates(puzzles: np.ndarray, box: Box) -> np.ndarray:
 def search(masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | None = None) -> Search:
     """`solve` for candidate sets [M, S] instead of token grids.
 
-    Depth first: the newest states are continued first and a puzzle is opened when fewer than `CHUNK` states wait, so
-    that the waiting states stay below `CHUNK` times the depth of the deepest search.
+    Depth first: the newest states are continued first and a puzzle is opened when they do not fill a chunk, so that the
+    waiting states stay below `CHUNK` times the depth of the deepest search. Chunks shrink with the number of puzzles
+    below the limit, or else a search for one solution of few puzzles would follow thousands of branches at once.
     """
     total = len(masks)
     counts = np.zeros(total, np.int64)
@@ -59,7 +60,8 @@ def search(masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | N
     waiting: list[tuple[np.ndarray, np.ndarray]] = []  # blocks of (states [S, m], puzzle of each state [m])
     opened = 0
     while opened < total or waiting:
-        states, owner, opened = _next_chunk(waiting, masks, opened)
+        size = min(CHUNK, 64 + 2 * np.count_nonzero(counts < limit))
+        states, owner, opened = _next_chunk(waiting, masks, opened, size)
         unfinished = counts[owner] < limit
         if not unfinished.all():
             states, owner = states[:, unfinished], owner[unfinished]
@@ -85,9 +87,9 @@ def search(masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | N
     return Search(np.minimum(counts, limit), solutions, guesses)
 
 
-def _next_chunk(waiting, masks, opened):
-    """Take the newest waiting states, and open puzzles if they do not fill the chunk."""
-    blocks, room = [], CHUNK
+def _next_chunk(waiting, masks, opened, size):
+    """Take the `size` newest waiting states, and open puzzles if there are fewer."""
+    blocks, room = [], size
     while waiting and room:
         states, owner = waiting.pop()
         if len(owner) > room:

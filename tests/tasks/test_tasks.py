@@ -7,9 +7,9 @@ from rrm.errors import InputError
 from rrm.tasks import TASKS, PuzzleSet, get_task
 
 GOLDEN = {
-    "sudoku-4x4": "c036cd6de953617a568f68f10c2dde0988ec26dad3b8edc8fded5412f005cc17",
-    "sudoku-6x6": "2899a21aab03ff15749cec06184e6670e338d79c641635ffec6794c833a82d7e",
-    "sudoku-9x9": "a0dcb5c70d1984d88ca3224137546d597bc6a8d023ce33ed187c5c028ccb3b29",
+    "sudoku-4x4": "2cf861016799beb20d77404ff779f1d8ea8c5d9fd49e682e46ddffc9475092e3",
+    "sudoku-6x6": "7082ec3e50043401e30b0f79309c83798a39a022f473f4555ec8014c239840fe",
+    "sudoku-9x9": "68382e8f5a22c85ce23a2ffb2af08fa8c32745450798d4d3cf99ff44b60ac991",
 }
 
 
