@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from rrm.models import State, build, describe
 from rrm.models.official import load_strictly
@@ -27,7 +28,8 @@ class Diverged(ArithmeticError):
 class Trainer:
     """One training run: `for metrics in trainer.run(): ...` yields after each of the recipe's evaluations.
 
-    `wrap` turns the objective into its distributed form (`DistributedDataParallel`); `world` workers share each batch.
+    `wrap` turns the objective into its distributed form (`DistributedDataParallel`); `world` workers share each batch,
+    all call `run` and `save`, and the first one evaluates and writes.
     The best weights are those with the highest exact accuracy on `validation` (ties: more right cells). Test puzzles
     are never seen here.
     """
@@ -62,12 +64,14 @@ class Trainer:
         self.stream = TrainStream(train, task, recipe.batch_size, recipe.seed, rank, world)
         self.carry = objective.initial_carry(self._batch(0))
         self.step = 0
-        self.total_steps = recipe.steps(self.model, perturbation.trajectories)
-        self.units_per_step = call_units(self.model) * recipe.batch_size * perturbation.trajectories
+        self.trajectories = perturbation.trajectories
+        self.total_steps = recipe.steps(self.model, self.trajectories)
+        self.units_per_step = call_units(self.model) * recipe.batch_size * self.trajectories
         # The evaluations split the budget evenly, so that arms of different cost are compared at equal call units.
         self.evaluation_steps = [
             round(self.total_steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
         ]
+        self.seconds = {"train": 0.0, "evaluate": 0.0}
         self.best: dict = {"exact": -1.0, "cells": -1.0, "step": 0}
         self.best_weights = self.ema.weights(self.model)
 
@@ -79,7 +83,14 @@ class Trainer:
             while self.step < target:
                 for name, value in self._train_step().items():
                     sums[name] = sums.get(name, 0.0) + value
-            yield self._evaluate({name: float(value) for name, value in sums.items()}, time.perf_counter() - started)
+            totals = torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in sums.values()])
+            if self.world > 1:
+                dist.all_reduce(totals)
+            self.seconds["train"] += time.perf_counter() - started
+            totals = dict(zip(sums, totals.tolist(), strict=True))
+            if not np.isfinite(totals["loss"]):
+                raise Diverged(f"the training loss is not finite at step {self.step}")
+            yield self._evaluate(totals) if self.rank == 0 else {}
 
     def _batch(self, step: int) -> dict[str, torch.Tensor]:
         return {key: value.to(self.device) for key, value in self.stream.batch(step).items()}
@@ -104,18 +115,18 @@ class Trainer:
         # Means are taken over the steps of an evaluation interval; a NaN anywhere stays visible in the sum.
         return {**metrics, "loss": loss.detach(), "steps": torch.ones(())}
 
-    def _evaluate(self, sums: dict[str, float], train_seconds: float) -> dict[str, float]:
-        if not np.isfinite(sums["loss"]):
-            raise Diverged(f"the training loss is not finite at step {self.step}")
+    def _evaluate(self, sums: dict[str, float]) -> dict[str, float]:
         started = time.perf_counter()
         load_strictly(self.averaged, self.ema.weights(self.model))
         scores = evaluate(self.averaged, self.validation, self.task, self.recipe.halt_max_steps)
         if (scores["exact"], scores["cells"]) > (self.best["exact"], self.best["cells"]):
             self.best = {"exact": scores["exact"], "cells": scores["cells"], "step": self.step}
             self.best_weights = self.ema.weights(self.model)
+        self.seconds["evaluate"] += time.perf_counter() - started
         halted = max(sums["halted"], 1.0)
         return {
             "step": self.step,
+            "evaluation": self.evaluation_steps.index(self.step) + 1,
             "budget_percent": 100 * self.step / self.total_steps,
             "call_units": float(self.step * self.units_per_step),
             "train/loss": sums["loss"] / sums["steps"],
@@ -127,27 +138,31 @@ class Trainer:
             "train/q_right": sums["halted_q_right"] / halted,
             "perturbation/realised_sigma": sums["realised_sigma"] / sums["steps"],
             **{f"validation/{name}": value for name, value in scores.items()},
+            # What a search maximises: exact accuracy, the right cells deciding between equals.
+            "validation/objective": scores["exact"] + 0.01 * scores["cells"],
             "validation/best_exact": self.best["exact"],
             "validation/best_step": self.best["step"],
-            "time/train_s": train_seconds,
-            "time/evaluate_s": time.perf_counter() - started,
+            **{f"time/{name}_s": value for name, value in self.seconds.items()},
         }
 
     def save(self, folder: Path | str, data_hash: str) -> None:
         """Write a checkpoint (see `rrm.training.checkpoint`) into an existing folder."""
+        tensors = self._training_tensors()
+        if self.rank > 0:
+            return
         folder = Path(folder)
         checkpoint.save_tensors(self.ema.weights(self.model), folder / "final.safetensors")
         checkpoint.save_tensors(self.best_weights, folder / "best.safetensors")
-        checkpoint.save_tensors(self._training_tensors(), folder / "training.safetensors")
+        checkpoint.save_tensors(tensors, folder / "training.safetensors")
         meta = {"model": describe(self.model), "recipe": self.recipe.to_dict(), "task": self.task.name}
-        meta |= {"step": self.step, "best": self.best, "data_hash": data_hash, "world": self.world}
+        meta |= {"step": self.step, "best": self.best, "seconds": self.seconds, "data_hash": data_hash}
         checkpoint.write_meta(folder, meta)
 
     def load(self, folder: Path | str) -> None:
         """Carry on from a checkpoint of the same recipe; on one worker the run continues bit for bit."""
         meta = checkpoint.read_meta(Path(folder))
         tensors = checkpoint.load_tensors(Path(folder) / "training.safetensors")
-        part = {}
+        part: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             head, name = key.split("/", 1)
             part.setdefault(head, {})[name] = value.to(self.device)
@@ -158,19 +173,32 @@ class Trainer:
             slot, name = key.split("/", 1)
             self.optimizer.state[named[name]][slot] = value.cpu() if slot == "step" else value
         carry = part["carry"]
-        if len(carry["steps"]) == len(self.carry.steps):
-            data = {name.removeprefix("data."): value for name, value in carry.items() if name.startswith("data.")}
-            state = State(carry["z_H"], carry["z_L"])
-            self.carry = Carry(state, carry["steps"], carry["halted"], data)
+        state = State(*(self._mine(carry[name], self.trajectories) for name in State._fields))
+        data = {name: self._mine(carry[f"data.{name}"]) for name in self.carry.data}
+        self.carry = Carry(state, self._mine(carry["steps"]), self._mine(carry["halted"]), data)
         self.best_weights = checkpoint.load_tensors(Path(folder) / "best.safetensors")
-        self.step, self.best = meta["step"], meta["best"]
+        self.step, self.best, self.seconds = meta["step"], meta["best"], meta["seconds"]
 
-    def _training_tensors(self) -> dict[str, torch.Tensor]:
+    def _training_tensors(self) -> dict[str, Tensor]:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"ema/{name}": value for name, value in self.ema.shadow.items()}
         for name, parameter in self.model.named_parameters():
             for slot, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{slot}/{name}"] = value
-        tensors |= {"carry/z_H": self.carry.state.z_H, "carry/z_L": self.carry.state.z_L}
-        tensors |= {"carry/steps": self.carry.steps, "carry/halted": self.carry.halted}
-        return tensors | {f"carry/data.{name}": value for name, value in self.carry.data.items()}
+        for name, half in zip(State._fields, self.carry.state, strict=True):
+            tensors[f"carry/{name}"] = self._everyones(half, self.trajectories)
+        for name in ("steps", "halted"):
+            tensors[f"carry/{name}"] = self._everyones(getattr(self.carry, name))
+        return tensors | {f"carry/data.{name}": self._everyones(value) for name, value in self.carry.data.items()}
+
+    def _everyones(self, mine: Tensor, trajectories: int = 1) -> Tensor:
+        """The rows of all workers in the order of the global batch; rows are [trajectories * B, ...]."""
+        if self.world == 1:
+            return mine
+        parts = [torch.empty_like(mine) for _ in range(self.world)]
+        dist.all_gather(parts, mine.contiguous())
+        return torch.cat([part.unflatten(0, (trajectories, -1)) for part in parts], dim=1).flatten(0, 1)
+
+    def _mine(self, everyones: Tensor, trajectories: int = 1) -> Tensor:
+        """This worker's rows of the global batch."""
+        return everyones.unflatten(0, (trajectories, -1))[:, self.stream.mine].flatten(0, 1)

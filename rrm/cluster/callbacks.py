@@ -1,0 +1,107 @@
+"""What happens beside the trials: curves go to MLflow, a table to the terminal. Only the driver writes."""
+
+import time
+
+from ray import tune
+
+from rrm.cluster.progress import Live, duration, table
+from rrm.cluster.search import CLOCK
+from rrm.tracking import Tracker
+
+CURVES = ("train/", "validation/", "perturbation/", "time/")
+
+
+def trial_name(config: dict) -> str:
+    """The name of a trial in folders, tables and MLflow."""
+    return f"trial-{config['trial']:03d}"
+
+
+def config_columns(config: dict) -> dict[str, str]:
+    """The axes of a configuration as text for a table."""
+    return {key: f"{value:.2e}" if isinstance(value, float) and value else str(value) if value != 0 else "0"
+            for key, value in config.items() if key != "trial"}  # fmt: skip
+
+
+class TrackingCallback(tune.Callback):
+    """One MLflow run per trial, the same one after a restore."""
+
+    def __init__(self, tracker: Tracker, describe):
+        self.tracker, self.describe = tracker, describe
+
+    def _run(self, trial) -> str:
+        params, tags = self.describe(trial.config)
+        return self.tracker.run("trial", trial_name(trial.config), params, tags)
+
+    def on_trial_start(self, iteration, trials, trial, **info):
+        self._run(trial)
+
+    def on_trial_result(self, iteration, trials, trial, result, **info):
+        curves = {name: value for name, value in result.items() if name.startswith(CURVES)}
+        curves["call_units"] = result["call_units"]
+        self.tracker.metrics(self._run(trial), curves, int(result["step"]))
+
+    def on_trial_complete(self, iteration, trials, trial, **info):
+        self.tracker.finish(self._run(trial), "FINISHED")
+
+    def on_trial_error(self, iteration, trials, trial, **info):
+        self.tracker.finish(self._run(trial), "FAILED")
+
+
+class TableCallback(tune.Callback):
+    """The live table: trials, step, loss, exact accuracy, time left."""
+
+    def __init__(self, total_trials: int, evaluations: int):
+        self.total_trials, self.evaluations = total_trials, evaluations
+        self.started: dict[str, float] = {}
+        self._begin = time.monotonic()
+        self._live = Live()
+
+    def __getstate__(self):
+        return {"total_trials": self.total_trials, "evaluations": self.evaluations}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
+    def on_trial_start(self, iteration, trials, trial, **info):
+        self.started[trial.trial_id] = time.monotonic()
+
+    def on_step_end(self, iteration, trials, **info):
+        self._live.show(self._lines(trials))
+
+    def on_experiment_end(self, trials, **info):
+        self._live.show(self._lines(trials), force=True)
+
+    def _lines(self, trials) -> list[str]:
+        rows, work_done = [], 0.0
+        for trial in sorted(trials, key=lambda t: t.config["trial"]):
+            result = trial.last_result or {}
+            share = result.get(CLOCK, 0) / self.evaluations
+            over = trial.status in ("TERMINATED", "ERROR")
+            work_done += 1.0 if over else share
+            rows.append(
+                {"trial": trial_name(trial.config), **config_columns(trial.config)}
+                | {
+                    "status": self._status(trial, share),
+                    "step": str(result.get("step", "")),
+                    "loss": f"{result['train/loss']:.3f}" if "train/loss" in result else "",
+                    "exact %": f"{100 * result['validation/exact']:.1f}" if "validation/exact" in result else "",
+                    "best %": f"{100 * result['validation/best_exact']:.1f}" if "validation/exact" in result else "",
+                    "left": "" if over else self._left(trial, share),
+                }
+            )
+        elapsed = time.monotonic() - self._begin
+        left = elapsed / work_done * (self.total_trials - work_done) if work_done else None
+        head = f"training  {duration(elapsed)}" + (f", at most {duration(left)} left" if left else "")
+        head += f"  ({sum(t.status in ('TERMINATED', 'ERROR') for t in trials)} of {self.total_trials} trials done)"
+        return [head, *table(rows)] if rows else [head]
+
+    def _status(self, trial, share: float) -> str:
+        if trial.status == "TERMINATED":
+            return "done" if share >= 1 else "stopped"
+        return {"RUNNING": "running", "ERROR": "failed"}.get(trial.status, "waiting")
+
+    def _left(self, trial, share: float) -> str:
+        begun = self.started.get(trial.trial_id)
+        if begun is None or not 0 < share < 1:
+            return "?"
+        return duration((time.monotonic() - begun) / share * (1 - share))

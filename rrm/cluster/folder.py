@@ -1,0 +1,72 @@
+"""The folder of a sweep: who may write in it, what it was started with, and what is already done."""
+
+import fcntl
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+from rrm.errors import InputError
+
+
+class SweepFolder:
+    """STORAGE/NAME.
+
+    sweep.json     the arguments and data the sweep was started with; a resumed one must agree
+    trials.json    the trials, once training is over
+    scores.json    test scores by trial and weights
+    tune/          Ray Tune's own files, trial checkpoints among them
+    lyapunov/      stability results and their shards
+    figures/       PNG files
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def check(self, resume: bool) -> None:
+        """Refuse an existing sweep without --resume, and --resume without a sweep."""
+        exists = (self.path / "sweep.json").exists()
+        if exists and not resume:
+            raise InputError(
+                f"{self.path} already holds a sweep: add --resume to carry on with it, or choose another --name"
+            )
+        if resume and not exists:
+            raise InputError(f"{self.path} holds no sweep to resume: leave --resume out to start one")
+        if not exists and self.path.exists() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} exists and is not a sweep: choose another --name or --storage")
+
+    @contextmanager
+    def claim(self):
+        """Hold the folder against a second driver for the length of the block."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{self.path} is in use by another driver: wait for it or choose another --name") from None
+            yield
+
+    def start(self, record: dict) -> None:
+        """Write down what the sweep is, or check that it is still the same."""
+        known = self.read("sweep")
+        if known is None:
+            self.write("sweep", record)
+            return
+        for key, value in record["arguments"].items():
+            if known["arguments"].get(key) != value:
+                raise InputError(
+                    f"the sweep in {self.path} was started with {key} = {known['arguments'].get(key)!r}, not {value!r}: "
+                    f"give the same arguments to resume it"
+                )
+        if known["data_hash"] != record["data_hash"]:
+            raise InputError(f"the puzzles changed since the sweep in {self.path} was started: choose another --name")
+
+    def read(self, name: str) -> dict | None:
+        """NAME.json, None if it is not there."""
+        path = self.path / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def write(self, name: str, content: dict) -> None:
+        """Write NAME.json, whole or not at all."""
+        unfinished = self.path / f".{name}.json"
+        unfinished.write_text(json.dumps(content, indent=1) + "\n")
+        unfinished.rename(self.path / f"{name}.json")

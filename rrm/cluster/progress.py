@@ -1,0 +1,66 @@
+"""What a user watches: a live table of trials and a bar for the analysis. Plain text where there is no terminal."""
+
+import shutil
+import sys
+import time
+
+
+def duration(seconds: float) -> str:
+    """3725 -> "1:02:05", 65 -> "1:05"."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def table(rows: list[dict[str, str]]) -> list[str]:
+    """Lines of a table whose columns are the keys of the first row; text left, numbers right."""
+    columns = list(rows[0])
+    width = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
+    left = {c: not any(ch.isdigit() for row in rows for ch in row[c][-1:]) for c in columns}
+    lines = ["  ".join(c.ljust(width[c]) if left[c] else c.rjust(width[c]) for c in columns)]
+    for row in rows:
+        lines.append("  ".join(row[c].ljust(width[c]) if left[c] else row[c].rjust(width[c]) for c in columns))
+    return [line.rstrip() for line in lines]
+
+
+class Live:
+    """A block of lines that is redrawn in place on a terminal, and printed now and then elsewhere."""
+
+    def __init__(self, every_s: float | None = None):
+        self.tty = sys.stdout.isatty()
+        self.every_s = every_s or (0.5 if self.tty else 30.0)
+        self.height, self.last = 0, 0.0
+
+    def show(self, lines: list[str], force: bool = False) -> None:
+        """Draw the lines if it is time to, or in any case."""
+        if not force and time.monotonic() - self.last < self.every_s:
+            return
+        self.last = time.monotonic()
+        if self.tty:
+            columns = shutil.get_terminal_size().columns
+            lines = [line[: columns - 1] for line in lines]
+            sys.stdout.write(f"\x1b[{self.height}F\x1b[J" if self.height else "")
+            self.height = len(lines)
+        sys.stdout.write("\n".join(lines) + "\n" + ("" if self.tty else "\n"))
+        sys.stdout.flush()
+
+
+class Bar:
+    """Progress of a known amount of work, with the time left."""
+
+    def __init__(self, title: str, total: int):
+        self.title, self.total, self.done = title, total, 0
+        self.started, self.live = time.monotonic(), Live()
+        self._draw(force=False)
+
+    def advance(self, amount: int) -> None:
+        """`amount` more is done."""
+        self.done += amount
+        self._draw(force=self.done >= self.total)
+
+    def _draw(self, force: bool) -> None:
+        elapsed = time.monotonic() - self.started
+        left = duration(elapsed / self.done * (self.total - self.done)) if self.done else "?"
+        filled = round(24 * self.done / self.total)
+        line = f"{self.title}  [{'#' * filled}{'.' * (24 - filled)}]  {self.done}/{self.total}  {duration(elapsed)}"
+        self.live.show([line + (f", {left} left" if self.done < self.total else "")], force)

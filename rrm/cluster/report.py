@@ -1,0 +1,228 @@
+"""After the trials: test scores, stability of the best and of the baselines, figures, findings, everything logged."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from rrm import __version__
+from rrm.cluster.callbacks import config_columns, trial_name
+from rrm.cluster.fanout import measure_in_shards, run_tasks, score_model
+from rrm.cluster.folder import SweepFolder
+from rrm.cluster.progress import Bar, table
+from rrm.cluster.session import Request
+from rrm.dynamics import LyapunovResult, Settings, load_result, save_result
+from rrm.statistics import (
+    OutcomePanel,
+    SweepPoint,
+    by_model,
+    perturbation_sentence,
+    separation,
+    separation_sentence,
+)
+from rrm.tasks.splits import Splits
+from rrm.tracking import Tracker
+from rrm.training import checkpoint
+
+K = 8  # exponents per puzzle
+
+
+def choose(trials: list[dict]) -> dict:
+    """The best trial, by exact accuracy on validation; ties go to the one with more right cells."""
+    return max(trials, key=lambda t: (t["best"]["exact"], t["best"]["cells"]))
+
+
+def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
+    """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}."""
+    scores = folder.read("scores") or {}
+    wanted = [(t, which) for t in trials for which in checkpoint.WEIGHTS if which not in scores.get(t["name"], {})]
+    bar = Bar("test scores", len(wanted)) if wanted else None
+    jobs = []
+    for trial, which in wanted:
+        weights = checkpoint.load_tensors(Path(trial["checkpoint"]) / f"{which}.safetensors")
+        arrays = {name: value.numpy() for name, value in weights.items()}
+        jobs.append((trial["model"], arrays, splits.test, trial["segments"]))
+    for position, score, seconds in run_tasks(score_model, jobs, resources, request):
+        trial, which = wanted[position]
+        scores.setdefault(trial["name"], {})[which] = score | {"seconds": seconds}
+        folder.write("scores", scores)
+        bar.advance(1)
+    return scores
+
+
+def measure_trials(
+    folder: SweepFolder, trials: list[dict], splits: Splits, provenance: dict, resources: dict, request: Request
+) -> tuple[dict[str, LyapunovResult], float]:
+    """Stability of each trial's best weights on the test puzzles, and the seconds of work it took now."""
+    bar, work, results = Bar("Lyapunov spectra", len(trials) * len(splits.test)), 0.0, {}
+
+    def progress(rows: int, seconds: float) -> None:
+        nonlocal work
+        work += seconds
+        bar.advance(rows)
+
+    for trial in trials:
+        model = checkpoint.load_model(trial["checkpoint"], "best")
+        settings = Settings(
+            k=K,
+            segments=trial["segments"],
+            calls_per_segment=len(model.segment_calls),
+            seed=0,
+            precision="float32",
+            model=json.dumps(trial["model"], sort_keys=True),
+            task=splits.test.task,
+            checkpoint_hash=checkpoint.weights_hash(trial["checkpoint"], "best"),
+            data_hash=splits.test.content_hash(),
+        )
+        shards = folder.path / "lyapunov" / trial["name"]
+        result = measure_in_shards(model, splits.test, settings, shards, resources, request, progress)
+        save_result(
+            LyapunovResult(**vars(result) | {"provenance": provenance | {"trial": trial["name"]}}),
+            result_path(folder, trial),
+        )
+        results[trial["name"]] = load_result(result_path(folder, trial))
+    return results, work
+
+
+def result_path(folder: SweepFolder, trial: dict) -> Path:
+    """The result file of a trial."""
+    return folder.path / "lyapunov" / f"{trial['name']}.safetensors"
+
+
+def label(trial: dict, best: dict) -> str:
+    """How figures and sentences call a trial."""
+    sigma = trial["config"]["sigma"]
+    words = [trial["config"]["model"], f"σ = {sigma:.2g}" if sigma else "σ = 0 (baseline)"]
+    return ", ".join(words + ["best"] * (trial is best))
+
+
+def panels(trials: list[dict], results: dict[str, LyapunovResult], best: dict) -> list[OutcomePanel]:
+    """What Figs. 1 and 2 draw."""
+    return [
+        OutcomePanel(label(t, best), results[t["name"]].lambda_per_call, results[t["name"]].solved,
+                     results[t["name"]].late_drift)
+        for t in trials
+    ]  # fmt: skip
+
+
+def points(trials: list[dict], scores: dict, count: int) -> list[SweepPoint]:
+    """What Fig. 3 draws."""
+    return [
+        SweepPoint(
+            model=t["config"]["model"], sigma=t["config"]["sigma"], best=scores[t["name"]]["best"]["exact"],
+            final=scores[t["name"]]["final"]["exact"], n=count, stopped_early=t["stopped_early"],
+            validation=t["best"]["exact"],
+        )
+        for t in trials
+    ]  # fmt: skip
+
+
+def draw(folder: SweepFolder, outcome: list[OutcomePanel], arms: list[SweepPoint]) -> list[Path]:
+    """Figs. 1 to 3 as PNG files."""
+    from rrm.figures import accuracy_against_sigma, lambda_distributions, leading_spectrum, save
+
+    target = folder.path / "figures"
+    target.mkdir(exist_ok=True)
+    figures = {
+        "fig1_lambda_distributions.png": lambda_distributions(outcome),
+        "fig2_leading_spectrum.png": leading_spectrum(outcome),
+        "fig3_accuracy_against_sigma.png": accuracy_against_sigma(arms),
+    }
+    for name, figure in figures.items():
+        save(figure, target / name)
+    return [target / name for name in figures]
+
+
+def findings(outcome: list[OutcomePanel], arms: list[SweepPoint], best_label: str, best_model: str) -> list[str]:
+    """Two sentences: does lambda_1 separate outcomes for the best model, does the perturbation help its type."""
+    panel = next(p for p in outcome if p.label == best_label)
+    return [separation_sentence(panel), perturbation_sentence(by_model(arms)[best_model])]
+
+
+def summary_table(trials: list[dict], scores: dict) -> list[str]:
+    """One line per trial; accuracies in per cent."""
+    rows = []
+    for t in trials:
+        score = scores[t["name"]]
+        rows.append(
+            {"trial": t["name"], **config_columns(t["config"])}
+            | {
+                "status": "stopped" if t["stopped_early"] else "done",
+                "steps": str(t["step"]),
+                "validation best %": f"{100 * t['best']['exact']:.1f}",
+                "test best %": f"{100 * score['best']['exact']:.1f}",
+                "test final %": f"{100 * score['final']['exact']:.1f}",
+                "cells %": f"{100 * score['best']['cells']:.1f}",
+                "train s": f"{t['seconds']['train'] + t['seconds']['evaluate']:.0f}",
+            }
+        )
+    return table(rows)
+
+
+def log_report(
+    tracker: Tracker,
+    folder: SweepFolder,
+    trials: list[dict],
+    scores: dict,
+    outcome: list[OutcomePanel],
+    measured: list[dict],
+    figures: list[Path],
+    sentences: list[str],
+    best: dict,
+) -> None:
+    """Test scores, checkpoints and result files into the trials' runs; figures and findings into the sweep's."""
+    by_name = {t["name"]: panel for t, panel in zip(measured, outcome, strict=True)}
+    for trial in trials:
+        run = tracker.run("trial", trial["name"])
+        values = {
+            f"test/{which}_{name}": value
+            for which in checkpoint.WEIGHTS
+            for name, value in scores[trial["name"]][which].items()
+            if name != "seconds"
+        }
+        source = Path(trial["checkpoint"])
+        for name in ("checkpoint.json", "best.safetensors", "final.safetensors"):
+            tracker.artifact(run, source / name, "checkpoint")
+        tracker.tags(run, {"rrm.checkpoint_hash": checkpoint.weights_hash(source, "best")})
+        if panel := by_name.get(trial["name"]):
+            values |= stability_metrics(panel)
+            tracker.artifact(run, result_path(folder, trial), "lyapunov")
+        tracker.summary(run, values)
+        tracker.finish(run, "FAILED" if trial["failed"] else "FINISHED")
+
+    parent = tracker.run("sweep", tracker.sweep)
+    for figure in figures:
+        tracker.artifact(parent, figure, "figures")
+    for trial in measured:
+        tracker.artifact(parent, result_path(folder, trial), "lyapunov")
+    for name in ("sweep.json", "trials.json", "scores.json"):
+        tracker.artifact(parent, folder.path / name)
+    tracker.summary(parent, {f"best/{name}": value for name, value in scores[best["name"]]["best"].items()})
+    tracker.tags(parent, {"rrm.best_trial": best["name"], "mlflow.note.content": "\n\n".join(sentences)})
+
+
+def stability_metrics(panel: OutcomePanel) -> dict[str, float]:
+    """The numbers of Fig. 1 as metrics; nan where a class is too small to say."""
+    lambda_1, drift = panel.lambda_spectrum[:, 0], panel.late_drift
+    values = {}
+    for outcome, rows in (("solved", panel.solved), ("failed", ~panel.solved)):
+        values[f"lyapunov/lambda_1_{outcome}_median"] = float(np.median(lambda_1[rows])) if rows.any() else math.nan
+        values[f"lyapunov/late_drift_{outcome}_median"] = float(np.median(drift[rows])) if rows.any() else math.nan
+    if found := separation(panel):
+        for name, interval in (("lambda_1", found.lambda_1), ("late_drift", found.late_drift)):
+            values[f"lyapunov/auc_{name}"] = interval.estimate
+            values[f"lyapunov/auc_{name}_low"], values[f"lyapunov/auc_{name}_high"] = interval.low, interval.high
+    return values
+
+
+def provenance(tracker: Tracker, record: dict) -> dict[str, str]:
+    """Names that lead from a result file back to what made it."""
+    return {
+        "rrm": __version__,
+        "git_commit": record["git_commit"],
+        "sweep": tracker.sweep,
+        "sweep_run": tracker.run("sweep", tracker.sweep),
+        "tracking_uri": tracker.uri.split("@")[-1],  # a password would stand before the @
+        "weights": "best",
+    }

@@ -1,0 +1,90 @@
+"""One trial: the training loop of `rrm.training` with Tune's or Train's way to report and to resume."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from rrm.cluster.session import Request
+from rrm.cluster.spec import Preset
+from rrm.tasks import get_task
+from rrm.tasks.splits import Splits
+from rrm.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a sweep share."""
+
+    recipe: Callable
+    preset: Preset
+    seed: int
+    data_hash: str
+    request: Request
+    storage: str
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _train(job: Job, config: dict, splits: Splits, module, wrap=lambda objective: objective) -> None:
+    """Train with the report and checkpoint functions of `module`, ray.tune or ray.train."""
+    torch.set_num_threads(max(1, int(job.request.cpus)))
+    rank, world = 0, 1
+    if job.request.workers > 1:
+        context = module.get_context()
+        rank, world = context.get_world_rank(), context.get_world_size()
+    task = get_task(splits.train.task)
+    trainer = Trainer(
+        job.recipe(config, task, job.preset, job.seed), task, splits.train, splits.validation,
+        rank=rank, world=world, device=_device(), wrap=wrap,
+    )  # fmt: skip
+    if previous := module.get_checkpoint():
+        with previous.as_directory() as folder:
+            trainer.load(folder)
+    for metrics in trainer.run():
+        with tempfile.TemporaryDirectory() as folder:
+            trainer.save(folder, job.data_hash)
+            # Every worker reports, for it is a barrier; the first one brings the checkpoint.
+            checkpoint = module.Checkpoint.from_directory(folder) if rank == 0 else None
+            module.report(metrics, checkpoint=checkpoint)
+
+
+def train_trial(config: dict, job: Job, splits: Splits) -> None:
+    """A Tune trainable: trains in this process, or coordinates `job.request.workers` DDP workers."""
+    if job.request.workers == 1:
+        from ray import tune
+
+        return _train(job, config, splits, tune)
+    return _coordinate(config, job, splits)
+
+
+def _coordinate(config: dict, job: Job, splits: Splits) -> None:
+    import ray.train
+    from ray import tune
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+    from torch.nn.parallel import DistributedDataParallel
+
+    def worker(settings: dict) -> None:
+        _train(job, settings, splits, ray.train, DistributedDataParallel)
+
+    resources = {"CPU": job.request.cpus} | ({"GPU": job.request.gpus} if job.request.gpus else {})
+    TorchTrainer(
+        worker,
+        train_loop_config=config,
+        torch_config=TorchConfig(backend="nccl" if job.request.gpus else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=job.request.workers, use_gpu=job.request.gpus > 0, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            # The trial's own name: a retried trial resumes its job, another trial never meets it.
+            name=f"train-{tune.get_context().get_trial_id()}",
+            storage_path=job.storage,
+            callbacks=[TuneReportCallback()],
+            failure_config=ray.train.FailureConfig(max_failures=1, controller_failure_limit=3),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+        ),
+    ).fit()

@@ -1,0 +1,6 @@
+"""Everything that knows MLflow: one store, one writer."""
+
+from rrm.tracking.provenance import git_commit
+from rrm.tracking.store import Tracker, default_uri
+
+__all__ = ["Tracker", "default_uri", "git_commit"]

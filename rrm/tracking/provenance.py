@@ -1,0 +1,16 @@
+"""Which code made a number."""
+
+import subprocess
+from pathlib import Path
+
+
+def git_commit(folder: Path | str) -> str:
+    """The commit of the checkout around `folder`, with "-dirty" when tracked files differ; "unknown" outside git."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip()

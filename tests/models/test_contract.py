@@ -1,0 +1,105 @@
+"""One contract for every model type that can be swept."""
+
+import pytest
+import torch
+
+from rrm.errors import InputError
+from rrm.models import VARIANTS, build, describe, parameter_count, variant
+from rrm.models.layers import truncated_normal_
+
+SHAPE = {"vocab_size": 6, "seq_len": 16, "hidden_size": 32, "num_heads": 2, "H_cycles": 2, "L_cycles": 2}
+
+
+@pytest.fixture(params=sorted(VARIANTS))
+def model(request):
+    torch.manual_seed(0)
+    return build(variant(request.param, **SHAPE))
+
+
+@pytest.fixture
+def x(model):
+    return model.embed(torch.randint(1, 6, (3, 16)), torch.zeros(3))
+
+
+def test_shapes_and_units(model, x):
+    state = model.initial_state(3)
+    readout = model.readout(state)
+    assert state.z_H.shape == state.z_L.shape == x.shape and x.shape[0] == 3 and x.shape[2] == 32
+    assert readout.logits.shape == (3, 16, 6)
+    assert set(model.segment_calls) == {"H", "L"} and 0 < model.grad_calls <= len(model.segment_calls)
+    after = model.segment(state, x)
+    assert torch.allclose(after.z_H.square().mean(-1), torch.ones(()), atol=1e-3)  # post-norm: unit RMS per position
+
+
+def test_calls_are_pure_and_replace_one_half(model, x):
+    state = model.initial_state(3)
+    before = [half.clone() for half in (*state, x)]
+    for half in ("L", "H"):
+        new = model.step(half, state, x)
+        assert torch.equal(model.call(half, state, x), model.call(half, state, x))
+        kept = "z_H" if half == "L" else "z_L"
+        assert getattr(new, kept) is getattr(state, kept)
+    assert all(torch.equal(a, b) for a, b in zip(before, (*state, x), strict=True))
+
+
+def test_rows_do_not_influence_each_other(model, x):
+    whole = model.segment(model.initial_state(3), x).z_H
+    alone = model.segment(model.initial_state(1), x[1:2]).z_H
+    assert torch.allclose(whole[1:2], alone, atol=1e-4)
+
+
+def test_gradient_flows_through_the_last_calls_only(model, x):
+    counted = []
+    call = model.call
+    model.call = lambda *args: counted.append(torch.is_grad_enabled()) or call(*args)
+    model.segment(model.initial_state(3), x)
+    assert counted == [False] * (len(model.segment_calls) - model.grad_calls) + [True] * model.grad_calls
+
+
+def test_description_round_trip_and_seed(model):
+    torch.manual_seed(0)
+    again = build(describe(model))
+    assert describe(again) == describe(model)
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+
+
+def test_float64_runs_in_float64(model):
+    model.double()
+    x = model.embed(torch.randint(1, 6, (2, 16)), torch.zeros(2))
+    assert model.segment(model.initial_state(2), x).z_H.dtype == x.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "count"),
+    [
+        ("trm_mlp", {"puzzle_emb_len": 16, "puzzle_emb_ndim": 512}, 5_028_866),
+        ("trm_mlp", {}, 4_855_298),
+        ("trm_att", {"puzzle_emb_len": 16, "puzzle_emb_ndim": 512}, 6_828_034),
+    ],
+)
+def test_parameter_counts_of_the_paper(name, extra, count):
+    with torch.device("meta"):
+        assert parameter_count(build(variant(name, vocab_size=11, seq_len=81, hidden_size=512, **extra))) == count
+
+
+def test_truncated_normal_has_the_standard_deviation_asked_for():
+    torch.manual_seed(0)
+    sample = truncated_normal_(torch.empty(200_000), std=0.5)
+    assert sample.std() == pytest.approx(0.5, rel=0.01) and sample.abs().max() < 0.5 * 2 / 0.87
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"family": "gpt"}, "model family 'gpt' is unknown"),
+        ({"hidden": 3}, "no setting 'hidden'"),
+        ({"pos_encodings": "rotary"}, "pos_encodings 'rotary' is unknown"),
+        ({"mlp_t": False, "num_heads": 5}, "does not split into 5 heads"),
+        ({"puzzle_emb_ndim": 64}, "puzzle_emb_ndim 64 does not fit"),
+    ],
+)
+def test_bad_descriptions_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        build({"family": "trm", "mlp_t": True, **SHAPE} | settings)
+    with pytest.raises(InputError, match="model 'lstm' is unknown: use one of trm_mlp"):
+        variant("lstm")

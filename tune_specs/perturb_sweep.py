@@ -1,0 +1,67 @@
+"""Does training from perturbed latent states help, and are failed rollouts less stable than solved ones?
+
+    python tune_specs/perturb_sweep.py                  # ten minutes on two CPU cores
+    python tune_specs/perturb_sweep.py --preset smoke   # two minutes, to see the pipeline work
+
+Three axes: model type x perturbation magnitude sigma x flossing schedule. Every model type gets one unperturbed
+baseline, which is never stopped early; the other trials are drawn by TPE, and ASHA stops the weak ones.
+"""
+
+from rrm.cluster.command import run_command
+from rrm.cluster.spec import Preset, SweepSpec
+
+MODELS = ("trm_mlp", "trm_att")
+SIGMA = (1e-4, 1.0)  # log-uniform; 0 is the baseline
+FLOSSING = ("none",)
+COPIES = 1  # perturbed rollouts beside the clean one
+
+
+def baselines(models):
+    """The configurations every other is compared with."""
+    return [{"model": model, "sigma": 0.0, "flossing": "none"} for model in models]
+
+
+def space(trial, models, sigmas):
+    """The perturbed configurations, define-by-run. `sigmas`: the values of --sigma, None for the whole range."""
+    model = trial.suggest_categorical("model", models)
+    sigma = trial.suggest_categorical("sigma", sigmas) if sigmas else trial.suggest_float("sigma", *SIGMA, log=True)
+    flossing = trial.suggest_categorical("flossing", FLOSSING)
+    return {"model": model, "sigma": sigma, "flossing": flossing}
+
+
+def recipe(config, task, preset, seed):
+    """The training run of one configuration."""
+    from rrm.training.recipes import cpu_sudoku
+
+    # Arms are equal in network calls *and* in steps: a perturbed arm runs half the puzzles of a batch, twice each.
+    trajectories = 1 + COPIES if config["sigma"] > 0 else 1
+    return cpu_sudoku(
+        task,
+        config["model"],
+        batch_size=32 // trajectories,
+        budget=12 * 32 * preset.steps,
+        evaluations=preset.evaluations,
+        perturbation={"kind": "initial_state", "sigma": config["sigma"], "copies": COPIES},
+        flossing=config["flossing"],
+        seed=seed,
+    )
+
+
+SPEC = SweepSpec(
+    name="perturb_sweep",
+    models=MODELS,
+    baselines=baselines,
+    space=space,
+    recipe=recipe,
+    presets={
+        "default": Preset(
+            trials=8, steps=500, evaluations=8, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512
+        ),
+        "smoke": Preset(
+            trials=4, steps=40, evaluations=4, task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128
+        ),
+    },
+)
+
+if __name__ == "__main__":
+    run_command(SPEC, __doc__)
