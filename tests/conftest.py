@@ -1,7 +1,6 @@
 """Shared fixtures. The environment is set before ray is imported anywhere."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np

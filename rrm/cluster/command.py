@@ -21,12 +21,12 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     add = parser.add_argument
     add("--preset", default="default", help=f"budget and data: {', '.join(spec.presets)} (default: %(default)s)")
     add("--model", nargs="+", default=list(spec.models), metavar="NAME", help="model types (default: %(default)s)")
-    add("--sigma", nargs="+", type=float, metavar="S", help="perturbation magnitudes to choose from instead of the range")
+    add("--sigma", nargs="+", type=float, metavar="S", help="perturbation magnitudes to choose from (default: a range)")
     add("--trials", type=int, help="number of trials, baselines included (default: of the preset)")
     add("--data", metavar="DIR_OR_CSV", help="puzzles in the field's source,question,answer,rating format; a folder "
         "holds train.csv and test.csv (default: generated)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of puzzles, search and training (default: %(default)s)")
-    add("--storage", default="runs", metavar="DIR", help="where sweeps and the MLflow store live (default: ./%(default)s)")
+    add("--storage", default="runs", metavar="DIR", help="folder of sweeps and MLflow store (default: ./%(default)s)")
     add("--name", help=f"folder and MLflow name of this sweep (default: {spec.name}, or {spec.name}-PRESET)")
     add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: sqlite in the storage folder)")
     add("--address", help="a Ray cluster to connect to (default: a local one)")

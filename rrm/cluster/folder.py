@@ -42,7 +42,8 @@ class SweepFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise InputError(f"{self.path} is in use by another driver: wait for it or choose another --name") from None
+                message = f"{self.path} is in use by another driver: wait for it or choose another --name"
+                raise InputError(message) from None
             yield
 
     def start(self, record: dict) -> None:
@@ -52,9 +53,9 @@ class SweepFolder:
             self.write("sweep", record)
             return
         for key, value in record["arguments"].items():
-            if known["arguments"].get(key) != value:
+            if (before := known["arguments"].get(key)) != value:
                 raise InputError(
-                    f"the sweep in {self.path} was started with {key} = {known['arguments'].get(key)!r}, not {value!r}: "
+                    f"the sweep in {self.path} was started with {key} = {before!r}, not {value!r}: "
                     f"give the same arguments to resume it"
                 )
         if known["data_hash"] != record["data_hash"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rrm import __version__
-from rrm.cluster.callbacks import config_columns, trial_name
+from rrm.cluster.callbacks import config_columns
 from rrm.cluster.fanout import measure_in_shards, run_tasks, score_model
 from rrm.cluster.folder import SweepFolder
 from rrm.cluster.progress import Bar, table

@@ -14,24 +14,42 @@ OBJECTIVE = "validation/objective"
 CLOCK = "evaluation"
 
 
+class Nearest:
+    """Stands in for an Optuna trial: answers every question with the configuration's value or the nearest allowed."""
+
+    def __init__(self, config: dict):
+        self.config, self.params, self.distributions = config, {}, {}
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        self.distributions[name] = optuna.distributions.FloatDistribution(low, high, log=log)
+        self.params[name] = min(max(self.config[name], low), high)
+        return self.params[name]
+
+    def suggest_categorical(self, name: str, choices):
+        self.distributions[name] = optuna.distributions.CategoricalDistribution(choices)
+        self.params[name] = self.config[name] if self.config[name] in choices else choices[0]
+        return self.params[name]
+
+
 class BaselinesFirst(OptunaSearch):
     """TPE (seeded, multivariate) that hands out the baselines before it draws anything.
 
-    The baselines lie outside the drawn space (sigma = 0 has no logarithm), so Optuna never hears of them. Every
-    configuration carries its number, which names the trial for good, through restores as well.
+    The baselines lie outside the drawn space (sigma = 0 has no logarithm), so Optuna is told of each as of its nearest
+    point there, the smallest sigma. Every configuration carries its number, which names the trial for good, through
+    restores as well.
     """
 
     def __init__(self, space: Callable, baselines: list[dict], seed: int):
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=4)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=2 * len(baselines))
         super().__init__(space=space, metric=OBJECTIVE, mode="max", sampler=sampler)
         self._baselines = list(baselines)
-        self._handed: set[str] = set()
+        self._handed: dict[str, dict] = {}
         self._count = 0
 
     def suggest(self, trial_id: str) -> dict:
         number, self._count = self._count, self._count + 1
         if number < len(self._baselines):
-            self._handed.add(trial_id)
+            self._handed[trial_id] = self._baselines[number]
             return {"trial": number, **self._baselines[number]}
         return {"trial": number, **super().suggest(trial_id)}
 
@@ -53,6 +71,14 @@ class BaselinesFirst(OptunaSearch):
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         if trial_id not in self._handed:
             super().on_trial_complete(trial_id, result, error)
+        elif result and OBJECTIVE in result:
+            nearest = Nearest(self._handed[trial_id])
+            self._space(nearest)
+            self._ot_study.add_trial(
+                optuna.trial.create_trial(
+                    params=nearest.params, distributions=nearest.distributions, value=result[OBJECTIVE]
+                )
+            )
 
 
 class FairASHA(ASHAScheduler):
@@ -87,8 +113,8 @@ def searcher(spec: SweepSpec, models: list[str], sigmas: list[float] | None, see
 
 
 def scheduler(evaluations: int) -> FairASHA:
-    """Stops the weaker half at a quarter and at half of the budget."""
-    grace = max(1, evaluations // 4)
+    """Stops the weaker half at half of the budget: before that, small models solve nothing and cannot be told apart."""
+    grace = max(1, evaluations // 2)
     return FairASHA(
         time_attr=CLOCK, metric=OBJECTIVE, mode="max", max_t=evaluations, grace_period=grace, reduction_factor=2
     )

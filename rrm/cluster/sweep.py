@@ -95,7 +95,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     parent = tracker.run("sweep", tracker.sweep)
     if not args.resume:
         overhead = 1 - work / (wall * slots)
-        print(f"\nwall time {wall:.0f} s on {slots} slots, {work:.0f} s of training and analysis: overhead {overhead:.0%}")
+        print(f"\nwall time {wall:.0f} s on {slots} slots, {work:.0f} s of training and analysis: {overhead:.0%} overhead")
         tracker.summary(parent, {"time/wall_s": wall, "time/work_s": work, "time/overhead": overhead})
     tracker.finish(parent, "FINISHED")
 

@@ -18,8 +18,8 @@ VARIANTS = {
 }
 
 __all__ = [
-    "FAMILIES", "VARIANTS", "Readout", "RecursiveModel", "State", "build", "build_official", "describe", "load_official",
-    "parameter_count", "variant",
+    "FAMILIES", "VARIANTS", "Readout", "RecursiveModel", "State", "build", "build_official", "describe",
+    "load_official", "parameter_count", "variant",
 ]  # fmt: skip
 
 

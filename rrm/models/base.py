@@ -21,7 +21,7 @@ class State(NamedTuple):
 
 
 class Readout(NamedTuple):
-    """What a model says of a state: logits [B, S, V] over tokens, float32 halting scores [B] (None without a Q head)."""
+    """What a model says of a state: logits [B, S, V], and float32 halting scores [B] (None without a Q head)."""
 
     logits: Tensor
     q_halt: Tensor | None

@@ -1,6 +1,6 @@
 """Layers shared by all recursive reasoners (TRM, HRM, SRM): bias-free, gain-free, post-norm.
 
-Shape suffixes: B batch (any number of rows), L positions (prefix + tokens), D hidden width, N heads, C head width, F feed-forward width.
+Shape suffixes: B batch, L positions (prefix + tokens), D hidden width, N heads, C head width.
 Parameters stay float32; every layer casts its weight to the dtype of its input.
 """
 

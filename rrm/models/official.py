@@ -79,12 +79,12 @@ def load_strictly(model: RecursiveModel, weights: Mapping[str, Tensor]) -> None:
     """`load_state_dict` that names the first offending key, and both shapes where they differ."""
     expected = model.state_dict()
     if missing := sorted(set(expected) - set(weights)):
-        raise InputError(f"weights lack the key {missing[0]!r} ({len(missing)} missing): not a checkpoint of this shape")
+        raise InputError(f"weights lack the key {missing[0]!r} ({len(missing)} missing): nothing was loaded")
     if unknown := sorted(set(weights) - set(expected)):
         raise InputError(f"weights hold the unknown key {unknown[0]!r} ({len(unknown)} unknown): nothing was loaded")
     for key, value in expected.items():
         if tuple(weights[key].shape) != tuple(value.shape):
             raise InputError(
-                f"weights {key!r} have shape {tuple(weights[key].shape)}, the configuration makes it {tuple(value.shape)}"
+                f"weights {key!r} have shape {tuple(weights[key].shape)}, the configuration says {tuple(value.shape)}"
             )
     model.load_state_dict(dict(weights))

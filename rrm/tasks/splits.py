@@ -15,7 +15,7 @@ from rrm.tasks.puzzle_csv import count_rows, read_puzzles
 
 NAMES = ("train", "validation", "test")
 GENERATOR_VERSION = 2  # raise it with every change of the generated puzzles, the defaults of the tasks included
-READER_VERSION = 1  # raise it with every change of the rows that are chosen or refused
+READER_VERSION = 2  # raise it with every change of the rows that are chosen or refused
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,10 @@ def generate_splits(
 def read_splits(path: str | Path, sizes: tuple[int, int, int], seed: int, cache_dir: str | Path) -> Splits:
     """Read a folder with train.csv and test.csv (validation is cut from train), or one CSV file that is cut in three.
 
-    A seeded sample of `sizes` (train, validation, test) rows is read and checked. Rows that are symmetric copies of a
-    test row are passed over for validation and train, copies of a validation row for train. InputError when the path
-    or the rows are missing, or at the first row that is wrong.
+    A seeded sample of at most `sizes` (train, validation, test) rows is read and checked; files with fewer rows are
+    shared out in that proportion. Rows that are symmetric copies of a test row are passed over for validation and
+    train, copies of a validation row for train. InputError when the path or the rows are missing, or at the first row
+    that is wrong.
     """
     path = Path(path)
     if not path.exists():
@@ -81,12 +82,12 @@ def read_splits(path: str | Path, sizes: tuple[int, int, int], seed: int, cache_
 
 
 def _draw_splits(files, sizes, rng):
-    train_size, validation_size, test_size = sizes
     rows = [rng.permutation(count_rows(file)) for file in files]
-    needed = [train_size + validation_size, test_size] if len(files) == 2 else [sum(sizes)]
-    for file, available, count in zip(files, rows, needed, strict=True):
-        if len(available) < count:
-            raise InputError(f"{file}: {len(available)} rows for splits that need {count}; ask for smaller splits")
+    if len(files) == 2:
+        train_size, validation_size = _fit(files[0], sizes[:2], len(rows[0]))
+        (test_size,) = _fit(files[1], sizes[2:], len(rows[1]))
+    else:
+        train_size, validation_size, test_size = _fit(files[0], sizes, len(rows[0]))
     test, rest = _draw(files[-1], rows[-1], test_size, apart_from=[])
     rest = rows[0] if len(files) == 2 else rest
     validation, rest = _draw(files[0], rest, validation_size, apart_from=[test])
@@ -94,6 +95,14 @@ def _draw_splits(files, sizes, rng):
     if train.task != test.task:
         raise InputError(f"{files[0]} holds {train.task} and {files[-1]} {test.task}; give files of one grid size")
     return Splits(train, validation, test)
+
+
+def _fit(file, sizes, available):
+    """The sizes, scaled down where the file has fewer rows than they add up to."""
+    if available < len(sizes):
+        raise InputError(f"{file}: {available} rows for {len(sizes)} splits; give a file with more puzzles")
+    share = min(1, available / sum(sizes))
+    return [max(1, int(size * share)) for size in sizes]
 
 
 def _draw(file, rows, size, apart_from):

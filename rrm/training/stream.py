@@ -33,7 +33,7 @@ class TrainStream:
 
     def __init__(self, puzzles: PuzzleSet, task: Task, batch_size: int, seed: int, rank: int = 0, world: int = 1):
         if batch_size % world:
-            raise InputError(f"batch size {batch_size} does not divide among {world} workers: use a multiple of {world}")
+            raise InputError(f"batch size {batch_size} does not divide among {world} workers: use another number")
         if len(puzzles) < batch_size:
             raise InputError(f"{len(puzzles)} training puzzles are fewer than the batch size {batch_size}: lower it")
         self.puzzles, self.task, self.batch_size, self.seed = puzzles, task, batch_size, seed

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 from rrm.dynamics import lyapunov_spectrum, map_spectrum, orthonormalize, random_basis
 from rrm.dynamics.orthonormal import LOG_FLOOR
 from rrm.dynamics.tangents import push, push_by_jvp
-from rrm.models import VARIANTS, build, variant
+from rrm.models import VARIANTS, State, build, variant
 
 SHAPE = {"vocab_size": 6, "seq_len": 9, "hidden_size": 32, "num_heads": 2, "H_cycles": 2, "L_cycles": 2}
 BATCH = {"inputs": torch.arange(36).view(4, 9) % 5 + 1, "puzzle_identifiers": torch.zeros(4)}
@@ -107,7 +107,7 @@ def test_joint_spectrum_equals_the_full_jacobian(name):
             flat = torch.cat([part.flatten() for part in state])
 
             def joint(z, which=which):
-                moved = model.step(which, type(state)(*z.view(2, 1, 4, 4)), x)
+                moved = model.step(which, State(*z.view(2, 1, 4, 4)), x)
                 return torch.cat([part.flatten() for part in moved])
 
             basis, r = torch.linalg.qr(torch.autograd.functional.jacobian(joint, flat) @ basis)

@@ -7,7 +7,6 @@ import torch
 from rrm.dynamics import lyapunov_spectrum, rollout
 from rrm.errors import InputError
 from rrm.models import State, build_official, load_official
-
 from rrm.training.objective import DeepSupervision
 from rrm.training.perturbation import TrajectoryPerturbation
 
@@ -24,7 +23,7 @@ def test_states_logits_and_q_of_three_segments(reference, name, tolerance):
     """Each segment from the reference's state before it.
 
     The random mixer is chaotic: 21 calls stretch float32 rounding 30-fold, and our float64 run is as far from the
-    reference (1.1e-4 absolute after one segment) as our float32 run. Over three segments only rounding would be compared.
+    reference (1.1e-4 absolute after one segment) as our float32 run. Three segments would compare rounding only.
     """
     ref = reference(name)
     model = load_official(ref["state"], ref["config"])

@@ -1,0 +1,186 @@
+"""The training step, the loop around it, and its checkpoints."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rrm.errors import InputError
+from rrm.models import build
+from rrm.tasks import get_task
+from rrm.tasks.splits import generate_splits
+from rrm.training import checkpoint, interventions
+from rrm.training.objective import IGNORED, DeepSupervision, stablemax_cross_entropy
+from rrm.training.perturbation import TrajectoryPerturbation
+from rrm.training.recipe import call_units
+from rrm.training.recipes import cpu_sudoku
+from rrm.training.stream import TrainStream, to_batch
+from rrm.training.trainer import Diverged, Trainer
+
+TASK = get_task("sudoku-4x4")
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    return generate_splits(TASK.name, (48, 16, 16), 0, (6, 9), tmp_path_factory.mktemp("puzzles"))
+
+
+def recipe(sigma=0.0, **changes):
+    perturbation = {"kind": "initial_state", "sigma": sigma, "copies": 1}
+    settings = {"batch_size": 8, "budget": 12 * 8 * 6, "evaluations": 3, "perturbation": perturbation} | changes
+    return cpu_sudoku(TASK, **settings)
+
+
+def trainer(splits, **changes):
+    torch.set_num_threads(1)
+    return Trainer(recipe(**changes), TASK, splits.train, splits.validation)
+
+
+def weights(run):
+    return run.model.state_dict()
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_stablemax_loss():
+    labels = torch.tensor([[2, 0, IGNORED]])
+    uniform = stablemax_cross_entropy(torch.full((1, 3, 7), 1.7), labels)
+    assert uniform.dtype == torch.float64 and uniform[0].tolist() == pytest.approx([math.log(7)] * 2 + [0])
+    # s(1) = 2, s(0) = 1, s(-1) = 1/2: probabilities 4/7, 2/7, 1/7
+    one = stablemax_cross_entropy(torch.tensor([[[1.0, 0.0, -1.0]]]), torch.tensor([[2]]))
+    assert one.item() == pytest.approx(math.log(7))
+
+
+def test_carry_refills_halted_rows_and_keeps_the_others(splits):
+    torch.manual_seed(0)
+    model = build(recipe().model)
+    objective = DeepSupervision(model, TrajectoryPerturbation(), halt_max_steps=3, halt_exploration_prob=0.0)
+    first, second = (to_batch(splits.train.subset(slice(i, i + 4)), TASK) for i in (0, 4))
+    generator = torch.Generator().manual_seed(0)
+    _, carry, _ = objective(objective.initial_carry(first), first, generator)
+    assert torch.equal(carry.data["inputs"], first["inputs"]) and carry.steps.tolist() == [1] * 4
+    carry.halted = torch.tensor([False, True, False, False])
+    _, carry, _ = objective(carry, second, generator)
+    assert torch.equal(carry.data["inputs"][[0, 2, 3]], first["inputs"][[0, 2, 3]])
+    assert torch.equal(carry.data["inputs"][1], second["inputs"][1]) and carry.steps.tolist() == [2, 1, 2, 2]
+    _, carry, _ = objective(carry, second, generator)
+    assert carry.halted.tolist() == [True, False, True, True]  # at the last step, whatever the Q head says
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("sigma", [1e-3, 0.3])
+def test_realised_noise_and_shared_target(splits, dtype, sigma):
+    torch.manual_seed(0)
+    model = build(recipe().model | {"forward_dtype": dtype})
+    objective = DeepSupervision(model, TrajectoryPerturbation(sigma, copies=3), halt_exploration_prob=0.0)
+    start, realised = objective.perturbation.perturb_start(model.initial_state(32), 8, torch.Generator().manual_seed(1))
+    clean = model.initial_state(32)
+    for moved, still in zip(start, clean, strict=True):
+        assert torch.equal(moved[:8].float(), still[:8].float())
+        noise = moved[8:] - still[8:].float()
+        assert noise.std() == pytest.approx(sigma, rel=0.02) and noise.dtype == torch.float32
+    assert realised.item() == pytest.approx(sigma, rel=0.02)
+    batch = to_batch(splits.train.subset(slice(0, 8)), TASK)
+    _, carry, metrics = objective(objective.initial_carry(batch), batch, torch.Generator())
+    assert carry.state.z_H.shape[0] == 32 and len(carry.steps) == 8 and metrics["rows"] == 8
+
+
+def test_zero_noise_is_the_baseline_bit_for_bit(splits):
+    plain, zero = trainer(splits), trainer(splits, perturbation={"kind": "initial_state", "sigma": 0.0, "copies": 3})
+    assert [*plain.run()][-1]["train/loss"] == [*zero.run()][-1]["train/loss"]
+    assert same(weights(plain), weights(zero))
+
+
+def test_equal_budget_means_equal_call_units(splits):
+    plain, perturbed = trainer(splits), trainer(splits, sigma=0.1)
+    assert call_units(plain.model) == 6 + 2 * 3
+    assert plain.total_steps == 6 and perturbed.total_steps == 3
+    last = [[*run.run()][-1] for run in (plain, perturbed)]
+    assert last[0]["call_units"] == last[1]["call_units"] and [r["evaluation"] for r in last] == [3, 3]
+    assert last[1]["perturbation/realised_sigma"] > 0 == last[0]["perturbation/realised_sigma"]
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.1])
+def test_interrupted_training_continues_bit_for_bit(splits, tmp_path, sigma):
+    changes = {"sigma": sigma, "budget": 12 * 8 * 12}
+    unbroken = trainer(splits, **changes)
+    metrics = [*unbroken.run()]
+    broken = trainer(splits, **changes)
+    next(broken.run())
+    broken.save(tmp_path, "hash")
+    torch.manual_seed(99)  # whatever state the process is in
+    resumed = trainer(splits, **changes)
+    resumed.load(tmp_path)
+    rest = [*resumed.run()]
+    assert same(weights(unbroken), weights(resumed)) and same(unbroken.ema.shadow, resumed.ema.shadow)
+    assert same(unbroken.best_weights, resumed.best_weights)
+    untimed = [[{k: v for k, v in m.items() if "time/" not in k} for m in history] for history in (metrics[1:], rest)]
+    assert untimed[0] == untimed[1]
+
+
+def test_checkpoint_holds_best_and_final_weights(splits, tmp_path):
+    run = trainer(splits)
+    metrics = [*run.run()]
+    run.save(tmp_path, "hash")
+    final = checkpoint.load_model(tmp_path, "final").state_dict()
+    assert same(final, run.ema.weights(run.model)) and not same(final, weights(run))
+    best = max(range(3), key=lambda i: (metrics[i]["validation/exact"], metrics[i]["validation/cells"]))
+    assert checkpoint.read_meta(tmp_path)["best"]["step"] == metrics[best]["step"]
+    assert checkpoint.read_meta(tmp_path)["data_hash"] == "hash"
+
+
+def test_broken_checkpoints_are_refused(splits, tmp_path):
+    run = trainer(splits)
+    run.save(tmp_path, "hash")
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="best.safetensors is not a readable safetensors file"):
+        checkpoint.load_model(tmp_path)
+    path.write_bytes(b"\x80\x04cos\nsystem\n(S'touch stolen'\ntR.")  # a pickle
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        checkpoint.load_model(tmp_path)
+    meta = json.loads((tmp_path / "checkpoint.json").read_text())
+    (tmp_path / "checkpoint.json").write_text(json.dumps(meta | {"version": 7}))
+    with pytest.raises(InputError, match="has version 7"):
+        checkpoint.load_model(tmp_path)
+    with pytest.raises(InputError, match="is not a checkpoint"):
+        checkpoint.load_model(tmp_path / "none")
+
+
+def test_divergence_names_its_step(splits):
+    run = trainer(splits, lr=1e30)
+    with pytest.raises(Diverged, match="not finite at step 2"):
+        list(run.run())
+
+
+def test_workers_share_each_batch_without_overlap(splits):
+    whole = TrainStream(splits.train, TASK, 8, seed=3)
+    parts = [TrainStream(splits.train, TASK, 8, seed=3, rank=rank, world=2) for rank in range(2)]
+    for step in (0, 5, 6):
+        together = torch.cat([part.batch(step)["inputs"] for part in parts])
+        assert torch.equal(whole.batch(step)["inputs"], together)
+    epoch = {tuple(row.tolist()) for step in range(6) for row in whole.batch(step)["labels"]}
+    assert len(epoch) > 40  # an epoch meets different puzzles, not one batch again and again
+    with pytest.raises(InputError, match="batch size 8 does not divide among 3 workers"):
+        TrainStream(splits.train, TASK, 8, seed=3, rank=0, world=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: TrajectoryPerturbation(sigma=-0.1), "sigma is -0.1"),
+        (lambda: interventions.perturbation("earthquake"), "perturbation 'earthquake' is unknown"),
+        (lambda: interventions.flossing("always"), "flossing schedule 'always' is unknown: use one of none"),
+        (lambda: recipe(budget=0), "budget is 0"),
+        (lambda: replace(recipe(), budget=5.0).steps(build(recipe().model), 1), "budget 5 pays for 0 steps"),
+        (lambda: cpu_sudoku(TASK, "lstm"), "model 'lstm' is unknown"),
+    ],
+)
+def test_bad_settings_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        change()
+
