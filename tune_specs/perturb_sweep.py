@@ -58,7 +58,7 @@ SPEC = SweepSpec(
             trials=8, steps=500, evaluations=8, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512
         ),
         "smoke": Preset(
-            trials=4, steps=40, evaluations=4, task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128
+            trials=4, steps=160, evaluations=4, task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128
         ),
     },
 )

@@ -87,7 +87,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     sentences = report.findings(outcome, arms, report.label(best, best), best["config"]["model"])
     report.log_report(tracker, folder, trials, scores, outcome, measured, figures, sentences, best)
 
-    work += sum(sum(t["seconds"].values()) for t in known["trials"])
+    work += request.workers * sum(sum(t["seconds"].values()) for t in known["trials"])
     work += sum(score["seconds"] for weights in scores.values() for score in weights.values())
     _print_report(folder, known["trials"], trials, scores, best, sentences, figures, tracker)
     wall = time.monotonic() - began
@@ -95,7 +95,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     parent = tracker.run("sweep", tracker.sweep)
     if not args.resume:
         overhead = 1 - work / (wall * slots)
-        print(f"\nwall time {wall:.0f} s on {slots} slots, {work:.0f} s of training and analysis: {overhead:.0%} overhead")
+        print(f"\nwall time {wall:.0f} s on {slots} slots, {work:.0f} s of it work: {overhead:.0%} overhead")
         tracker.summary(parent, {"time/wall_s": wall, "time/work_s": work, "time/overhead": overhead})
     tracker.finish(parent, "FINISHED")
 
@@ -126,11 +126,10 @@ def _train(spec, args, preset, splits, folder, record, tracker, request, at_once
 
     from rrm.cluster.callbacks import TableCallback, TrackingCallback, trial_name
     from rrm.cluster.search import scheduler, searcher
-    from rrm.cluster.trial import Job, train_trial
+    from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
 
     job = Job(spec.recipe, preset, args.seed, record["data_hash"], request, str(folder.path / "train"))
-    # A coordinator of DDP workers only waits: a CPU of its own could starve the workers of the last one.
-    mine = {"cpu": 0} if request.workers > 1 else {"cpu": request.cpus, "gpu": request.gpus}
+    mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
     trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, splits=splits), mine)
     path = folder.path / "tune"
     # Without a state file the driver died before Tune knew any trial: there is nothing to restore.

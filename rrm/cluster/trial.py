@@ -13,6 +13,11 @@ from rrm.tasks.splits import Splits
 from rrm.training.trainer import Trainer
 
 
+# A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
+# a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
+COORDINATOR_CPU = 0.01
+
+
 @dataclass(frozen=True)
 class Job:
     """What all trials of a sweep share."""
@@ -71,7 +76,7 @@ def _coordinate(config: dict, job: Job, splits: Splits) -> None:
     def worker(settings: dict) -> None:
         _train(job, settings, splits, ray.train, DistributedDataParallel)
 
-    resources = {"CPU": job.request.cpus} | ({"GPU": job.request.gpus} if job.request.gpus else {})
+    resources = {"CPU": job.request.cpus - COORDINATOR_CPU} | ({"GPU": job.request.gpus} if job.request.gpus else {})
     TorchTrainer(
         worker,
         train_loop_config=config,
