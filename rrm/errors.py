@@ -1,5 +1,23 @@
-"""The one exception for input that the user can put right."""
+"""Input that the user can put right, and how a command says so."""
+
+import functools
+import sys
+from collections.abc import Callable
 
 
 class InputError(ValueError):
-    """Bad input: one line that names the value, what is allowed and the way out. Commands print it and exit with 2."""
+    """Bad input: one line that names the value, what is allowed and the way out."""
+
+
+def exit_on_bad_input(main: Callable) -> Callable:
+    """A command's main function that ends with one line on stderr and exit code 2 on InputError."""
+
+    @functools.wraps(main)
+    def command(*args, **kwargs):
+        try:
+            return main(*args, **kwargs)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    return command

@@ -33,7 +33,7 @@ def recipe(config, task, preset, seed):
     """The training run of one configuration."""
     from rrm.training.recipes import cpu_sudoku
 
-    # Arms are equal in network calls *and* in steps: a perturbed arm runs half the puzzles of a batch, twice each.
+    # See `matching` below.
     trajectories = 1 + COPIES if config["sigma"] > 0 else 1
     return cpu_sudoku(
         task,
@@ -53,6 +53,7 @@ SPEC = SweepSpec(
     baselines=baselines,
     space=space,
     recipe=recipe,
+    matching="Arms are equal in network calls and steps: a perturbed arm trains on half as many puzzles, twice each.",
     presets={
         "default": Preset(
             trials=8, steps=500, evaluations=8, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512

@@ -33,7 +33,7 @@ class TrackingCallback(tune.Callback):
         return self.tracker.run("trial", trial_name(trial.config), params, tags)
 
     def on_trial_start(self, iteration, trials, trial, **info):
-        self._run(trial)
+        self.tracker.reopen(self._run(trial))
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
         curves = {name: value for name, value in result.items() if name.startswith(CURVES)}

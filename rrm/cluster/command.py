@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from rrm.cluster.spec import SweepSpec
-from rrm.errors import InputError
+from rrm.errors import InputError, exit_on_bad_input
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -49,16 +49,14 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     return args
 
 
+@exit_on_bad_input
 def run_command(spec: SweepSpec, description: str, argv: list[str] | None = None) -> None:
     """Run a sweep as a command: exit code 0, 2 for bad input (one line on stderr), 130 when interrupted."""
-    try:
-        args = parse(spec, description, argv)
-        from rrm.cluster.sweep import run_sweep
+    args = parse(spec, description, argv)
+    from rrm.cluster.sweep import run_sweep
 
+    try:
         run_sweep(spec, args)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
         sys.exit(130)

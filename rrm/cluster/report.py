@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rrm.cluster.fanout import measure_in_shards, run_tasks, score_model
 from rrm.cluster.folder import SweepFolder
 from rrm.cluster.progress import Bar, table
 from rrm.cluster.session import Request
-from rrm.dynamics import LyapunovResult, Settings, load_result, save_result
+from rrm.dynamics import LyapunovResult, Settings, save_result
 from rrm.statistics import (
     OutcomePanel,
     SweepPoint,
@@ -33,10 +34,20 @@ def choose(trials: list[dict]) -> dict:
     return max(trials, key=lambda t: (t["best"]["exact"], t["best"]["cells"]))
 
 
+def choose_measured(trials: list[dict]) -> list[dict]:
+    """The trials whose stability is measured: all baselines, the best, and the best perturbed one of its model type."""
+    best = choose(trials)
+    perturbed = [t for t in trials if t["config"]["model"] == best["config"]["model"] and t["config"]["sigma"] > 0]
+    chosen = [best, *([choose(perturbed)] if perturbed else [])]
+    return [t for t in trials if t["config"]["sigma"] == 0 or any(t is c for c in chosen)]
+
+
 def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}."""
     scores = folder.read("scores") or {}
-    wanted = [(t, which) for t in trials for which in checkpoint.WEIGHTS if which not in scores.get(t["name"], {})]
+    # Where the last checkpoint is the best one, its weights are the same and are scored once.
+    wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["step"]]
+    wanted = [(t, which) for t, which in wanted if which not in scores.get(t["name"], {})]
     bar = Bar("test scores", len(wanted)) if wanted else None
     jobs = []
     for trial, which in wanted:
@@ -48,7 +59,7 @@ def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resour
         scores.setdefault(trial["name"], {})[which] = score | {"seconds": seconds}
         folder.write("scores", scores)
         bar.advance(1)
-    return scores
+    return {name: {"best": of_trial["final"]} | of_trial for name, of_trial in scores.items()}
 
 
 def measure_trials(
@@ -77,11 +88,9 @@ def measure_trials(
         )
         shards = folder.path / "lyapunov" / trial["name"]
         result = measure_in_shards(model, splits.test, settings, shards, resources, request, progress)
-        save_result(
-            LyapunovResult(**vars(result) | {"provenance": provenance | {"trial": trial["name"]}}),
-            result_path(folder, trial),
-        )
-        results[trial["name"]] = load_result(result_path(folder, trial))
+        names = {"trial": trial["name"], "label": label(trial)}
+        results[trial["name"]] = replace(result, provenance=provenance | names)
+        save_result(results[trial["name"]], result_path(folder, trial))
     return results, work
 
 
@@ -90,20 +99,16 @@ def result_path(folder: SweepFolder, trial: dict) -> Path:
     return folder.path / "lyapunov" / f"{trial['name']}.safetensors"
 
 
-def label(trial: dict, best: dict) -> str:
+def label(trial: dict) -> str:
     """How figures and sentences call a trial."""
     sigma = trial["config"]["sigma"]
-    words = [trial["config"]["model"], f"σ = {sigma:.2g}" if sigma else "σ = 0 (baseline)"]
-    return ", ".join(words + ["best"] * (trial is best))
+    return f"{trial['config']['model']}, {f'σ = {sigma:.2g}' if sigma else 'σ = 0 (baseline)'}"
 
 
-def panels(trials: list[dict], results: dict[str, LyapunovResult], best: dict) -> list[OutcomePanel]:
+def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[OutcomePanel]:
     """What Figs. 1 and 2 draw."""
-    return [
-        OutcomePanel(label(t, best), results[t["name"]].lambda_per_call, results[t["name"]].solved,
-                     results[t["name"]].late_drift)
-        for t in trials
-    ]  # fmt: skip
+    measured = [results[t["name"]] for t in trials]
+    return [OutcomePanel(r.provenance["label"], r.lambda_per_call, r.solved, r.late_drift) for r in measured]
 
 
 def points(trials: list[dict], scores: dict, count: int) -> list[SweepPoint]:
@@ -134,10 +139,10 @@ def draw(folder: SweepFolder, outcome: list[OutcomePanel], arms: list[SweepPoint
     return [target / name for name in figures]
 
 
-def findings(outcome: list[OutcomePanel], arms: list[SweepPoint], best_label: str, best_model: str) -> list[str]:
+def findings(outcome: list[OutcomePanel], arms: list[SweepPoint], best: dict) -> list[str]:
     """Two sentences: does lambda_1 separate outcomes for the best model, does the perturbation help its type."""
-    panel = next(p for p in outcome if p.label == best_label)
-    return [separation_sentence(panel), perturbation_sentence(by_model(arms)[best_model])]
+    panel = next(p for p in outcome if p.label == label(best))
+    return [separation_sentence(panel), perturbation_sentence(by_model(arms)[best["config"]["model"]])]
 
 
 def summary_table(trials: list[dict], scores: dict) -> list[str]:
@@ -170,6 +175,7 @@ def log_report(
     figures: list[Path],
     sentences: list[str],
     best: dict,
+    count: int,
 ) -> None:
     """Test scores, checkpoints and result files into the trials' runs; figures and findings into the sweep's."""
     by_name = {t["name"]: panel for t, panel in zip(measured, outcome, strict=True)}
@@ -184,7 +190,8 @@ def log_report(
         source = Path(trial["checkpoint"])
         for name in ("checkpoint.json", "best.safetensors", "final.safetensors"):
             tracker.artifact(run, source / name, "checkpoint")
-        tracker.tags(run, {"rrm.checkpoint_hash": checkpoint.weights_hash(source, "best")})
+        tags = {"rrm.checkpoint_hash": checkpoint.weights_hash(source, "best"), "rrm.test_puzzles": count}
+        tracker.tags(run, tags | {"rrm.stopped_early": trial["stopped_early"]})
         if panel := by_name.get(trial["name"]):
             values |= stability_metrics(panel)
             tracker.artifact(run, result_path(folder, trial), "lyapunov")

@@ -40,7 +40,7 @@ class BaselinesFirst(OptunaSearch):
     """
 
     def __init__(self, space: Callable, baselines: list[dict], seed: int):
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=2 * len(baselines))
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=len(baselines) + 1)
         super().__init__(space=space, metric=OBJECTIVE, mode="max", sampler=sampler)
         self._baselines = list(baselines)
         self._handed: dict[str, dict] = {}

@@ -51,6 +51,7 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
         "TUNE_GLOBAL_CHECKPOINT_S": "2",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     }.items():
         os.environ.setdefault(name, value)
     import ray

@@ -29,7 +29,9 @@ class SweepSpec:
 
     models: the model types of the first axis.  baselines(models): configurations run first and never stopped.
     space(trial, models, sigmas): a configuration drawn by Optuna, define-by-run.  recipe(config, task, preset, seed):
-    its training run.  Configurations are flat dictionaries with "model" and "sigma" among their keys.
+    its training run.  matching: how the arms are made comparable, printed with the findings.
+
+    Configurations are flat dictionaries with "model", "sigma" and "flossing" among their keys.
     """
 
     name: str
@@ -37,4 +39,5 @@ class SweepSpec:
     baselines: Callable
     space: Callable
     recipe: Callable
+    matching: str
     presets: dict[str, Preset]

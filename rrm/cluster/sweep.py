@@ -56,6 +56,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
             folder.start(record)
             record = folder.read("sweep")
             parent = tracker.run("sweep", args.name, record["arguments"], _tags(record))
+            tracker.reopen(parent)
             for context in ("train", "validation", "test"):
                 part = getattr(splits, context)
                 tracker.dataset(parent, test.task, part.content_hash(), args.data or "generated", context)
@@ -78,17 +79,17 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     analysis = Request(gpus=request.gpus / 4)
     scores = report.score_trials(folder, trials, splits, resources, analysis)
     best = report.choose(trials)
-    measured = [t for t in trials if t is best or t["config"]["sigma"] == 0]
+    measured = report.choose_measured(trials)
     provenance = report.provenance(tracker, record)
     results, work = report.measure_trials(folder, measured, splits, provenance, resources, analysis)
-    outcome = report.panels(measured, results, best)
+    outcome = report.panels(measured, results)
     arms = report.points(trials, scores, len(splits.test))
     figures = report.draw(folder, outcome, arms)
-    sentences = report.findings(outcome, arms, report.label(best, best), best["config"]["model"])
-    report.log_report(tracker, folder, trials, scores, outcome, measured, figures, sentences, best)
+    sentences = [*report.findings(outcome, arms, best), spec.matching]
+    report.log_report(tracker, folder, trials, scores, outcome, measured, figures, sentences, best, len(splits.test))
 
     work += request.workers * sum(sum(t["seconds"].values()) for t in known["trials"])
-    work += sum(score["seconds"] for weights in scores.values() for score in weights.values())
+    work += sum(score["seconds"] for weights in folder.read("scores").values() for score in weights.values())
     _print_report(folder, known["trials"], trials, scores, best, sentences, figures, tracker)
     wall = time.monotonic() - began
     slots = at_once * request.workers
@@ -123,6 +124,7 @@ def _tags(record: dict) -> dict[str, str]:
 def _train(spec, args, preset, splits, folder, record, tracker, request, at_once) -> list[dict]:
     """Run the trials with Tune; -> plain records of them."""
     from ray import tune
+    from ray.tune.logger import JsonLoggerCallback
 
     from rrm.cluster.callbacks import TableCallback, TrackingCallback, trial_name
     from rrm.cluster.search import scheduler, searcher
@@ -162,6 +164,7 @@ def _train(spec, args, preset, splits, folder, record, tracker, request, at_once
                 storage_path=str(folder.path),
                 verbose=1 if args.verbose else 0,
                 callbacks=[
+                    JsonLoggerCallback(),  # the result.json from which the scheduler is restored
                     TrackingCallback(tracker, describe),
                     TableCallback(max(trials, len(args.model)), preset.evaluations),
                 ],

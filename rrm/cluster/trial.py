@@ -12,7 +12,6 @@ from rrm.tasks import get_task
 from rrm.tasks.splits import Splits
 from rrm.training.trainer import Trainer
 
-
 # A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
 # a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
 COORDINATOR_CPU = 0.01

@@ -17,6 +17,9 @@ _COLOUR = SOLVED.colour
 _STOPPED = "0.62"
 _BAND = "0.9"
 
+# Per cent that the accuracy axis spans at the least.
+_LEAST_SPAN = 10
+
 # Decades between sigma = 0, which a log axis does not have, and the smallest decade drawn.
 _ZERO_OFFSET = 0.8
 
@@ -44,6 +47,9 @@ def accuracy_against_sigma(arms: Sequence[SweepPoint]) -> Figure:
             _draw_baseline(ax, [point for point in points if point.sigma == 0])
             for point in points:
                 _draw_run(ax, point, point.sigma or zero)
+            # Runs that solve nothing would otherwise spread the width of one interval over the whole axis.
+            low, high = ax.get_ylim()
+            ax.set_ylim(low, max(high, low + _LEAST_SPAN))
         _add_legend(figure, arms)
         figure.draw_without_rendering()
     return figure

@@ -53,6 +53,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -67,13 +68,13 @@ class Tracker:
                 self.experiment_id = client.create_experiment(self.experiment, artifact_location=location)
             else:
                 self.experiment_id = found.experiment_id
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             reason = str(error).splitlines()[0][:200]
             raise InputError(f"tracking store {self.uri} does not answer ({reason}): check --tracking-uri") from None
         self._client, self._runs, self._last_step = client, {}, {}
 
     def run(self, role: str, name: str, params: dict | None = None, tags: dict | None = None) -> str:
-        """The id of the sweep's run with this role and name, created if there is none; its status is RUNNING again."""
+        """The id of the sweep's run with this role and name, created if there is none."""
         client, key = self.client, (role, name)
         if key not in self._runs:
             wanted = {"rrm.sweep": self.sweep, "rrm.role": role, "rrm.name": name}
@@ -81,7 +82,6 @@ class Tracker:
             found = client.search_runs([self.experiment_id], query, max_results=1)
             if found:
                 run_id = found[0].info.run_id
-                client.update_run(run_id, status="RUNNING")
             else:
                 if role != "sweep":
                     wanted["mlflow.parentRunId"] = self.run("sweep", self.sweep)
@@ -142,9 +142,14 @@ class Tracker:
         else:
             self.client.log_artifact(run_id, str(path), folder or None)
 
+    def reopen(self, run_id: str) -> None:
+        """Work on the run goes on: its status is RUNNING again."""
+        self.client.update_run(run_id, status="RUNNING")
+
     def finish(self, run_id: str, status: str) -> None:
-        """Close a run: FINISHED, FAILED or KILLED."""
-        self.client.set_terminated(run_id, status)
+        """Close a run, FINISHED, FAILED or KILLED; one that is closed already keeps its end time."""
+        if self.client.get_run(run_id).info.status == "RUNNING":
+            self.client.set_terminated(run_id, status)
 
     def close_open_runs(self, status: str) -> None:
         """Close every run of the sweep that is still RUNNING."""

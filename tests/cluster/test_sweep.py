@@ -82,6 +82,17 @@ def test_artifacts_and_result_files(finished):
     assert scores["best"]["exact"] == pytest.approx(result.solved.mean())
 
 
+def test_figures_are_drawn_again_from_the_runs(finished, tmp_path, monkeypatch, capsys):
+    parent = runs_of(finished)[1][0].info.run_id
+    for script, figures in (("outcome_figures", 2), ("peak_accuracy", 1)):
+        uri = f"sqlite:///{finished / 'mlflow.db'}"
+        monkeypatch.setattr(sys, "argv", [script, "--run", parent, "--tracking-uri", uri, "--out", str(tmp_path)])
+        runpy.run_path(str(SPEC_FILE.parents[1] / "analysis" / f"{script}.py"), run_name="__main__")
+        printed = capsys.readouterr().out
+        assert printed.count(".png") == figures and "trm_mlp" in printed
+    assert len(list(tmp_path.glob("fig*.png"))) == 3
+
+
 def test_resuming_a_finished_sweep_adds_nothing(finished, spec, capsys):
     before = [(run.info.run_id, run.data.metrics) for run in runs_of(finished)[1]]
     run_command(spec, "", ["--storage", str(finished), "--resume"])

@@ -1,0 +1,43 @@
+"""Are failed rollouts less stable than solved ones? Figs. 1 and 2 of a finished sweep, or of result files.
+
+    python analysis/outcome_figures.py --run RUN_ID [--tracking-uri sqlite:///runs/mlflow.db] [--out DIR]
+    python analysis/outcome_figures.py --result runs/perturb_sweep/lyapunov/*.safetensors [--out DIR]
+"""
+
+import argparse
+from pathlib import Path
+
+from rrm.errors import exit_on_bad_input
+
+
+@exit_on_bad_input
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", help="MLflow run of a sweep or of an analysed trial")
+    source.add_argument("--result", nargs="+", help="stability result files")
+    parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
+    parser.add_argument("--out", default=".", type=Path, help="folder of the figures (default: here)")
+    args = parser.parse_args()
+
+    from rrm.dynamics import load_result
+    from rrm.figures import lambda_distributions, leading_spectrum, save
+    from rrm.statistics import OutcomePanel, separation_sentence
+    from rrm.tracking.read import stability_results
+
+    results = [load_result(p) for p in args.result] if args.result else stability_results(args.tracking_uri, args.run)
+    labels = [r.provenance.get("label", r.settings.checkpoint_hash[:8]) for r in results]
+    panels = [
+        OutcomePanel(label, r.lambda_per_call, r.solved, r.late_drift) for label, r in zip(labels, results, strict=True)
+    ]
+    args.out.mkdir(parents=True, exist_ok=True)
+    for number, draw in enumerate((lambda_distributions, leading_spectrum), start=1):
+        path = args.out / f"fig{number}_{draw.__name__}.png"
+        save(draw(panels), path)
+        print(path)
+    for panel in panels:
+        print(separation_sentence(panel))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Reading sweeps back from MLflow: what the analysis scripts start from."""
+
+import tempfile
+from pathlib import Path
+
+from rrm.dynamics import LyapunovResult, load_result
+from rrm.errors import InputError
+from rrm.statistics import SweepPoint
+
+
+def open_client(uri: str):
+    """An MLflow client for an existing store; InputError where there is none."""
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise InputError(f"tracking store {uri} does not exist: give --tracking-uri as the sweep printed it")
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def find_run(uri: str, run_id: str):
+    """The MLflow run of this id; InputError if the store has none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return open_client(uri).get_run(run_id)
+    except MlflowException:
+        raise InputError(f"run {run_id} is not in {uri}: check the id in the MLflow UI, and --tracking-uri") from None
+
+
+def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
+    """The scored trials of the sweep whose parent run is `run_id`, as points of accuracy against sigma."""
+    parent = find_run(uri, run_id)
+    query = f"tags.`mlflow.parentRunId` = '{run_id}'"
+    runs = open_client(uri).search_runs([parent.info.experiment_id], query, max_results=5000)
+    points = [
+        SweepPoint(
+            model=run.data.tags["rrm.model"],
+            sigma=float(run.data.tags["rrm.sigma"]),
+            best=run.data.metrics["test/best_exact"],
+            final=run.data.metrics["test/final_exact"],
+            n=int(run.data.tags["rrm.test_puzzles"]),
+            stopped_early=run.data.tags["rrm.stopped_early"] == "True",
+            validation=run.data.metrics["validation/best_exact"],
+        )
+        for run in runs
+        if "test/final_exact" in run.data.metrics
+    ]
+    if not points:
+        raise InputError(f"run {run_id} has no scored trials: give the id of a finished sweep's parent run")
+    return points
+
+
+def stability_results(uri: str, run_id: str) -> list[LyapunovResult]:
+    """The stability results logged with a run, of a sweep or of a trial."""
+    client = open_client(uri)
+    find_run(uri, run_id)
+    names = [file.path for file in client.list_artifacts(run_id, "lyapunov") if file.path.endswith(".safetensors")]
+    if not names:
+        raise InputError(f"run {run_id} has no stability results: give a sweep's run, or a trial that was analysed")
+    with tempfile.TemporaryDirectory() as folder:
+        return [load_result(client.download_artifacts(run_id, name, folder)) for name in sorted(names)]
