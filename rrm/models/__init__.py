@@ -4,22 +4,28 @@ from dataclasses import asdict, fields
 
 from rrm.errors import InputError
 from rrm.models.base import Readout, RecursiveModel, State, parameter_count
-from rrm.models.official import build_official, load_official
+from rrm.models.hrm import HRM, HRMConfig
+from rrm.models.official import build_official, export_official, load_official
+from rrm.models.srm import SRM, SRMConfig
 from rrm.models.trm import TRM, TRMConfig
 
 FAMILIES = {
     "trm": (TRMConfig, TRM),
+    "hrm": (HRMConfig, HRM),
+    "srm": (SRMConfig, SRM),
 }
 
 # Model types as a sweep names them: a family and the settings that make the variant.
 VARIANTS = {
     "trm_mlp": ("trm", {"mlp_t": True, "pos_encodings": "none"}),
     "trm_att": ("trm", {"mlp_t": False, "pos_encodings": "rope"}),
+    "hrm": ("hrm", {"pos_encodings": "rope"}),
+    "srm_mlp": ("srm", {"mlp_t": True, "pos_encodings": "none"}),
 }
 
 __all__ = [
     "FAMILIES", "VARIANTS", "Readout", "RecursiveModel", "State", "build", "build_official", "describe",
-    "load_official", "parameter_count", "variant",
+    "export_official", "load_official", "parameter_count", "variant",
 ]  # fmt: skip
 
 
@@ -44,8 +50,13 @@ def describe(model: RecursiveModel) -> dict:
 
 
 def variant(name: str, **shape) -> dict:
-    """The description of a swept model type (`VARIANTS`) at a shape: `variant("trm_mlp", hidden_size=64, ...)`."""
+    """The description of a swept model type (`VARIANTS`) at a shape: `variant("trm_mlp", hidden_size=64, ...)`.
+
+    One shape serves all types: settings that only other families have are left out.
+    """
     if name not in VARIANTS:
         raise InputError(f"model {name!r} is unknown: use one of {', '.join(VARIANTS)}")
     family, settings = VARIANTS[name]
-    return {"family": family, **shape, **settings}
+    known = {other: {f.name for f in fields(config_class)} for other, (config_class, _) in FAMILIES.items()}
+    foreign = set().union(*known.values()) - known[family]
+    return {"family": family, **{key: value for key, value in shape.items() if key not in foreign}, **settings}

@@ -37,7 +37,14 @@ class RecursiveModel(nn.Module, ABC):
     Subclasses set `config`, `segment_calls` (such as ("L", "L", "H")), `grad_calls` (how many calls at the end of a
     segment carry gradient in training) and `forward_dtype`, and define the four abstract methods. Calls must be pure
     functions of their arguments, so that `rrm.dynamics` can push tangents through them.
+
+    Two facts the training step reads. `carries_state`: a puzzle's state is carried over training steps; otherwise each
+    step rolls out from the start state. `q_learning`: q_continue is trained too, by Q-learning, and a row halts when
+    q_halt > q_continue; otherwise q_continue is never trained, and a row halts when q_halt > 0.
     """
+
+    carries_state = True
+    q_learning = False
 
     config: object
     segment_calls: tuple[str, ...]

@@ -128,9 +128,10 @@ class AttentionBlock(nn.Module):
 
 
 class MixerBlock(nn.Module):
-    """A SwiGLU over positions, normalised over *positions* (per channel), then one over channels, on [L, B, D]."""
+    """TRM's: a SwiGLU over positions, normalised over *positions* (per channel), then one over channels; [L, B, D]."""
 
     positions_first = True
+    mixed_norm_axis = -3
 
     def __init__(self, width: int, length: int, expansion: float):
         super().__init__()
@@ -138,8 +139,14 @@ class MixerBlock(nn.Module):
         self.mlp = SwiGLU(width, expansion)
 
     def forward(self, h_LBD: Tensor, rotary: None) -> Tensor:
-        h_LBD = rms_norm(h_LBD + self.mlp_t(h_LBD), dim=-3)
+        h_LBD = rms_norm(h_LBD + self.mlp_t(h_LBD), dim=self.mixed_norm_axis)
         return rms_norm(h_LBD + self.mlp(h_LBD))
+
+
+class ChannelNormMixerBlock(MixerBlock):
+    """SRM's: as TRM's, but what the SwiGLU over positions returns is normalised over *channels* (per position)."""
+
+    mixed_norm_axis = -1
 
 
 class Stack(nn.Module):

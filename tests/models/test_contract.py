@@ -1,5 +1,7 @@
 """One contract for every model type that can be swept."""
 
+import copy
+
 import pytest
 import torch
 
@@ -26,6 +28,8 @@ def test_shapes_and_units(model, x):
     readout = model.readout(state)
     assert state.z_H.shape == state.z_L.shape == x.shape and x.shape[0] == 3 and x.shape[2] == 32
     assert readout.logits.shape == (3, 16, 6)
+    for score in (readout.q_halt, readout.q_continue):
+        assert score is None or (score.shape == (3,) and score.dtype == torch.float32)  # None without a Q head
     assert set(model.segment_calls) == {"H", "L"} and 0 < model.grad_calls <= len(model.segment_calls)
     after = model.segment(state, x)
     assert torch.allclose(after.z_H.square().mean(-1), torch.ones(()), atol=1e-3)  # post-norm: unit RMS per position
@@ -69,17 +73,64 @@ def test_float64_runs_in_float64(model):
     assert model.segment(model.initial_state(2), x).z_H.dtype == x.dtype == torch.float64
 
 
+SUDOKU = {"vocab_size": 11, "seq_len": 81}
+MAZE = {"vocab_size": 6, "seq_len": 900}
+REGISTERS = {"puzzle_emb_len": 16, "puzzle_emb_ndim": 512}
+
+
 @pytest.mark.parametrize(
-    ("name", "extra", "count"),
+    ("name", "settings", "count"),
     [
-        ("trm_mlp", {"puzzle_emb_len": 16, "puzzle_emb_ndim": 512}, 5_028_866),
-        ("trm_mlp", {}, 4_855_298),
-        ("trm_att", {"puzzle_emb_len": 16, "puzzle_emb_ndim": 512}, 6_828_034),
+        ("trm_mlp", SUDOKU | REGISTERS, 5_028_866),
+        ("trm_mlp", SUDOKU, 4_855_298),
+        ("trm_att", SUDOKU | REGISTERS, 6_828_034),
+        ("trm_mlp", MAZE | REGISTERS, 18_795_522),
+        ("trm_att", MAZE | REGISTERS, 6_822_914),
+        ("hrm", SUDOKU | {"puzzle_emb_ndim": 512}, 27_275_266),
+        ("srm_mlp", SUDOKU | REGISTERS, 2_513_920),
     ],
 )
-def test_parameter_counts_of_the_paper(name, extra, count):
+def test_parameter_counts_of_the_papers(name, settings, count):
     with torch.device("meta"):
-        assert parameter_count(build(variant(name, vocab_size=11, seq_len=81, hidden_size=512, **extra))) == count
+        assert parameter_count(build(variant(name, hidden_size=512, **settings))) == count
+
+
+def test_parameter_count_of_the_attention_srm():
+    shape = {"hidden_size": 512, "L_layers": 2, "mlp_t": False, "pos_encodings": "rope"}
+    with torch.device("meta"):
+        assert parameter_count(build({"family": "srm", **MAZE, **REGISTERS, **shape})) == 6_818_816
+
+
+def test_calls_of_a_segment():
+    """Calls with gradient of the papers: 7 of 21, 2 of 6, all of a cycle."""
+    for name, calls, with_gradient in (("trm_mlp", 21, 7), ("hrm", 6, 2), ("srm_mlp", 3, 3)):
+        model = build(variant(name, vocab_size=6, seq_len=16, hidden_size=32))
+        assert (len(model.segment_calls), model.grad_calls) == (calls, with_gradient)
+
+
+def test_a_segment_of_srm_grows():
+    model = build(variant("srm_mlp", **SHAPE))
+    model.set_L_cycles(4)
+    assert model.segment_calls == ("L", "L", "L", "L", "H") and model.grad_calls == 5
+    assert build(describe(model)).segment_calls == model.segment_calls
+    with pytest.raises(InputError, match="L_cycles is 0"):
+        model.set_L_cycles(0)
+
+
+def test_tied_tensors_stay_tied():
+    model = copy.deepcopy(build(variant("srm_mlp", **SHAPE))).double()
+    assert model.lm_head.weight is model.embed_tokens.embedding_weight
+    assert {"lm_head.weight", "embed_tokens.embedding_weight"} <= set(model.state_dict())
+    assert "lm_head.weight" not in dict(model.named_parameters())
+
+
+def test_one_shape_serves_all_types():
+    everything = SHAPE | {"L_layers": 3, "H_layers": 1, "puzzle_emb_len": 4}
+    assert build(variant("hrm", **everything)).config.H_layers == 1
+    assert build(variant("hrm", **SHAPE, L_layers=3)).config.H_layers == 3
+    assert build(variant("srm_mlp", **everything)).length == 20
+    with pytest.raises(InputError, match="no setting 'hidden'"):
+        build(variant("hrm", **SHAPE, hidden=3))
 
 
 def test_truncated_normal_has_the_standard_deviation_asked_for():
@@ -96,6 +147,8 @@ def test_truncated_normal_has_the_standard_deviation_asked_for():
         ({"pos_encodings": "rotary"}, "pos_encodings 'rotary' is unknown"),
         ({"mlp_t": False, "num_heads": 5}, "does not split into 5 heads"),
         ({"puzzle_emb_ndim": 64}, "puzzle_emb_ndim 64 does not fit"),
+        ({"H_cycles": 0}, "H_cycles is 0"),
+        ({"family": "hrm", "mlp_t": True}, "'hrm' has no setting 'mlp_t'"),
     ],
 )
 def test_bad_descriptions_are_refused(settings, message):

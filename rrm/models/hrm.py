@@ -1,0 +1,51 @@
+"""Hierarchical Reasoning Model (Wang et al., arXiv 2506.21734): a slow and a fast network of attention blocks."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rrm.errors import InputError
+from rrm.models import layers
+from rrm.models.reasoner import Reasoner, ReasonerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class HRMConfig(ReasonerConfig):
+    """Shape of an HRM; `H_layers` blocks update z_H (by default as many as `L_layers`, which update z_L)."""
+
+    mlp_t: ClassVar[bool] = False
+    position_encodings: ClassVar[tuple[str, ...]] = ("learned", "rope")
+
+    H_cycles: int = 2
+    L_cycles: int = 2
+    L_layers: int = 4
+    H_layers: int | None = None
+    pos_encodings: str = "rope"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.H_layers is None:
+            object.__setattr__(self, "H_layers", self.L_layers)
+        if self.H_layers < 1:
+            raise InputError(f"H_layers is {self.H_layers}: it must be at least 1")
+
+    @property
+    def puzzle_emb_len(self) -> int:
+        """Positions of the prefix: as many as the puzzle vector needs."""
+        return -(-self.puzzle_emb_ndim // self.hidden_size)
+
+
+class HRM(Reasoner):
+    """H_cycles times (L_cycles z_L calls, then one z_H call); the last call of each half carries gradient.
+
+    Defaults of the paper (H 2, L 2): 6 calls a segment, 2 with gradient (the one-step approximation).
+    """
+
+    q_learning = True
+
+    def __init__(self, config: HRMConfig):
+        super().__init__(config, {"H_level": config.H_layers, "L_level": config.L_layers})
+        self.segment_calls = config.cycle * config.H_cycles
+        self.grad_calls = 2
+
+    def network(self, half: str) -> layers.Stack:
+        return self.H_level if half == "H" else self.L_level
