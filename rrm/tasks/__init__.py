@@ -2,6 +2,7 @@
 
 from rrm.errors import InputError
 from rrm.tasks.base import PuzzleSet, Task
+from rrm.tasks.maze import maze_task
 from rrm.tasks.sudoku import SudokuTask
 from rrm.tasks.sudoku_box import Box
 
@@ -18,7 +19,10 @@ TASKS: dict[str, Task] = {
 
 
 def get_task(name: str) -> Task:
-    """The task of that name; InputError that lists the tasks for an unknown one."""
-    if name not in TASKS:
-        raise InputError(f"task {name!r} is unknown; choose one of {', '.join(TASKS)}")
-    return TASKS[name]
+    """The task of that name: one of `TASKS`, or mazes of any size; InputError that lists them for an unknown one."""
+    task = TASKS.get(name) or maze_task(name)
+    if task is None:
+        raise InputError(
+            f"task {name!r} is unknown; choose one of {', '.join(TASKS)}, maze-NxN or maze-unique-NxN with a size N"
+        )
+    return task

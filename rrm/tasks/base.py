@@ -104,6 +104,7 @@ class Task(Protocol):
     vocab_size: int  # number of tokens, padding included
     grid_shape: tuple[int, int]
     ignore_label_id: int  # label token that the loss leaves out
+    augmentable: bool  # whether `augment` knows a symmetry but the identity
 
     def encode(self, text: str) -> np.ndarray:
         """Tokens [S] of a puzzle or an answer in text form; InputError on a wrong length or character."""
@@ -112,7 +113,7 @@ class Task(Protocol):
         """The text form of tokens [S]; `decode(encode(text))` is `text` up to spelling variants."""
 
     def generate(self, count: int, seed: int, givens: int | tuple[int, int] | None = None) -> PuzzleSet:
-        """`count` puzzles with one solution each, no two of them equal up to symmetry; the same for the same seed.
+        """`count` puzzles of the family, no two of them equal up to symmetry; the same for the same seed.
 
         `givens` bounds the number of given cells (task's default when None). InputError when the family holds fewer.
         """
@@ -127,7 +128,9 @@ class Task(Protocol):
         """int [B]: equal numbers exactly for rows with equal symmetry keys, found without a key for every row."""
 
     def check(self, puzzles: PuzzleSet, where) -> None:
-        """InputError at the first puzzle that breaks a rule, has an inconsistent answer or not just one solution.
+        """InputError at the first puzzle that breaks a rule of its family or has a wrong answer.
+
+        A Sudoku must have just one solution, and a maze of a unique-path family just one path.
 
         `where(i)` names row i for the message, such as "train.csv line 7".
         """
@@ -136,5 +139,6 @@ class Task(Protocol):
         """Judge predictions [N, S].
 
         exact (bool [N]: equals the label), cells (float [N]: share of right cells), violations (int [N]: broken
-        constraints of the prediction, no label needed), changed_givens (int [N]: given cells that it changes).
+        constraints of the prediction, no label needed), changed_givens (int [N]: given cells that it changes). A
+        prediction without violations and changed givens solves the puzzle. Mazes add valid, shortest and length_gap.
         """

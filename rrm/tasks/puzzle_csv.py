@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from rrm.errors import InputError
-from rrm.tasks import TASKS, PuzzleSet, get_task
+from rrm.tasks import PuzzleSet, get_task
+from rrm.tasks.recognise import task_of_text
 
 COLUMNS = ("source", "question", "answer", "rating")
 
@@ -16,7 +17,8 @@ COLUMNS = ("source", "question", "answer", "rating")
 def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
     """The puzzles of a CSV file, checked; with `rows` (numbers from 0, without the header) only those, in that order.
 
-    The task follows from the length of the questions. InputError names the file and the line of the first mistake.
+    The task follows from the first question (`rrm.tasks.recognise`). InputError names the file and the line
+    of the first mistake.
     """
     wanted = None if rows is None else set(rows.tolist())
     inputs, labels = bytearray(), bytearray()
@@ -27,7 +29,7 @@ def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
             continue
         place = f"{path} line {line}"
         if task is None:
-            task = _task_of_length(len(row["question"]), place)
+            task = task_of_text(row["question"], place)
         for tokens, column in ((inputs, "question"), (labels, "answer")):
             try:
                 tokens += task.encode(row[column]).tobytes()
@@ -86,14 +88,6 @@ def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise InputError(f"{path}: no such file; give the path of a CSV file with {','.join(COLUMNS)}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not readable as CSV text in UTF-8 ({error}); write the file again") from None
-
-
-def _task_of_length(length, place):
-    for task in TASKS.values():
-        if task.seq_len == length:
-            return task
-    allowed = ", ".join(f"{task.seq_len} ({task.name})" for task in TASKS.values())
-    raise InputError(f"{place}: wrong length of question, {length} characters; a grid has one of {allowed}")
 
 
 def _rating(text, place):

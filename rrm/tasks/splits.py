@@ -11,6 +11,7 @@ import numpy as np
 
 from rrm.errors import InputError
 from rrm.tasks import PuzzleSet, get_task
+from rrm.tasks.official_files import PARTS, OfficialPart, is_official
 from rrm.tasks.puzzle_csv import count_rows, read_puzzles
 
 NAMES = ("train", "validation", "test")
@@ -60,6 +61,9 @@ def generate_splits(
 def read_splits(path: str | Path, sizes: tuple[int, int, int], seed: int, cache_dir: str | Path) -> Splits:
     """Read a folder with train.csv and test.csv (validation is cut from train), or one CSV file that is cut in three.
 
+    A folder with train/dataset.json and test/dataset.json is read as well (`rrm.tasks.official_files`), the first
+    puzzle of each group as a row: the others are its copies.
+
     A seeded sample of at most `sizes` (train, validation, test) rows is read and checked; files with fewer rows are
     shared out in that proportion. Rows that are symmetric copies of a test row are passed over for validation and
     train, copies of a validation row for train. InputError when the path or the rows are missing, or at the first row
@@ -68,21 +72,62 @@ def read_splits(path: str | Path, sizes: tuple[int, int, int], seed: int, cache_
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a CSV file, or a folder with train.csv and test.csv")
-    files = [path / "train.csv", path / "test.csv"] if path.is_dir() else [path]
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; a folder of puzzles needs train.csv and test.csv")
     sizes = _valid_sizes(sizes)
+    if is_official(path):
+        files = [_Part(path / name) for name in PARTS]
+    else:
+        files = [_Csv(file) for file in ([path / "train.csv", path / "test.csv"] if path.is_dir() else [path])]
 
     def make():
         return _draw_splits(files, sizes, np.random.Generator(np.random.Philox(seed)))
 
-    settings = {"reader": READER_VERSION, "files": [_file_hash(file) for file in files], "sizes": sizes, "seed": seed}
+    settings = {"reader": READER_VERSION, "files": [file.hash() for file in files], "sizes": sizes, "seed": seed}
     return _cached(Path(cache_dir), settings, make)
 
 
+class _Csv:
+    """The rows of a CSV file."""
+
+    def __init__(self, path: Path):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; a folder of puzzles needs train.csv and test.csv")
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def hash(self) -> str:
+        return _file_hash(self.path)
+
+    def count(self) -> int:
+        return count_rows(self.path)
+
+    def read(self, rows: np.ndarray) -> PuzzleSet:
+        return read_puzzles(self.path, rows)
+
+
+class _Part:
+    """The original puzzles of one part of a folder of arrays."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.part = OfficialPart.read(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def hash(self) -> list[str]:
+        return [_file_hash(path) for path in sorted(self.path.iterdir()) if path.is_file()]
+
+    def count(self) -> int:
+        return len(self.part.originals)
+
+    def read(self, rows: np.ndarray) -> PuzzleSet:
+        return self.part.puzzles(self.part.originals[rows])
+
+
 def _draw_splits(files, sizes, rng):
-    rows = [rng.permutation(count_rows(file)) for file in files]
+    rows = [rng.permutation(file.count()) for file in files]
     if len(files) == 2:
         train_size, validation_size = _fit(files[0], sizes[:2], len(rows[0]))
         (test_size,) = _fit(files[1], sizes[2:], len(rows[1]))
@@ -93,7 +138,7 @@ def _draw_splits(files, sizes, rng):
     validation, rest = _draw(files[0], rest, validation_size, apart_from=[test])
     train, _ = _draw(files[0], rest, train_size, apart_from=[test, validation])
     if train.task != test.task:
-        raise InputError(f"{files[0]} holds {train.task} and {files[-1]} {test.task}; give files of one grid size")
+        raise InputError(f"{files[0]} holds {train.task} and {files[-1]} {test.task}; give files of one task")
     return Splits(train, validation, test)
 
 
@@ -110,7 +155,7 @@ def _draw(file, rows, size, apart_from):
     drawn = []
     missing = size
     while missing and len(rows):
-        puzzles, rows = read_puzzles(file, rows[:missing]), rows[missing:]
+        puzzles, rows = file.read(rows[:missing]), rows[missing:]
         drawn.append(puzzles.subset(~_copies(puzzles, apart_from)))
         missing -= len(drawn[-1])
     if missing:

@@ -1,4 +1,4 @@
-"""The Sudoku family as a task: 4 x 4, 6 x 6 (boxes of 2 rows x 3 columns) and 9 x 9 grids."""
+"""The Sudoku family as a task: 4 x 4, 6 x 6 (boxes of 2 rows x 3 columns), 9 x 9 and 16 x 16 grids."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,12 +7,14 @@ import numpy as np
 
 from rrm.errors import InputError
 from rrm.tasks.base import PuzzleSet
+from rrm.tasks.checks import refuse
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, PAD, Box
 from rrm.tasks.sudoku_generator import dig, random_grids
 from rrm.tasks.sudoku_solver import count_solutions
 from rrm.tasks.sudoku_symmetry import apply_symmetries, canonical_form, equivalence_classes, random_symmetries
+from rrm.tasks.text_form import TextForm
 
-UNKNOWN = 255  # no token: the entry of characters that are not part of the text form
+DIGITS = "123456789ABCDEFG"
 MOST_DRAWS = 8192  # puzzles that are generated together
 EXHAUSTED = 0.01  # generation gives up when a smaller share of many draws is new
 
@@ -21,7 +23,7 @@ EXHAUSTED = 0.01  # generation gives up when a smaller share of many draws is ne
 class SudokuTask:
     """Sudoku as token grids: token = digit + 1, 1 = blank, 0 = padding; see `rrm.tasks.base.Task` for the methods.
 
-    Text form: one character a cell, row by row, '.' or '0' for a blank, digits from 1.
+    Text form: one character a cell, row by row, '.' or '0' for a blank, digits from 1, in 16 x 16 from A to G after 9.
     """
 
     name: str
@@ -29,6 +31,7 @@ class SudokuTask:
     givens: tuple[int, int]  # default range for `generate`
 
     ignore_label_id = PAD
+    augmentable = True
 
     @property
     def seq_len(self) -> int:
@@ -43,31 +46,16 @@ class SudokuTask:
         return self.box.digits, self.box.digits
 
     @cached_property
-    def _characters(self) -> str:
-        return "?." + "".join(str(digit + 1) for digit in range(self.box.digits))
-
-    @cached_property
-    def _tokens(self) -> np.ndarray:
-        """The token of every ASCII character."""
-        table = np.full(128, UNKNOWN, np.uint8)
-        table[ord("0")] = BLANK
-        table[[ord(character) for character in self._characters[BLANK:]]] = np.arange(BLANK, self.vocab_size)
-        return table
+    def _text(self) -> TextForm:
+        digits = DIGITS[: self.box.digits]
+        allowed = f"the digits 1 to {digits[-1]}, and '.' or '0' for a blank"
+        return TextForm(self.name, self.seq_len, "." + digits, allowed, {"0": BLANK})
 
     def encode(self, text: str) -> np.ndarray:
-        if len(text) != self.seq_len:
-            raise InputError(f"{len(text)} characters for a {self.name} grid; give {self.seq_len}, one for each cell")
-        tokens = self._tokens[np.frombuffer(text.encode("ascii", "replace"), np.uint8)]
-        if (tokens == UNKNOWN).any():
-            cell = int((tokens == UNKNOWN).argmax())
-            raise InputError(
-                f"unknown character {text[cell]!r} in cell {cell + 1} of a {self.name} grid; "
-                f"use the digits 1 to {self.box.digits}, and '.' or '0' for a blank"
-            )
-        return tokens
+        return self._text.encode(text)
 
     def decode(self, tokens: np.ndarray) -> str:
-        return "".join(self._characters[token] for token in tokens)
+        return self._text.decode(tokens)
 
     def generate(self, count: int, seed: int, givens: int | tuple[int, int] | None = None) -> PuzzleSet:
         """`count` puzzles, no two equal up to symmetry. A puzzle that is minimal with more givens than drawn stays."""
@@ -117,17 +105,17 @@ class SudokuTask:
 
     def check(self, puzzles: PuzzleSet, where) -> None:
         inputs, labels = puzzles.inputs, puzzles.labels
-        _refuse(where, (inputs >= self.vocab_size) | (inputs == PAD), "a token of the puzzle is no cell of this task")
-        _refuse(where, (labels >= self.vocab_size) | (labels < FIRST_DIGIT), "a cell of the answer is not a digit")
-        _refuse(where, self._repeats(inputs), "the puzzle gives a digit twice in one row, column or box")
+        refuse(where, (inputs >= self.vocab_size) | (inputs == PAD), "a token of the puzzle is no cell of this task")
+        refuse(where, (labels >= self.vocab_size) | (labels < FIRST_DIGIT), "a cell of the answer is not a digit")
+        refuse(where, self._repeats(inputs), "the puzzle gives a digit twice in one row, column or box")
         wrong = (inputs != BLANK) & (inputs != labels)
         broken = self._missing(labels) > 0
         bad = np.flatnonzero(wrong.any(axis=1) | broken)
         if len(bad) and not count_solutions(inputs[bad[:1]], self.box, limit=1)[0]:
             raise InputError(f"{where(int(bad[0]))}: the puzzle has no solution; correct or remove it")
-        _refuse(where, wrong, "the answer disagrees with a given cell")
-        _refuse(where, broken, "the answer breaks a row, column or box")
-        _refuse(where, count_solutions(inputs, self.box) > 1, "the puzzle has two or more solutions")
+        refuse(where, wrong, "the answer disagrees with a given cell")
+        refuse(where, broken, "the answer breaks a row, column or box")
+        refuse(where, count_solutions(inputs, self.box) > 1, "the puzzle has two or more solutions")
 
     def score(self, inputs, labels, predictions) -> dict[str, np.ndarray]:
         inputs, predictions = np.asarray(inputs), np.asarray(predictions)
@@ -151,10 +139,3 @@ class SudokuTask:
 
     def _missing(self, tokens):
         return (self._unit_counts(tokens) == 0).sum(axis=(1, 2))
-
-
-def _refuse(where, bad, rule):
-    """InputError for the first row of bool [N] or [N, S] with a true value."""
-    rows = np.flatnonzero(bad if bad.ndim == 1 else bad.any(axis=1))
-    if len(rows):
-        raise InputError(f"{where(int(rows[0]))}: {rule}; correct or remove the puzzle")

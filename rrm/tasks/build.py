@@ -1,0 +1,35 @@
+"""Command: build a data set in the files of the field (HRM, TRM) from CSV files with source,question,answer,rating."""
+
+import argparse
+import sys
+import time
+
+from rrm.errors import exit_on_bad_input
+from rrm.tasks.build_official import build_official
+
+
+@exit_on_bad_input
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; exit code 2 and one line on stderr on bad input."""
+    parser = argparse.ArgumentParser(prog="python -m rrm.tasks.build", description=__doc__)
+    parser.add_argument("source", help="CSV file (becomes the train part), or a folder with train.csv and test.csv")
+    parser.add_argument("out", help="new folder for train/, test/ and identifiers.json")
+    parser.add_argument("--subsample", type=int, help="train puzzles to draw (default: all)")
+    parser.add_argument("--augmentations", type=int, default=0, help="symmetric copies of each (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of sample and copies (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    started = time.monotonic()
+
+    def report(done, total):
+        left = (time.monotonic() - started) * (total - done) / done
+        print(f"{done} of {total} train puzzles, {left:.0f} s left", file=sys.stderr)
+
+    dataset = build_official(
+        options.source, options.out, options.subsample, options.augmentations, options.seed, report
+    )
+    counts = ", ".join(f"{name} {len(part.inputs)} puzzles" for name, part in dataset.parts.items())
+    print(f"{options.out}: {counts}")
+
+
+if __name__ == "__main__":
+    main()

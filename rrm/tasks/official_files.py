@@ -1,0 +1,256 @@
+"""The folders of arrays that the training code of the field reads: `ROOT/{train,test}` and `ROOT/identifiers.json`.
+
+A part (train or test) holds dataset.json and five arrays. Examples (rows of all__inputs and all__labels) make up
+puzzles, from all__puzzle_indices[i] to the next, and puzzles make up groups in the same way: an original followed by
+its augmentations. HRM's files lack total_puzzles in dataset.json, TRM's have it, with the number of groups. What is
+read here keeps types and texts, so that writing it gives the same bytes (numpy 1.23 or later wrote the arrays).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from rrm.errors import InputError
+from rrm.tasks import PuzzleSet, Task, get_task
+from rrm.tasks.recognise import task_of_tokens
+
+PARTS = ("train", "test")
+BLOCK = 1 << 16  # examples whose tokens are looked at together
+REMEDY = "build the folder again"
+
+
+@dataclass(frozen=True)
+class OfficialPart:
+    """One part of a data set: N examples of S tokens, P puzzles, G groups. The arrays may be memory-mapped files."""
+
+    place: str  # the folder, for messages
+    metadata_text: str  # dataset.json as it is on disk
+    inputs: np.ndarray  # integer tokens [N, S]
+    labels: np.ndarray  # integer tokens [N, S]
+    puzzle_identifiers: np.ndarray  # integers [P]: row of the puzzle embedding
+    puzzle_indices: np.ndarray  # integers [P + 1]: first example of every puzzle, and N
+    group_indices: np.ndarray  # integers [G + 1]: first puzzle of every group, and P
+
+    @cached_property
+    def metadata(self) -> dict:
+        return json.loads(self.metadata_text)
+
+    @classmethod
+    def of(cls, puzzles: PuzzleSet, group_size: int) -> "OfficialPart":
+        """A part of puzzles with one example each, `group_size` after another being a group."""
+        task = get_task(puzzles.task)
+        groups = len(puzzles) // group_size
+        metadata = {
+            "pad_id": 0,
+            "ignore_label_id": task.ignore_label_id,
+            "blank_identifier_id": 0,
+            "vocab_size": task.vocab_size,
+            "seq_len": task.seq_len,
+            "num_puzzle_identifiers": int(puzzles.puzzle_identifiers.max()) + 1,
+            "total_groups": groups,
+            "mean_puzzle_examples": 1,
+            "total_puzzles": groups,
+            "sets": ["all"],
+        }
+        return cls(
+            place=puzzles.task,
+            metadata_text=json.dumps(metadata),
+            inputs=puzzles.inputs,
+            labels=puzzles.labels,
+            puzzle_identifiers=puzzles.puzzle_identifiers,
+            puzzle_indices=np.arange(len(puzzles) + 1, dtype=np.int32),
+            group_indices=np.arange(0, len(puzzles) + 1, group_size, dtype=np.int32),
+        )
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "OfficialPart":
+        """The part in a folder, its arrays memory-mapped; InputError at the first thing that is missing or wrong."""
+        folder = Path(folder)
+        part = cls(
+            place=str(folder),
+            metadata_text=_read_text(folder / "dataset.json"),
+            **{name: _read_array(_array_path(folder, name)) for name in _ARRAYS},
+        )
+        part._check_metadata()
+        part._check_shapes()
+        part._check_indices("puzzle_indices", len(part.inputs))
+        part._check_indices("group_indices", len(part.puzzle_identifiers))
+        part._check_values()
+        return part
+
+    def write(self, folder: str | Path) -> None:
+        """Write the files of the part; the folder must be new, as its files may be those that are mapped here."""
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be created ({error.strerror}); give the path of a new folder") from None
+        _write_text(folder / "dataset.json", self.metadata_text)
+        for name in _ARRAYS:
+            np.save(_array_path(folder, name), getattr(self, name), allow_pickle=False)
+
+    @property
+    def originals(self) -> np.ndarray:
+        """int [G]: the first example of every group, the puzzle that the others of its group are copies of."""
+        return self.puzzle_indices[self.group_indices[:-1]]
+
+    @property
+    def task(self) -> Task:
+        """The task of the puzzles; InputError when the platform has none of that shape."""
+        first = np.asarray(self.inputs[0], np.uint8)
+        return task_of_tokens(first, self.metadata["vocab_size"], self.place)
+
+    def puzzles(self, examples: np.ndarray) -> PuzzleSet:
+        """The examples (numbers from 0) as a set of the platform, checked; InputError names the first wrong one."""
+        task = self.task
+        puzzle = np.searchsorted(self.puzzle_indices, examples, side="right") - 1
+        arrays = {
+            "inputs": self.inputs[examples],
+            "labels": self.labels[examples],
+            "puzzle_identifiers": self.puzzle_identifiers[puzzle],
+        }
+        puzzles = PuzzleSet.of(task.name, arrays["inputs"], arrays["labels"], source="official")
+        puzzles.puzzle_identifiers[:] = arrays["puzzle_identifiers"]
+        task.check(puzzles, lambda i: f"{self.place} example {examples[i]}")
+        return puzzles
+
+    def _check_metadata(self):
+        path = Path(self.place) / "dataset.json"
+        try:
+            metadata = self.metadata
+        except ValueError as error:
+            raise InputError(f"{path}: no JSON ({error}); {REMEDY}") from None
+        if not isinstance(metadata, dict):
+            raise InputError(f"{path}: no JSON object; {REMEDY}")
+        for key in ("seq_len", "vocab_size"):
+            value = metadata.get(key)
+            if type(value) is not int or value < 1:
+                raise InputError(f"{path}: {key} is {value!r:.40}, give a number from 1")
+        if metadata.get("sets", ["all"]) != ["all"]:
+            sets = repr(metadata["sets"])
+            raise InputError(f'{path}: sets is {sets:.40}, only ["all"] is read; give a folder with that set')
+
+    def _check_shapes(self):
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            path = _array_path(Path(self.place), name)
+            dimensions = 2 if name in ("inputs", "labels") else 1
+            if array.dtype.kind not in "iu" or array.ndim != dimensions or not len(array):
+                raise InputError(
+                    f"{path}: {array.dtype} of shape {array.shape}; needed are integers with {dimensions} "
+                    f"dimension(s), at least one row; {REMEDY}"
+                )
+        wanted = (len(self.inputs), self.metadata["seq_len"])
+        for name in ("inputs", "labels"):
+            if getattr(self, name).shape != wanted:
+                raise InputError(
+                    f"{_array_path(Path(self.place), name)}: shape {getattr(self, name).shape}, needed is {wanted}: "
+                    f"the rows of all__inputs and the seq_len of dataset.json; {REMEDY}"
+                )
+        if len(self.puzzle_indices) != len(self.puzzle_identifiers) + 1:
+            raise InputError(
+                f"{_array_path(Path(self.place), 'puzzle_indices')}: {len(self.puzzle_indices)} entries, needed are "
+                f"{len(self.puzzle_identifiers) + 1}: one more than in all__puzzle_identifiers; {REMEDY}"
+            )
+
+    def _check_indices(self, name, end):
+        indices = getattr(self, name).astype(np.int64)
+        wrong = np.flatnonzero(np.diff(indices) <= 0)
+        path = _array_path(Path(self.place), name)
+        if len(wrong):
+            raise InputError(
+                f"{path}: entry {wrong[0] + 1} is {indices[wrong[0] + 1]} after {indices[wrong[0]]}, needed are rising "
+                f"numbers; {REMEDY}"
+            )
+        if indices[0] != 0 or indices[-1] != end:
+            raise InputError(f"{path}: numbers from {indices[0]} to {indices[-1]}, needed are 0 to {end}; {REMEDY}")
+
+    def _check_values(self):
+        metadata = self.metadata
+        for name, block, first in self._token_blocks():
+            wrong = (block < 0) | (block >= metadata["vocab_size"])
+            if name == "labels" and metadata.get("ignore_label_id") is not None:
+                wrong &= block != metadata["ignore_label_id"]
+            if wrong.any():
+                row, column = np.argwhere(wrong)[0]
+                raise InputError(
+                    f"{_array_path(Path(self.place), name)}: token {block[row, column]} in row {first + row}, allowed "
+                    f"are 0 to {metadata['vocab_size'] - 1} by the vocab_size of dataset.json; {REMEDY}"
+                )
+        most = metadata.get("num_puzzle_identifiers")
+        identifiers = self.puzzle_identifiers
+        if identifiers.min() < 0 or (most is not None and identifiers.max() >= most):
+            raise InputError(
+                f"{_array_path(Path(self.place), 'puzzle_identifiers')}: numbers from {identifiers.min()} to "
+                f"{identifiers.max()}, num_puzzle_identifiers of dataset.json is {most}; {REMEDY}"
+            )
+
+    def _token_blocks(self) -> Iterator[tuple[str, np.ndarray, int]]:
+        for name in ("inputs", "labels"):
+            for first in range(0, len(self.inputs), BLOCK):
+                yield name, getattr(self, name)[first : first + BLOCK], first
+
+
+_ARRAYS = [field.name for field in fields(OfficialPart)][2:]
+
+
+@dataclass(frozen=True)
+class OfficialDataset:
+    """The parts of a data set by name, train and where there is one test, and the text of identifiers.json."""
+
+    parts: dict[str, OfficialPart]
+    identifiers_text: str = '["<blank>"]'
+
+    @classmethod
+    def read(cls, root: str | Path) -> "OfficialDataset":
+        """Read a folder; InputError at the first thing that is missing or wrong. The test part may be absent."""
+        root = Path(root)
+        names = [name for name in PARTS if name == "train" or (root / name).exists()]
+        return cls({name: OfficialPart.read(root / name) for name in names}, _read_text(root / "identifiers.json"))
+
+    def write(self, root: str | Path) -> None:
+        """Write all files; InputError when the folder holds a part already."""
+        for name, part in self.parts.items():
+            part.write(Path(root) / name)
+        _write_text(Path(root) / "identifiers.json", self.identifiers_text)
+
+
+def is_official(path: str | Path) -> bool:
+    """Whether a path is a folder with a train part."""
+    return (Path(path) / "train" / "dataset.json").is_file()
+
+
+def _array_path(folder, name):
+    return folder / f"all__{name}.npy"
+
+
+def _read_array(path):
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {REMEDY}") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable .npy array ({' '.join(str(error).split())}); {REMEDY}") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: an archive of arrays instead of one array; {REMEDY}")
+    return array
+
+
+def _read_text(path):
+    try:
+        # newlines as they are: what is read must be written back to the same bytes
+        with open(path, encoding="utf-8", newline="") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {REMEDY}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as text in UTF-8 ({error}); {REMEDY}") from None
+
+
+def _write_text(path, text):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(text)

@@ -1,0 +1,60 @@
+"""Which task a file is about, from its first puzzle."""
+
+import math
+
+import numpy as np
+
+from rrm.errors import InputError
+from rrm.tasks import TASKS, Task, get_task
+from rrm.tasks.maze import LARGEST, SMALLEST
+from rrm.tasks.maze_cells import CHARACTERS
+from rrm.tasks.maze_unique import is_tree
+
+
+def task_of_text(question: str, place: str) -> Task:
+    """The task of a puzzle in text form: a maze if it has an S, otherwise the Sudoku with that many cells.
+
+    A maze whose open cells form a tree is one of the unique-path family. InputError at `place` for any other text.
+    """
+    if "S" in question and _is_maze_size(len(question)):
+        maze = get_task(_maze_name(len(question)))
+        try:
+            return _family(maze.encode(question))
+        except InputError as error:
+            raise InputError(f"{place}: question: {error}") from None
+    for task in TASKS.values():
+        if task.seq_len == len(question):
+            return task
+    allowed = ", ".join(f"{task.seq_len} ({task.name})" for task in TASKS.values())
+    raise InputError(
+        f"{place}: wrong length of question, {len(question)} characters; a grid has one of {allowed}, or is a square "
+        f"maze of {SMALLEST} x {SMALLEST} to {LARGEST} x {LARGEST} cells with an S"
+    )
+
+
+def task_of_tokens(puzzle: np.ndarray, vocab_size: int, place: str) -> Task:
+    """The task of a puzzle as tokens [S] of a vocabulary; InputError at `place` when there is none of that shape."""
+    for task in TASKS.values():
+        if (task.seq_len, task.vocab_size) == (len(puzzle), vocab_size):
+            return task
+    if vocab_size == len(CHARACTERS) and _is_maze_size(len(puzzle)):
+        return _family(puzzle)
+    allowed = ", ".join(f"{task.seq_len} and {task.vocab_size} ({task.name})" for task in TASKS.values())
+    raise InputError(
+        f"{place}: no task has puzzles of {len(puzzle)} cells and {vocab_size} tokens; there are {allowed}, and square "
+        f"mazes with {len(CHARACTERS)}"
+    )
+
+
+def _is_maze_size(cells):
+    return SMALLEST <= math.isqrt(cells) <= LARGEST and math.isqrt(cells) ** 2 == cells
+
+
+def _maze_name(cells, family=""):
+    n = math.isqrt(cells)
+    return f"maze-{family}{n}x{n}"
+
+
+def _family(puzzle):
+    n = math.isqrt(len(puzzle))
+    return get_task(_maze_name(len(puzzle), "unique-" if is_tree(puzzle.reshape(1, n, n))[0] else ""))
