@@ -10,7 +10,7 @@ baseline, which is never stopped early; the other trials are drawn by TPE, and A
 from rrm.cluster.command import run_command
 from rrm.cluster.spec import Preset, SweepSpec
 
-MODELS = ("trm_mlp", "trm_att")
+MODELS = ("trm_mlp", "trm_att", "hrm", "srm_mlp")
 SIGMA = (1e-4, 1.0)  # log-uniform; 0 is the baseline
 FLOSSING = ("none",)
 COPIES = 1  # perturbed rollouts beside the clean one
@@ -56,10 +56,10 @@ SPEC = SweepSpec(
     matching="Arms are equal in network calls and steps: a perturbed arm trains on half as many puzzles, twice each.",
     presets={
         "default": Preset(
-            trials=8, steps=500, evaluations=8, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512
+            trials=9, steps=450, evaluations=6, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512
         ),
         "smoke": Preset(
-            trials=4, steps=160, evaluations=4, task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128
+            trials=6, steps=160, evaluations=4, task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128
         ),
     },
 )

@@ -46,14 +46,14 @@ def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resour
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}."""
     scores = folder.read("scores") or {}
     # Where the last checkpoint is the best one, its weights are the same and are scored once.
-    wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["step"]]
+    wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["final"]["step"]]
     wanted = [(t, which) for t, which in wanted if which not in scores.get(t["name"], {})]
     bar = Bar("test scores", len(wanted)) if wanted else None
     jobs = []
     for trial, which in wanted:
         weights = checkpoint.load_tensors(Path(trial["checkpoint"]) / f"{which}.safetensors")
         arrays = {name: value.numpy() for name, value in weights.items()}
-        jobs.append((trial["model"], arrays, splits.test, trial["segments"]))
+        jobs.append((trial[which]["model"], arrays, splits.test, trial[which]["segments"]))
     for position, score, seconds in run_tasks(score_model, jobs, resources, request):
         trial, which = wanted[position]
         scores.setdefault(trial["name"], {})[which] = score | {"seconds": seconds}
@@ -77,11 +77,11 @@ def measure_trials(
         model = checkpoint.load_model(trial["checkpoint"], "best")
         settings = Settings(
             k=K,
-            segments=trial["segments"],
+            segments=trial["best"]["segments"],
             calls_per_segment=len(model.segment_calls),
             seed=0,
             precision="float32",
-            model=json.dumps(trial["model"], sort_keys=True),
+            model=json.dumps(trial["best"]["model"], sort_keys=True),
             task=splits.test.task,
             checkpoint_hash=checkpoint.weights_hash(trial["checkpoint"], "best"),
             data_hash=splits.test.content_hash(),
@@ -154,7 +154,7 @@ def summary_table(trials: list[dict], scores: dict) -> list[str]:
             {"trial": t["name"], **config_columns(t["config"])}
             | {
                 "status": "stopped" if t["stopped_early"] else "done",
-                "steps": str(t["step"]),
+                "steps": str(t["final"]["step"]),
                 "validation best %": f"{100 * t['best']['exact']:.1f}",
                 "test best %": f"{100 * score['best']['exact']:.1f}",
                 "test final %": f"{100 * score['final']['exact']:.1f}",

@@ -199,8 +199,7 @@ def _record(result, preset: Preset) -> dict:
     }
     if folder:
         meta = read_meta(Path(folder))
-        record |= {key: meta[key] for key in ("step", "best", "seconds", "model")}
-        record["segments"] = meta["recipe"]["halt_max_steps"]
+        record |= {key: meta[key] for key in ("best", "final", "seconds")}
     return record
 
 

@@ -15,7 +15,7 @@ from torch.func import jvp, vmap
 from rrm.dynamics.orthonormal import orthonormalize, random_basis
 from rrm.dynamics.rollout import Rollout, collect, embed_batch
 from rrm.dynamics.tangents import push
-from rrm.models.base import RecursiveModel, State
+from rrm.models.base import RecursiveModel
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,15 @@ def lyapunov_spectrum(
     `batch` holds `inputs` [B, S], `labels` and `puzzle_identifiers` [B]. State and tangents run in float32, in float64
     for a model turned by `.double()`; never in bfloat16, where the exponents would be those of the rounding.
     `Q0` [B, N, k] (or [N, k], shared) is the start basis, orthonormal columns; by default one drawn from `seed` and
-    shared by the batch, so that a puzzle's exponents do not depend on its neighbours. No transient is discarded.
+    shared by the batch, so that a puzzle's exponents do not depend on its neighbours. No transient is discarded. For a
+    model with noise at every call (EqR) `seed` fixes the noise, and the exponents are those of that random map.
     """
     if segments < 1:
         raise ValueError(f"segments is {segments}: a spectrum needs at least one")
     with model.precision(torch.float32):
         x = embed_batch(model, batch)
-        start = state = model.initial_state(len(x))
+        generator = torch.Generator().manual_seed(seed)
+        start = state = model.initial_state(len(x), generator)
         half_shape = state.z_H.shape[1:]
         dimension = 2 * half_shape.numel()
         if Q0 is None:
@@ -74,9 +76,11 @@ def lyapunov_spectrum(
                 V_H, V_L = V.transpose(0, 1).unflatten(-1, (2, *half_shape)).unbind(2)
                 # A call sees the sum of the halves, so a tangent needs one product, in the direction dz_H + dz_L;
                 # the half that is not replaced keeps its tangent.
-                new, V_new = push(model.network(half), model.inject(half, state, x), V_H + V_L)
-                state = State(new, state.z_L) if half == "H" else State(state.z_H, new)
-                V_H, V_L = (V_new, V_L) if half == "H" else (V_H, V_new)
+                out, V_out = push(model.network(half), model.inject(half, state, x), V_H + V_L)
+                state = model.update(half, state, out, generator)
+                if model.damping != 1:
+                    V_out = (1 - model.damping) * (V_H if half == "H" else V_L) + model.damping * V_out
+                V_H, V_L = (V_out, V_L) if half == "H" else (V_H, V_out)
                 V, local = orthonormalize(torch.stack((V_H, V_L), 2).flatten(2).transpose(0, 1))
                 log_R.append(local)
             visited.append((state, model.readout(state)))

@@ -40,14 +40,14 @@ def embed_batch(model: RecursiveModel, batch: Mapping) -> Tensor:
 
 
 def segments_of(
-    model: RecursiveModel, x_BLD: Tensor, segments: int, start: State | None = None
+    model: RecursiveModel, x_BLD: Tensor, segments: int, start: State, generator: torch.Generator
 ) -> Iterator[tuple[State, Readout]]:
     """Yield (state, readout) after each segment, without gradient, so that callers keep only what they need."""
-    state = model.initial_state(len(x_BLD)) if start is None else start
+    state = start
     with torch.no_grad():
         for _ in range(segments):
             for half in model.segment_calls:
-                state = model.step(half, state, x_BLD)
+                state = model.step(half, state, x_BLD, generator)
             yield state, model.readout(state)
 
 
@@ -77,13 +77,17 @@ def collect(start: State, visited: list[tuple[State, Readout]]) -> Rollout:
 
 
 @torch.no_grad()
-def rollout(model: RecursiveModel, batch: Mapping, segments: int, start: State | None = None) -> Rollout:
+def rollout(
+    model: RecursiveModel, batch: Mapping, segments: int, start: State | None = None, *, seed: int = 0
+) -> Rollout:
     """Run `segments` segments from the model's initial state (or `start`), halting ignored, as in evaluation.
 
-    `batch` holds `inputs` [B, S], `labels` and `puzzle_identifiers` [B]; labels are not read.
+    `batch` holds `inputs` [B, S], `labels` and `puzzle_identifiers` [B]; labels are not read. `seed` decides what a
+    model with randomness of its own (EqR) draws.
     """
     if segments < 1:
         raise ValueError(f"segments is {segments}: a rollout needs at least one")
     x = embed_batch(model, batch)
-    start = model.initial_state(len(x)) if start is None else start
-    return collect(start, list(segments_of(model, x, segments, start)))
+    generator = torch.Generator().manual_seed(seed)
+    start = model.initial_state(len(x), generator) if start is None else start
+    return collect(start, list(segments_of(model, x, segments, start, generator)))

@@ -100,7 +100,7 @@ def _attention(attention: layers.Attention, x: Tensor, rotary: layers.RotaryPosi
 
 
 def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: None) -> tuple[Tensor, Pushforward]:
-    h_LBD, mix = _residual_norm(h_LBD, _swiglu(block.mlp_t, h_LBD), axis=-3)
+    h_LBD, mix = _residual_norm(h_LBD, _swiglu(block.mlp_t, h_LBD), axis=block.mixed_norm_axis)
     h_LBD, feed = _residual_norm(h_LBD, _swiglu(block.mlp, h_LBD), axis=-1)
     return h_LBD, lambda dh: feed(mix(dh))
 
@@ -111,4 +111,8 @@ def _attention_block(block: layers.AttentionBlock, h_BLD: Tensor, rotary) -> tup
     return h_BLD, lambda dh: feed(attend(dh))
 
 
-_RULES = {layers.MixerBlock: _mixer_block, layers.AttentionBlock: _attention_block}
+_RULES = {
+    layers.MixerBlock: _mixer_block,
+    layers.ChannelNormMixerBlock: _mixer_block,
+    layers.AttentionBlock: _attention_block,
+}

@@ -21,6 +21,7 @@ VARIANTS = {
     "trm_att": ("trm", {"mlp_t": False, "pos_encodings": "rope"}),
     "hrm": ("hrm", {"pos_encodings": "rope"}),
     "srm_mlp": ("srm", {"mlp_t": True, "pos_encodings": "none"}),
+    "srm_att": ("srm", {"mlp_t": False, "pos_encodings": "rope"}),
 }
 
 __all__ = [

@@ -38,6 +38,10 @@ class RecursiveModel(nn.Module, ABC):
     segment carry gradient in training) and `forward_dtype`, and define the four abstract methods. Calls must be pure
     functions of their arguments, so that `rrm.dynamics` can push tangents through them.
 
+    A damped, noisy model (EqR, arXiv 2605.21488) updates a half to (1 - damping) z + damping net(.) + call_noise n with
+    n ~ N(0, I), and may start from a random state. What is random is drawn from the `generator` it is given, which a
+    model without randomness never touches.
+
     Two facts the training step reads. `carries_state`: a puzzle's state is carried over training steps; otherwise each
     step rolls out from the start state. `q_learning`: q_continue is trained too, by Q-learning, and a row halts when
     q_halt > q_continue; otherwise q_continue is never trained, and a row halts when q_halt > 0.
@@ -45,6 +49,8 @@ class RecursiveModel(nn.Module, ABC):
 
     carries_state = True
     q_learning = False
+    damping = 1.0
+    call_noise = 0.0
 
     config: object
     segment_calls: tuple[str, ...]
@@ -52,7 +58,7 @@ class RecursiveModel(nn.Module, ABC):
     forward_dtype: torch.dtype
 
     @abstractmethod
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         """The state a rollout starts from, [B, L, D] per half, in `compute_dtype`."""
 
     @abstractmethod
@@ -72,23 +78,28 @@ class RecursiveModel(nn.Module, ABC):
         u = state.z_L + (state.z_H + x_BLD) if half == "L" else state.z_H + state.z_L
         return u.to(self.compute_dtype)
 
-    def call(self, half: str, state: State, x_BLD: Tensor) -> Tensor:
-        """The new value [B, L, D] of `half` after one network call."""
-        return self.network(half)(self.inject(half, state, x_BLD))
+    def update(self, half: str, state: State, out: Tensor, generator: torch.Generator | None = None) -> State:
+        """The state after a call whose network gave `out` [B, L, D]."""
+        if self.damping != 1:
+            old = state.z_H if half == "H" else state.z_L
+            out = (1 - self.damping) * old + self.damping * out
+        if self.call_noise:
+            # Drawn in float32, whatever the state is kept in.
+            out = out + self.call_noise * torch.randn(out.shape, generator=generator).to(out)
+        return State(out, state.z_L) if half == "H" else State(state.z_H, out)
 
-    def step(self, half: str, state: State, x_BLD: Tensor) -> State:
+    def step(self, half: str, state: State, x_BLD: Tensor, generator: torch.Generator | None = None) -> State:
         """The state after one call."""
-        new = self.call(half, state, x_BLD)
-        return State(new, state.z_L) if half == "H" else State(state.z_H, new)
+        return self.update(half, state, self.network(half)(self.inject(half, state, x_BLD)), generator)
 
-    def segment(self, state: State, x_BLD: Tensor) -> State:
+    def segment(self, state: State, x_BLD: Tensor, generator: torch.Generator | None = None) -> State:
         """The state after one segment; only the last `grad_calls` calls are recorded for backward."""
         recorded_from = len(self.segment_calls) - self.grad_calls
         with torch.no_grad():
             for half in self.segment_calls[:recorded_from]:
-                state = self.step(half, state, x_BLD)
+                state = self.step(half, state, x_BLD, generator)
         for half in self.segment_calls[recorded_from:]:
-            state = self.step(half, state, x_BLD)
+            state = self.step(half, state, x_BLD, generator)
         return state
 
     @property

@@ -14,7 +14,7 @@ RMS_EPS = 1e-5
 ROPE_THETA = 10_000.0
 
 
-def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
+def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator | None = None) -> Tensor:
     """Fill in place with a normal cut at two sigma whose *resulting* standard deviation is `std` (JAX's convention).
 
     `torch.nn.init.trunc_normal_` alone would return 0.88 std, because cutting the tails narrows the distribution.
@@ -24,7 +24,7 @@ def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
     density = math.exp(-2.0) / math.sqrt(2 * math.pi)
     mass = math.erf(math.sqrt(2.0))
     wide = std / math.sqrt(1 - 4 * density / mass)
-    return nn.init.trunc_normal_(tensor, std=wide, a=-2 * wide, b=2 * wide)
+    return nn.init.trunc_normal_(tensor, std=wide, a=-2 * wide, b=2 * wide, generator=generator)
 
 
 def rms_norm(x: Tensor, dim: int = -1) -> Tensor:

@@ -108,7 +108,7 @@ class Reasoner(RecursiveModel):
             return self.mixer_block(c.hidden_size, self.length, c.expansion)
         return layers.AttentionBlock(c.hidden_size, c.num_heads, c.expansion)
 
-    def initial_state(self, batch_size: int) -> State:
+    def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         shape = (batch_size, self.length, self.config.hidden_size)
         # Materialised: forward-mode duals refuse tensors whose rows share memory.
         return State(*(start.to(self.compute_dtype).expand(shape).contiguous() for start in (self.H_init, self.L_init)))

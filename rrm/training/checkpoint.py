@@ -1,6 +1,6 @@
 """Checkpoints: a folder of safetensors and one JSON file. Nothing in it can run code.
 
-    checkpoint.json       format version, model description, recipe, step, metrics, data hash
+    checkpoint.json       format version, recipe, data hash; for "best" and "final": step, model description, segments
     final.safetensors     averaged (EMA) weights at this step, what evaluation uses
     best.safetensors      averaged weights at the best validation score so far
     training.safetensors  raw weights, EMA shadow, optimizer moments, carry: all that resuming needs besides the step
@@ -64,7 +64,7 @@ def load_model(folder: Path | str, which: str = "best") -> RecursiveModel:
     if which not in WEIGHTS:
         raise InputError(f"weights {which!r} are unknown: use one of {', '.join(WEIGHTS)}")
     meta = read_meta(Path(folder))
-    model = build(meta["model"])
+    model = build(meta[which]["model"])
     load_strictly(model, load_tensors(Path(folder) / f"{which}.safetensors"))
     return model.eval()
 

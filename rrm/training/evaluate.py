@@ -17,7 +17,9 @@ def predict(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int
     answers, scores = [], []
     for first in range(0, len(puzzles), batch_size):
         batch = to_batch(puzzles.subset(np.arange(first, min(first + batch_size, len(puzzles)))), task)
-        *_, (_, readout) = segments_of(model, embed_batch(model, batch), segments)
+        generator = torch.Generator().manual_seed(0)
+        start = model.initial_state(len(batch["inputs"]), generator)
+        *_, (_, readout) = segments_of(model, embed_batch(model, batch), segments, start, generator)
         answers.append(readout.logits.argmax(-1).to(torch.uint8).cpu().numpy())
         scores.append(None if readout.q_halt is None else readout.q_halt.float().cpu().numpy())
     model.train(was_training)

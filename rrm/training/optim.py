@@ -74,12 +74,12 @@ class EMA:
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
-        self.shadow = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+        self.shadow = {name: p.detach().clone() for name, p in _parameters(model).items() if p.requires_grad}
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """shadow <- decay * shadow + (1 - decay) * parameter."""
-        names = dict(model.named_parameters())
+        names = _parameters(model)
         torch._foreach_lerp_(
             list(self.shadow.values()), [names[name].detach() for name in self.shadow], 1 - self.decay
         )
@@ -87,3 +87,8 @@ class EMA:
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """A full state dict: averaged parameters and the model's buffers, copied."""
         return {name: self.shadow.get(name, value).detach().clone() for name, value in model.state_dict().items()}
+
+
+def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters under all their names: a tied tensor has two, and both stand in a state dict."""
+    return dict(model.named_parameters(remove_duplicate=False))

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 from rrm.errors import InputError
 from rrm.models import RecursiveModel
+from rrm.training.schedule import Growth
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,9 @@ class Recipe:
     The budget is counted in *call units*, the currency in which arms of different cost are equal: one forward network
     call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
     perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget.
+
+    `growth` = {"H": [[percent, increment], ...], "L": [...]}, `moment_reset_scale` (factor on the optimizer's moments
+    at a growth step), `transition_warmup_steps` and `prob_detach_prev_H` concern models trained on whole rollouts.
     """
 
     model: dict
@@ -29,6 +33,12 @@ class Recipe:
     puzzle_weight_decay: float = 1.0
     perturbation: dict = field(default_factory=lambda: {"kind": "initial_state", "sigma": 0.0, "copies": 1})
     flossing: str = "none"
+    lr_min_ratio: float = 1.0
+    clip_norm: float | None = None
+    growth: dict = field(default_factory=dict)
+    moment_reset_scale: float = 1.0
+    transition_warmup_steps: int = 0
+    prob_detach_prev_H: float = 0.5
     evaluations: int = 10
     seed: int = 0
 
@@ -37,9 +47,20 @@ class Recipe:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
 
+    def growth_schedule(self) -> Growth:
+        """Depth over training, from the cycles of the model's description."""
+        milestones = {name: tuple((at, by) for at, by in self.growth.get(name, ())) for name in ("H", "L")}
+        return Growth(self.model["H_cycles"], self.model["L_cycles"], **milestones)
+
+    def units_per_step(self, model: RecursiveModel, trajectories: int) -> float:
+        """Call units of an optimizer step, on average over training where the depth grows."""
+        growth = self.growth_schedule()
+        mean = sum(call_units(model, growth.depth(permille, 1000)) for permille in range(1000)) / 1000
+        return mean * self.batch_size * trajectories
+
     def steps(self, model: RecursiveModel, trajectories: int) -> int:
         """Optimizer steps that the budget pays for."""
-        per_step = call_units(model) * self.batch_size * trajectories
+        per_step = self.units_per_step(model, trajectories)
         steps = int(self.budget // per_step)
         if steps < self.evaluations:
             raise InputError(
@@ -53,6 +74,11 @@ class Recipe:
         return asdict(self)
 
 
-def call_units(model: RecursiveModel) -> int:
-    """Cost of one training segment per row: forward calls + 2 x recorded calls."""
-    return len(model.segment_calls) + 2 * model.grad_calls
+def call_units(model: RecursiveModel, depth: tuple[int, int]) -> int:
+    """Cost of one training step per row at `depth` = (H_cycles, L_cycles): forward calls + 2 x recorded calls."""
+    H, L = depth
+    if not model.carries_state:
+        return H * (L + 1) + 2 * (L + 1)
+    calls = len(model.segment_calls)
+    # Q-learning looks one segment ahead for its target.
+    return calls + 2 * model.grad_calls + (calls if model.q_learning else 0)

@@ -14,10 +14,13 @@ from rrm.models import State, build, describe
 from rrm.models.official import load_strictly
 from rrm.tasks.base import PuzzleSet, Task
 from rrm.training import checkpoint, interventions
+from rrm.training.deep_supervision import DeepSupervision
 from rrm.training.evaluate import evaluate
-from rrm.training.objective import Carry, DeepSupervision
+from rrm.training.last_step import LastStepSupervision
+from rrm.training.objective import Carry
 from rrm.training.optim import EMA, AdamATan2, SignSGD
 from rrm.training.recipe import Recipe, call_units
+from rrm.training.schedule import lr_factor
 from rrm.training.stream import TrainStream
 
 
@@ -52,8 +55,12 @@ class Trainer:
         self.model = build(recipe.model).to(self.device)
         perturbation = interventions.perturbation(**recipe.perturbation)
         interventions.flossing(recipe.flossing)
-        objective = DeepSupervision(self.model, perturbation, recipe.halt_max_steps, recipe.halt_exploration_prob)
-        self.objective = wrap(objective)
+        self.growth = recipe.growth_schedule()
+        if self.model.carries_state:
+            objective = DeepSupervision(self.model, perturbation, recipe.halt_max_steps, recipe.halt_exploration_prob)
+        else:
+            objective = LastStepSupervision(self.model, perturbation, self.growth.base_H, recipe.prob_detach_prev_H)
+        self.bare_objective, self.objective = objective, wrap(objective)
         self.optimizer = AdamATan2(
             self.model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
@@ -63,16 +70,15 @@ class Trainer:
         self.averaged = copy.deepcopy(self.model)
         self.stream = TrainStream(train, task, recipe.batch_size, recipe.seed, rank, world)
         self.carry = objective.initial_carry(self._batch(0))
-        self.step = 0
+        self.step, self.call_units = 0, 0
         self.trajectories = perturbation.trajectories
         self.total_steps = recipe.steps(self.model, self.trajectories)
-        self.units_per_step = call_units(self.model) * recipe.batch_size * self.trajectories
         # The evaluations split the budget evenly, so that arms of different cost are compared at equal call units.
         self.evaluation_steps = [
             round(self.total_steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
         ]
         self.seconds = {"train": 0.0, "evaluate": 0.0}
-        self.best: dict = {"exact": -1.0, "cells": -1.0, "step": 0}
+        self.best: dict = {"exact": -1.0, "cells": -1.0, "step": 0, **self._how_to_run()}
         self.best_weights = self.ema.weights(self.model)
 
     def run(self) -> Iterator[dict[str, float]]:
@@ -97,30 +103,62 @@ class Trainer:
 
     def _train_step(self) -> dict[str, torch.Tensor]:
         self.model.train()
+        self._grow()
         # Fresh per step and rank, so that an interrupted run resumes with the very same noise.
         seed = np.random.SeedSequence([self.recipe.seed, self.step, self.rank]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(seed >> 1))
         loss, self.carry, metrics = self.objective(self.carry, self._batch(self.step), generator)
         loss.backward()
         self.step += 1
-        warmup = min(1.0, self.step / max(1, self.recipe.warmup_steps))
+        depth = self.growth.depth(self.step, self.total_steps)
+        self.call_units += call_units(self.model, depth) * self.recipe.batch_size * self.trajectories
+        if self.recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        factor = self._lr_factor()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * warmup
+            group["lr"] = self.recipe.lr * factor
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.puzzle_optimizer:
-            self.puzzle_optimizer.lr = self.recipe.puzzle_lr * warmup
+            self.puzzle_optimizer.lr = self.recipe.puzzle_lr * factor
             self.puzzle_optimizer.step()
         self.ema.update(self.model)
         # Means are taken over the steps of an evaluation interval; a NaN anywhere stays visible in the sum.
         return {**metrics, "loss": loss.detach(), "steps": torch.ones(())}
 
+    def _grow(self) -> None:
+        """Set the depth of the coming step."""
+        step = self.step + 1
+        if self.model.carries_state:
+            return
+        self.bare_objective.depth, L_cycles = self.growth.depth(step, self.total_steps)
+        for model in (self.model, self.averaged):
+            model.set_L_cycles(L_cycles)
+        if step == self.growth.last_transition(step, self.total_steps) and self.recipe.moment_reset_scale != 1:
+            for moments in self.optimizer.state.values():
+                for name in ("exp_avg", "exp_avg_sq"):
+                    moments[name].mul_(self.recipe.moment_reset_scale)
+
+    def _lr_factor(self) -> float:
+        r = self.recipe
+        factor = lr_factor(self.step, self.total_steps, r.warmup_steps, r.lr_min_ratio)
+        transition = self.growth.last_transition(self.step, self.total_steps)
+        if transition and r.transition_warmup_steps:
+            # 0 at the growth step itself.
+            factor *= min(1.0, (self.step - transition) / r.transition_warmup_steps)
+        return factor
+
+    def _how_to_run(self) -> dict:
+        """What weights of this step need to be run as they were evaluated."""
+        segments = self.recipe.halt_max_steps if self.model.carries_state else self.bare_objective.depth
+        return {"model": describe(self.model), "segments": segments}
+
     def _evaluate(self, sums: dict[str, float]) -> dict[str, float]:
         started = time.perf_counter()
         load_strictly(self.averaged, self.ema.weights(self.model))
-        scores = evaluate(self.averaged, self.validation, self.task, self.recipe.halt_max_steps)
+        scores = evaluate(self.averaged, self.validation, self.task, self._how_to_run()["segments"])
         if (scores["exact"], scores["cells"]) > (self.best["exact"], self.best["cells"]):
-            self.best = {"exact": scores["exact"], "cells": scores["cells"], "step": self.step}
+            self.best = {"exact": scores["exact"], "cells": scores["cells"], "step": self.step, **self._how_to_run()}
             self.best_weights = self.ema.weights(self.model)
         self.seconds["evaluate"] += time.perf_counter() - started
         halted = max(sums["halted"], 1.0)
@@ -128,14 +166,13 @@ class Trainer:
             "step": self.step,
             "evaluation": self.evaluation_steps.index(self.step) + 1,
             "budget_percent": 100 * self.step / self.total_steps,
-            "call_units": float(self.step * self.units_per_step),
+            "call_units": float(self.call_units),
             "train/loss": sums["loss"] / sums["steps"],
             "train/lm_loss": sums["lm_loss"] / sums["rows"],
-            "train/q_halt_loss": sums["q_halt_loss"] / sums["rows"],
+            "train/q_loss": sums["q_loss"] / sums["rows"],
             "train/exact": sums["halted_exact"] / halted,
             "train/cells": sums["halted_cells"] / halted,
             "train/halting_step": sums["halted_steps"] / halted,
-            "train/q_right": sums["halted_q_right"] / halted,
             "perturbation/realised_sigma": sums["realised_sigma"] / sums["steps"],
             **{f"validation/{name}": value for name, value in scores.items()},
             # What a search maximises: exact accuracy, the right cells deciding between equals.
@@ -154,8 +191,9 @@ class Trainer:
         checkpoint.save_tensors(self.ema.weights(self.model), folder / "final.safetensors")
         checkpoint.save_tensors(self.best_weights, folder / "best.safetensors")
         checkpoint.save_tensors(tensors, folder / "training.safetensors")
-        meta = {"model": describe(self.model), "recipe": self.recipe.to_dict(), "task": self.task.name}
-        meta |= {"step": self.step, "best": self.best, "seconds": self.seconds, "data_hash": data_hash}
+        meta = {"recipe": self.recipe.to_dict(), "task": self.task.name, "data_hash": data_hash}
+        meta |= {"best": self.best, "final": {"step": self.step, **self._how_to_run()}}
+        meta |= {"seconds": self.seconds, "call_units": self.call_units}
         checkpoint.write_meta(folder, meta)
 
     def load(self, folder: Path | str) -> None:
@@ -177,7 +215,8 @@ class Trainer:
         data = {name: self._mine(carry[f"data.{name}"]) for name in self.carry.data}
         self.carry = Carry(state, self._mine(carry["steps"]), self._mine(carry["halted"]), data)
         self.best_weights = checkpoint.load_tensors(Path(folder) / "best.safetensors")
-        self.step, self.best, self.seconds = meta["step"], meta["best"], meta["seconds"]
+        self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
+        self.call_units = meta["call_units"]
 
     def _training_tensors(self) -> dict[str, Tensor]:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}

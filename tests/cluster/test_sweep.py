@@ -132,7 +132,7 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
     for one, other in zip(whole["trials"], resumed["trials"], strict=True):
         assert one["config"] == other["config"]
         if one["stopped_early"] == other["stopped_early"]:
-            assert one["best"] == other["best"] and one["step"] == other["step"]
+            assert one["best"] == other["best"] and one["final"] == other["final"]
     runs = [runs_of(storage)[1] for storage in (finished, tmp_path)]
     assert [run.data.tags["rrm.name"] for run in runs[0]] == [run.data.tags["rrm.name"] for run in runs[1]]
     assert {run.info.status for run in runs[1]} == {"FINISHED"}

@@ -42,4 +42,4 @@ def test_two_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path):
     together = checkpoint.load_model(tmp_path, "final").state_dict()
     for name, value in alone.ema.weights(alone.model).items():
         assert torch.allclose(together[name], value, atol=2e-6), name
-    assert checkpoint.read_meta(tmp_path)["step"] == metrics["step"] == 4
+    assert checkpoint.read_meta(tmp_path)["final"]["step"] == metrics["step"] == 4

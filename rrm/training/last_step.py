@@ -1,0 +1,53 @@
+"""Supervision of the last step of a rollout: the training step of the Recursive Stem Model (arXiv 2603.15641)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from rrm.models.base import RecursiveModel
+from rrm.training.objective import Carry, Objective, Score
+from rrm.training.perturbation import TrajectoryPerturbation
+
+
+class LastStepSupervision(Objective):
+    """A whole rollout a step, and a loss on its last readout only.
+
+    Nothing is carried from step to step. Of `depth` outer cycles only the last carries gradient; with probability
+    1 - prob_detach_prev_H, drawn once for the batch, so does the single z_H call before it.
+    """
+
+    def __init__(
+        self, model: RecursiveModel, perturbation: TrajectoryPerturbation, depth: int, prob_detach_prev_H: float = 0.5
+    ):
+        super().__init__(model, perturbation)
+        self.depth = depth
+        self.prob_detach_prev_H = prob_detach_prev_H
+
+    def forward(
+        self, carry: Carry, batch: Mapping[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, Carry, dict[str, Tensor]]:
+        rows = len(batch["inputs"])
+        keep = bool(torch.rand((), generator=generator) >= self.prob_detach_prev_H)
+        state, realised_sigma = self.start(rows, generator)
+        x = self.embed(batch)
+        with torch.no_grad():
+            for half in self.model.segment_calls * (self.depth - 1):
+                before, state = state, self.model.step(half, state, x, generator)
+        if keep and self.depth > 1:
+            # The last call of the history, an "H", once more with gradient; its z_L calls stay without.
+            state = self.model.step(self.model.segment_calls[-1], before, x, generator)
+        state = self.model.segment(state, x, generator)
+        score = self.score(self.model.readout(state).logits, batch["labels"])
+        clean = Score(*(value[:rows].detach() for value in score))
+        metrics = {
+            "rows": torch.tensor(float(rows)),
+            "lm_loss": clean.loss.sum(),
+            "q_loss": torch.zeros(()),
+            "realised_sigma": realised_sigma,
+            "halted": torch.tensor(float(rows)),
+            "halted_exact": clean.solved.sum(),
+            "halted_cells": clean.cells.sum(),
+            "halted_steps": torch.tensor(float(rows * self.depth)),
+        }
+        return score.loss.mean(), carry, metrics
