@@ -4,8 +4,10 @@ A public configuration mixes the shape of the network with settings of its train
 here so that it can be passed over, and anything else is refused. Weights load strictly.
 """
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -100,6 +102,27 @@ def load_official(state_dict: Mapping[str, Tensor], config: Mapping) -> Recursiv
     given = {strip_prefixes(key): torch.as_tensor(value) for key, value in state_dict.items()}
     load_strictly(model, given)
     return model.eval()
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Tensor]:
+    """The state dict of a public checkpoint file, for `load_official`. Nothing in the file can run code.
+
+    TRM and HRM write a bare state dict, SRM and EqR a dictionary that holds one beside the training state; a file with
+    anything but tensors and plain values in it is refused (EqR's carry is such: re-save its "model" entry).
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: name a checkpoint file") from None
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path} is not a checkpoint of weights alone ({reason}): nothing was loaded") from None
+    for key in ("model_state", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path} holds no state dict: name a checkpoint file of TRM, HRM or SRM")
+    return content
 
 
 def export_official(model: RecursiveModel) -> dict[str, Tensor]:

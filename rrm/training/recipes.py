@@ -99,7 +99,7 @@ _SRM = {"lr": 1e-3, "betas": (0.8, 0.9), "lr_min_ratio": 0.02, "clip_norm": 1.0}
 
 
 def _paper_model(task: Task, model: str, prefix: int | None = None, **cycles) -> dict:
-    """A model type at width 512, with a puzzle vector where the paper has one: in a prefix, or in one position (HRM)."""
+    """A model type at width 512, with a puzzle vector where the paper has one: in a prefix, or in HRM one position."""
     shape = {"vocab_size": task.vocab_size, "seq_len": task.seq_len, "hidden_size": 512, "num_heads": 8}
     if prefix:
         shape |= {"puzzle_emb_len": prefix, "puzzle_emb_ndim": 512}

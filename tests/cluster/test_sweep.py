@@ -23,13 +23,14 @@ from rrm.models import build, variant
 from rrm.tasks import get_task
 
 SPEC_FILE = Path(__file__).resolve().parents[2] / "tune_specs" / "perturb_sweep.py"
+MODELS = ("trm_mlp", "srm_mlp")
 TINY = Preset(trials=3, steps=8, evaluations=2, task="sudoku-4x4", givens=(7, 9), train=64, validation=8, test=70)
 
 
 @pytest.fixture(scope="module")
 def spec():
     spec = runpy.run_path(str(SPEC_FILE))["SPEC"]
-    return replace(spec, presets={"default": TINY})
+    return replace(spec, models=MODELS, presets={"default": TINY})
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,8 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
         "sys.path.insert(0, sys.argv[1])\n"
         "from rrm.cluster.command import run_command\n"
         "from rrm.cluster.spec import Preset\n"
-        f"spec = replace(runpy.run_path({str(SPEC_FILE)!r})['SPEC'], presets={{'default': {TINY!r}}})\n"
+        f"spec = runpy.run_path({str(SPEC_FILE)!r})['SPEC']\n"
+        f"spec = replace(spec, models={MODELS!r}, presets={{'default': {TINY!r}}})\n"
         "run_command(spec, '', sys.argv[2:])\n"
     )
     argv = [sys.executable, "-c", code, str(Path(__file__).parent), "--storage", str(tmp_path)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rrm.errors import InputError
-from rrm.models import build_official, export_official, load_official
+from rrm.models import build_official, export_official, load_official, read_checkpoint
 
 OFFICIAL = ("trm_mlp", "trm_att", "hrm", "srm_mlp")
 
@@ -58,3 +58,33 @@ def test_a_head_that_left_the_token_table_is_refused(reference):
 def test_foreign_configuration():
     with pytest.raises(InputError, match="no known public model.*'mlp_t'.*'H_layers'.*'prob_detach_prev_H'"):
         build_official({"hidden_size": 64})
+
+
+class Thief:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_checkpoint_files_are_read_as_weights_alone(reference, tmp_path):
+    ref = reference("srm_mlp")
+    weights = {key: torch.from_numpy(value) for key, value in ref["state"].items()}
+    path = tmp_path / "step_1"
+    for content in (weights, {"model_state": weights, "step": 7, "config": {"arch": "srm"}}):
+        torch.save(content, path)
+        assert torch.equal(load_official(read_checkpoint(path), ref["config"]).H_init, weights["H_init"])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="step_1 is not a checkpoint of weights alone"):
+        read_checkpoint(path)
+    torch.save({"model_state": Thief(tmp_path / "stolen")}, path)
+    with pytest.raises(InputError, match="not a checkpoint of weights alone"):
+        read_checkpoint(path)
+    assert not (tmp_path / "stolen").exists()
+    torch.save([1, 2], path)
+    with pytest.raises(InputError, match="holds no state dict"):
+        read_checkpoint(path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_checkpoint(tmp_path / "none")
