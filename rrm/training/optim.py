@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from rrm.models.layers import PuzzleTable
@@ -62,8 +63,9 @@ class SignSGD:
         rows, identifiers = self.table.rows, self.table.identifiers
         if rows is None or rows.grad is None:
             return
+        gradients, identifiers = _of_all_workers(rows.grad), _of_all_workers(identifiers)
         seen, position = identifiers.unique(return_inverse=True)
-        gradient = rows.grad.new_zeros(len(seen), rows.shape[1]).index_add_(0, position, rows.grad)
+        gradient = gradients.new_zeros(len(seen), rows.shape[1]).index_add_(0, position, gradients)
         weights = self.table.weights
         weights[seen] = weights[seen] * (1 - self.lr * self.weight_decay) - self.lr * gradient.sign()
         self.table.rows = None
@@ -87,6 +89,15 @@ class EMA:
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """A full state dict: averaged parameters and the model's buffers, copied."""
         return {name: self.shadow.get(name, value).detach().clone() for name, value in model.state_dict().items()}
+
+
+def _of_all_workers(mine: Tensor) -> Tensor:
+    """The rows of every DDP worker, one after the other: the table has to stay the same on all of them."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return mine
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, mine.contiguous())
+    return torch.cat(parts)
 
 
 def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:

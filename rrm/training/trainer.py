@@ -89,7 +89,8 @@ class Trainer:
             while self.step < target:
                 for name, value in self._train_step().items():
                     sums[name] = sums.get(name, 0.0) + value
-            totals = torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in sums.values()])
+            totals = [torch.as_tensor(value, dtype=torch.float64, device=self.device) for value in sums.values()]
+            totals = torch.stack(totals)
             if self.world > 1:
                 dist.all_reduce(totals)
             self.seconds["train"] += time.perf_counter() - started

@@ -1,5 +1,7 @@
 """Training on two gloo workers against one process on the whole batch."""
 
+from dataclasses import replace
+
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -18,6 +20,7 @@ def make(splits, rank=0, world=1, wrap=lambda objective: objective):
     torch.set_num_threads(1)
     # Exploration is drawn per worker, so a comparison with one process does without it.
     recipe = cpu_sudoku(TASK, batch_size=8, budget=12 * 8 * 4, evaluations=2, halt_exploration_prob=0.0)
+    recipe = replace(recipe, model=recipe.model | {"puzzle_emb_len": 1, "puzzle_emb_ndim": 64})
     return Trainer(recipe, TASK, splits.train, splits.validation, rank=rank, world=world, wrap=wrap)
 
 
