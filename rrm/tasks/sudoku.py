@@ -11,7 +11,7 @@ from rrm.tasks.checks import refuse
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, PAD, Box
 from rrm.tasks.sudoku_generator import dig, random_grids
 from rrm.tasks.sudoku_solver import count_solutions
-from rrm.tasks.sudoku_symmetry import apply_symmetries, canonical_form, equivalence_classes, random_symmetries
+from rrm.tasks.sudoku_symmetry import apply_symmetries, equivalence_classes, random_symmetries, symmetry_key
 from rrm.tasks.text_form import TextForm
 
 DIGITS = "123456789ABCDEFG"
@@ -97,8 +97,7 @@ class SudokuTask:
         return apply_symmetries(symmetries, inputs), apply_symmetries(symmetries, labels)
 
     def symmetry_key(self, inputs, labels) -> np.ndarray:
-        forms = [canonical_form(puzzle, answer, self.box) for puzzle, answer in zip(inputs, labels, strict=True)]
-        return np.array(forms, np.uint8).reshape(len(forms), self.seq_len)
+        return symmetry_key(inputs, labels, self.box)
 
     def equivalence_classes(self, inputs, labels) -> np.ndarray:
         return equivalence_classes(inputs, labels, self.box)

@@ -19,23 +19,36 @@ def random_grids(box: Box, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def dig(answers: np.ndarray, givens: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
-    """Puzzles [M, S] whose only solutions are `answers` [M, S], with `givens` [M] cells left, or more where minimal.
+    """Puzzles [M, S] whose only solutions are `answers` [M, S], with `givens` [M] cells left, or more where minimal."""
+    return thin(answers, answers, givens, np.ones(answers.shape, bool), box, rng)
+
+
+def thin(
+    puzzles: np.ndarray, answers: np.ndarray, givens: np.ndarray, tried: np.ndarray, box: Box, rng: np.random.Generator
+) -> np.ndarray:
+    """The puzzles [M, S] with given cells, of those `tried` (bool [M, S]), taken out as for `dig`.
 
     Every cell is tried once in random order, which is enough: a cell that is needed stays needed when others go.
     """
-    puzzles = answers.copy()
-    digits = candidates(answers, box)
-    order = rng.random(answers.shape).argsort(axis=1)
-    for step in range(box.cells):
-        rows = np.flatnonzero((puzzles != BLANK).sum(axis=1) > givens)
+    puzzles = puzzles.copy()
+    order = (rng.random(answers.shape) + ~tried).argsort(axis=1)
+    trials = tried.sum(axis=1)
+    for step in range(trials.max(initial=0)):
+        rows = np.flatnonzero(((puzzles != BLANK).sum(axis=1) > givens) & (step < trials))
         if not len(rows):
             break
         cells = order[rows, step]
-        trial = puzzles[rows]
-        trial[np.arange(len(rows)), cells] = BLANK
-        # the only solution had this cell's digit, so a second one must have another digit there
-        masks = candidates(trial, box)
-        masks[np.arange(len(rows)), cells] ^= digits[rows, cells]
-        free = search(masks, box, limit=1).counts == 0
-        puzzles[rows[free]] = trial[free]
+        free = unneeded(puzzles[rows], answers[rows], cells, box)
+        puzzles[rows[free], cells[free]] = BLANK
     return puzzles
+
+
+def unneeded(puzzles: np.ndarray, answers: np.ndarray, cells: np.ndarray, box: Box) -> np.ndarray:
+    """bool [M]: whether answers[m] stays the only solution of puzzles[m] when the given cell cells[m] is taken out."""
+    every = np.arange(len(puzzles))
+    trial = puzzles.copy()
+    trial[every, cells] = BLANK
+    # the only solution had this cell's digit, so a second one must have another digit there
+    masks = candidates(trial, box)
+    masks[every, cells] ^= candidates(answers[every, cells], box)
+    return search(masks, box, limit=1).counts == 0
