@@ -58,11 +58,12 @@ class MazeTask:
         inputs = np.zeros((0, self.seq_len), np.uint8)
         barren = 0
         while len(inputs) < count:
-            together = np.concatenate([inputs, self._draw(count - len(inputs), rng)])
+            drawn = self._draw(count - len(inputs), rng)
+            together = np.concatenate([inputs, drawn])
             _, first = np.unique(self.symmetry_key(together, together), axis=0, return_index=True)
             barren = 0 if len(first) > len(inputs) else barren + 1
             inputs = together[np.sort(first)]
-            if barren == ATTEMPTS:
+            if barren == ATTEMPTS or not len(drawn):
                 raise InputError(
                     f"{count} mazes of {self.name}: only {len(inputs)} are found; ask for fewer, or for a larger grid"
                 )

@@ -8,15 +8,19 @@ import numpy as np
 
 from rrm.tasks.maze_cells import GOAL, OPEN, START, WALL, next_front, pack, reachable, single, unpack
 
+TRIES = 100  # grids for one maze
+
 
 def draw_mazes(n: int, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mazes (uint8 tokens [B, n * n]) with S uniform over the open cells and G over those lengths[b] steps away.
 
-    Grids in which S has no such cell are drawn again.
+    Grids in which S has no such cell are drawn again; fewer mazes come back where `TRIES` grids have none.
     """
     mazes = np.zeros((len(lengths), n * n), np.uint8)
     left = np.arange(len(lengths))
-    while len(left):
+    for _ in range(TRIES):
+        if not len(left):
+            break
         free = np.array([_tree(n, rng) for _ in left])
         flat = free.reshape(len(left), -1)
         start = (flat * rng.random(flat.shape)).argmax(axis=1)
@@ -28,7 +32,7 @@ def draw_mazes(n: int, lengths: np.ndarray, rng: np.random.Generator) -> np.ndar
         done = goals.any(axis=1)
         mazes[left[done]] = drawn[done]
         left = left[~done]
-    return mazes
+    return mazes[mazes.any(axis=1)]
 
 
 def is_tree(mazes: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from rrm.tasks.sudoku_symmetry import invariant
 
 BOX = Box(3, 3)
 STARTS = 2000  # random minimal puzzles that the search begins with
-LEAST_STARTS = 100  # puzzles that a step starts from at least, lest all become relatives of a few
+HARDEST = 200  # puzzles that a step starts from when hard ones are too few; fewer are harder, but close relatives
 BATCH = 4000  # puzzles of a step
 
 
@@ -27,9 +27,9 @@ def rated_puzzles(
 ) -> PuzzleSet:
     """`count` minimal 9 x 9 puzzles with ratings, no two equal up to symmetry; the same for the same seed.
 
-    The search aims at a `share` of them with a rating (`rrm.tasks.sudoku_rating`) of `least` or more, and cannot miss
-    it by much unless `least` is beyond the hardest puzzles that it meets. `report(done)` is called after every step.
-    InputError on a share out of range.
+    While less than a `share` of them has a rating (`rrm.tasks.sudoku_rating`) of `least` or more, steps start from the
+    hardest puzzles so far, otherwise from all; small counts can end with fewer. The first `STARTS` puzzles are random
+    ones, the hard ones come late. `report(done)` is called after every step. InputError on a share out of range.
     """
     if not 0 <= share <= 1:
         raise InputError(f"share {share} of hard puzzles; give a number from 0 to 1")
@@ -42,7 +42,7 @@ def rated_puzzles(
         report(len(inputs))
         pool = np.arange(len(inputs))
         if (ratings >= least).mean() < share:
-            pool = ratings.argsort(kind="stable")[-max(LEAST_STARTS, int(share * len(inputs))) :]
+            pool = ratings.argsort(kind="stable")[-HARDEST:]
         size = min(BATCH, count - len(inputs))
         new, new_answers = vicinity(inputs[rng.choice(pool, size)], BOX, rng)
         new_marks, first = np.unique(invariant(new, new_answers, BOX), return_index=True)

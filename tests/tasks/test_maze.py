@@ -144,6 +144,8 @@ def test_the_threshold_can_be_chosen_and_an_impossible_one_is_refused(monkeypatc
     monkeypatch.setattr("rrm.tasks.maze_generator.BARREN", 2)
     with pytest.raises(InputError, match="3 mazes of maze-5x5: only 0 are found"):
         dataclasses.replace(TASK, least=17).generate(3, seed=0)
+    with pytest.raises(InputError, match="3 mazes of maze-unique-5x5: only 0 are found"):
+        dataclasses.replace(get_task("maze-unique-5x5"), lengths=(30, 30)).generate(3, seed=0)
     with pytest.raises(InputError, match="givens 5 for maze-5x5"):
         TASK.generate(3, seed=0, givens=5)
 

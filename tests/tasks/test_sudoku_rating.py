@@ -55,13 +55,14 @@ def test_a_step_leads_to_another_minimal_puzzle_with_one_solution(minimal):
 
 
 def test_rated_puzzles_differ_and_are_hard_more_often(monkeypatch):
-    for name, value in (("STARTS", 40), ("BATCH", 60), ("LEAST_STARTS", 2)):
+    for name, value in (("STARTS", 40), ("BATCH", 30), ("HARDEST", 2)):
         monkeypatch.setattr(sudoku_hard, name, value)
-    puzzles = rated_puzzles(100, seed=1, least=20.0, share=0.01)
+    puzzles = rated_puzzles(70, seed=3, least=20.0, share=0.01)
     task = get_task(puzzles.task)
     task.check(puzzles, str)
-    assert len(np.unique(task.equivalence_classes(puzzles.inputs, puzzles.labels))) == 100
+    assert len(np.unique(task.equivalence_classes(puzzles.inputs, puzzles.labels))) == 70
     assert puzzles.rating[40:].mean() > 1.3 * puzzles.rating[:40].mean()
-    assert np.allclose(puzzles.rating[:40], rated_puzzles(40, seed=1, least=20.0, share=0.01).rating)
+    few = [rated_puzzles(4, seed, least=20.0, share=0.01).content_hash() for seed in (1, 1, 2)]
+    assert few[0] == few[1] != few[2]
     with pytest.raises(InputError, match="share 5"):
         rated_puzzles(100, seed=1, least=20.0, share=5)
