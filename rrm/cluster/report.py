@@ -22,6 +22,7 @@ from rrm.statistics import (
     separation,
     separation_sentence,
 )
+from rrm.statistics.outcomes import MIN_CLASS
 from rrm.tasks.splits import Splits
 from rrm.tracking import Tracker
 from rrm.training import checkpoint
@@ -34,12 +35,23 @@ def choose(trials: list[dict]) -> dict:
     return max(trials, key=lambda t: (t["best"]["exact"], t["best"]["cells"]))
 
 
-def choose_measured(trials: list[dict]) -> list[dict]:
-    """The trials whose stability is measured: all baselines, the best, and the best perturbed one of its model type."""
+def choose_measured(trials: list[dict], scores: dict, count: int) -> list[dict]:
+    """The trials whose stability is measured on `count` test puzzles, in their order.
+
+    The best trial, the baseline and the best perturbed trial of its model type, and of the other types the baselines
+    that solve some puzzles and fail at some: where there is one outcome only, nothing can be compared.
+    """
     best = choose(trials)
+
+    def wanted(trial: dict) -> bool:
+        if trial["config"]["sigma"] > 0:
+            return trial is best or trial is rival
+        solved = round(scores[trial["name"]]["best"]["exact"] * count)
+        return trial["config"]["model"] == best["config"]["model"] or MIN_CLASS <= solved <= count - MIN_CLASS
+
     perturbed = [t for t in trials if t["config"]["model"] == best["config"]["model"] and t["config"]["sigma"] > 0]
-    chosen = [best, *([choose(perturbed)] if perturbed else [])]
-    return [t for t in trials if t["config"]["sigma"] == 0 or any(t is c for c in chosen)]
+    rival = choose(perturbed) if perturbed else None
+    return [t for t in trials if wanted(t)]
 
 
 def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:

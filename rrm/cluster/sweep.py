@@ -79,7 +79,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     analysis = Request(gpus=request.gpus / 4)
     scores = report.score_trials(folder, trials, splits, resources, analysis)
     best = report.choose(trials)
-    measured = report.choose_measured(trials)
+    measured = report.choose_measured(trials, scores, len(splits.test))
     provenance = report.provenance(tracker, record)
     results, work = report.measure_trials(folder, measured, splits, provenance, resources, analysis)
     outcome = report.panels(measured, results)

@@ -70,8 +70,8 @@ def panel_grid(labels: list[str], columns: int, height: float, **share: bool) ->
     """
     if not labels:
         raise ValueError("a figure needs at least one panel")
-    columns = min(columns, len(labels))
     rows = -(-len(labels) // columns)
+    columns = -(-len(labels) // rows)  # as few as fill the rows: four panels make a square
     figure = Figure(figsize=(COLUMN if columns == 1 else FULL, height * rows))
     axes = list(figure.subplots(rows, columns, squeeze=False, **share).flat)
     for unused in axes[len(labels) :]:
@@ -80,6 +80,8 @@ def panel_grid(labels: list[str], columns: int, height: float, **share: bool) ->
     for index, (ax, label) in enumerate(zip(axes, labels, strict=True)):
         letter = f"$\\bf{{{chr(ord('a') + index)}}}$  " if len(labels) > 1 else ""
         ax.set_title(letter + label)
+        # A shared axis hides its tick labels above the last row, also where no panel stands below.
+        ax.tick_params(labelbottom=True)
     return figure, axes
 
 
