@@ -7,14 +7,15 @@ import numpy as np
 from rrm.errors import InputError
 from rrm.tasks import TASKS, Task, get_task
 from rrm.tasks.maze import LARGEST, SMALLEST
-from rrm.tasks.maze_cells import CHARACTERS
+from rrm.tasks.maze_cells import CHARACTERS, WALL
 from rrm.tasks.maze_unique import is_tree
 
 
 def task_of_text(question: str, place: str) -> Task:
     """The task of a puzzle in text form: a maze if it has an S, otherwise the Sudoku with that many cells.
 
-    A maze whose open cells form a tree is one of the unique-path family. InputError at `place` for any other text.
+    A maze whose open cells form a spanning tree of rooms is one of the unique-path family. InputError at `place` for
+    any other text.
     """
     if "S" in question and _is_maze_size(len(question)):
         maze = get_task(_maze_name(len(question)))
@@ -57,4 +58,7 @@ def _maze_name(cells, family=""):
 
 def _family(puzzle):
     n = math.isqrt(len(puzzle))
-    return get_task(_maze_name(len(puzzle), "unique-" if is_tree(puzzle.reshape(1, n, n))[0] else ""))
+    rooms = ((n + 1) // 2) ** 2
+    # small mazes with many paths can be trees by chance, but hardly with as many cells as rooms and doors
+    unique = (puzzle != WALL).sum() == 2 * rooms - 1 and is_tree(puzzle.reshape(1, n, n))[0]
+    return get_task(_maze_name(len(puzzle), "unique-" if unique else ""))

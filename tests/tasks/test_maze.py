@@ -171,7 +171,7 @@ def test_generated_mazes_follow_the_plain_definition():
     assert abs((puzzles.inputs == WALL).mean() - np.mean(walls)) < 0.02
 
 
-@pytest.mark.parametrize("name", ["maze-9x9", "maze-unique-9x9"])
+@pytest.mark.parametrize("name", ["maze-9x9", "maze-5x5", "maze-unique-9x9", "maze-unique-10x10"])
 def test_maze_files_read_back(tmp_path, name):
     puzzles = get_task(name).generate(5, seed=0)
     write_puzzles(tmp_path / "mazes.csv", puzzles)
