@@ -67,7 +67,7 @@ def distances(walkable: np.ndarray, start: np.ndarray, goal: np.ndarray) -> np.n
     while len(rows):
         alive = (found[rows] < 0) & front.any(axis=0)
         if not alive.all():
-            rows, front, unseen, goal = rows[alive], front[:, alive], unseen[:, alive], goal[:, alive]
+            rows, front, unseen, goal = _select(alive, rows, front, unseen, goal)
         front = next_front(front, unseen)
         unseen = unseen & ~front
         steps += 1
@@ -82,14 +82,19 @@ def far_cells(walkable: np.ndarray, start: np.ndarray, least: int) -> tuple[np.n
     for step in range(least):
         if step % 8 == 0:  # leaving out the grids whose search has ended costs as much as a few steps
             alive = front.any(axis=0)
-            rows, front, unseen = rows[alive], front[:, alive], unseen[:, alive]
+            rows, front, unseen = _select(alive, rows, front, unseen)
         front = next_front(front, unseen)
         unseen &= ~front
-    alive = front.any(axis=0)
-    rows, front, unseen = rows[alive], front[:, alive], unseen[:, alive]
+    rows, front, unseen = _select(front.any(axis=0), rows, front, unseen)
     far = front.copy()
     while front.any():
         front = next_front(front, unseen)
         unseen &= ~front
         far |= front
     return rows, far
+
+
+def _select(grids, *arrays):
+    """The arrays for the grids of bool [B]; `take`, as indexing would leave the sets transposed in memory, and slow."""
+    index = np.flatnonzero(grids)
+    return [array.take(index, axis=-1) for array in arrays]
