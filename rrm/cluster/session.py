@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -37,6 +38,17 @@ def trials_at_once(request: Request, resources: dict[str, float]) -> int:
     return int(room + 1e-9)
 
 
+def _check_reachable(address: str | None) -> None:
+    """Refuse a HOST:PORT where nothing listens; Ray itself would knock for minutes."""
+    host, separator, port = (address or "").rpartition(":")
+    if not separator or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Ray cluster answers at --address {address} ({error}): start it or correct it") from None
+
+
 @contextmanager
 def ray_session(address: str | None, request_workers: int, verbose: bool):
     """Connect to the cluster at `address`, or start a local one for the length of the block; yields its resources."""
@@ -54,6 +66,7 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     }.items():
         os.environ.setdefault(name, value)
+    _check_reachable(address)
     import ray
 
     if not verbose:

@@ -30,10 +30,10 @@ def predict(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int
 
 
 def evaluate(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> dict[str, float]:
-    """Mean scores over the puzzles: exact, cells, violations, and how often the Q head's sign is right."""
+    """Means of the task's scores over the puzzles (nan left out), and how often the Q head's sign is right."""
     out = predict(model, puzzles, task, segments)
     score = task.score(puzzles.inputs, puzzles.labels, out["predictions"])
-    metrics = {name: float(np.mean(score[name])) for name in ("exact", "cells", "violations")}
+    metrics = {name: float(np.nanmean(values)) for name, values in score.items() if not np.isnan(values).all()}
     if out["q_halt"] is not None:
         metrics["q_right"] = float(np.mean((out["q_halt"] > 0) == score["exact"]))
     return metrics
