@@ -56,7 +56,7 @@ SPEC = SweepSpec(
     matching="Arms are equal in network calls and steps: a perturbed arm trains on half as many puzzles, twice each.",
     presets={
         "default": Preset(
-            trials=8, steps=450, evaluations=6, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512
+            trials=8, steps=400, evaluations=6, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512
         ),
         "smoke": Preset(
             trials=6, steps=160, evaluations=4, task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128
