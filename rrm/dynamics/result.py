@@ -68,7 +68,7 @@ class LyapunovResult:
 
     @property
     def late_drift(self) -> np.ndarray:
-        """[N] mean z_H drift over the last 4 segments: has the state stopped moving?"""
+        """[N] mean z_H drift over the last 4 segments, or all of a shorter rollout (SRM before it has grown)."""
         return self.drift_H[:, -4:].mean(1)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import digamma, polygamma
 from scipy.stats import chi2
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rrm.dynamics import lyapunov_spectrum, map_spectrum, orthonormalize, random_basis
 from rrm.dynamics.orthonormal import LOG_FLOOR
@@ -65,19 +66,20 @@ def test_products_of_gaussian_matrices():
 
 
 def test_zero_weight_network_has_the_exponents_of_its_normalisation():
-    """With zero weights a call is rms(u): each token's radial direction dies, the others shrink by rms(u)."""
-    model = small_model("trm_mlp").double()
+    """With zero weights z' = rms(z + x): -ln(1 + rms(x)) in all directions but the radial one, which dies."""
+    model = small_model("trm_att", seq_len=1).double()
     with torch.no_grad():
         for parameter in model.L_level.parameters():
             parameter.zero_()
-    u = torch.randn(2, 9, 32, dtype=torch.float64)
-    du = torch.randn(5, 2, 9, 32, dtype=torch.float64)
-    out, dout = push(model.L_level, u, du)
-    # First over positions per channel, then over channels; the later norms of a state at unit RMS change nothing more.
-    _, expected = push_by_jvp(model.L_level, u, du)
-    assert torch.allclose(dout, expected, atol=1e-12)
-    radial = (dout * out).sum(-1).abs() / (dout.norm(dim=-1) * out.norm(dim=-1))
-    assert radial.max() < 1e-4  # what is left of the radial direction is of the order of the norm's epsilon
+    x = torch.randn(1, 1, 32, dtype=torch.float64)
+
+    def step(t, z):
+        with sdpa_kernel(SDPBackend.MATH):
+            return model.L_level(z.view(1, 1, 32) + x).view(1, 32)
+
+    found = map_spectrum(step, torch.randn(1, 32, dtype=torch.float64), 32, 300, transient=200).exponents[0]
+    rate = -torch.log1p(x.square().mean().sqrt())
+    assert torch.allclose(found[:31], rate.expand(31), atol=1e-4) and found[31] < -5
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
