@@ -1,31 +1,83 @@
-"""Finite-time Lyapunov spectra by pushing k tangents forward and re-orthonormalising them after every call.
+"""Finite-time Lyapunov spectra by pushing k tangents forward and re-orthonormalising them.
 
-lambda_i = (1/T) sum_t log R_ii(t), natural logarithm, T the number of applications (Benettin et al. 1980; Shimada and
+lambda_i = (1/T) sum log R_ii, natural logarithm, T the number of applications (Benettin et al. 1980; Shimada and
 Nagashima 1979). At finite time these QR exponents depend on the start basis and are not the singular-value exponents
 of the long product (Kuznetsov, arXiv 1410.2016); they are not sorted, because at small gaps they need not be.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
 
-from rrm.dynamics.orthonormal import orthonormalize, random_basis
-from rrm.dynamics.rollout import Rollout, collect, embed_batch
-from rrm.dynamics.tangents import push
+from rrm.dynamics.network_map import NetworkMap
+from rrm.dynamics.orthonormal import LOG_FLOOR, Factors, orthonormalize, random_basis
+from rrm.dynamics.rollout import Rollout, collect
+from rrm.dynamics.tangent_map import CallableMap, TangentMap
 from rrm.models.base import RecursiveModel
+
+# exp(7) = 1100: how far tangents may spread between two factorisations before the trailing exponents lose their digits.
+MAX_LOG_SPREAD = 7.0
+
+
+def start_basis(z: Tensor, k: int, seed: int, Q0: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    """The first tangents [B, k, N]: `Q0` ([B, N, k] or [N, k], orthonormal columns), or a basis drawn from `seed`.
+
+    The drawn basis is shared by the batch, so that a row's exponents do not depend on its neighbours.
+    """
+    batch, dimension = z.shape
+    dtype = dtype or z.dtype
+    if Q0 is None:
+        return random_basis(dimension, k, seed, dtype).to(z.device).expand(batch, k, dimension)
+    Q0 = torch.as_tensor(Q0).to(z.device, dtype).mT
+    if tuple(Q0.shape[-2:]) != (k, dimension):
+        raise ValueError(f"Q0 has shape {tuple(Q0.mT.shape)}: {k} exponents of this map need [{dimension}, {k}]")
+    return Q0.expand(batch, k, dimension)
+
+
+def factorizations(
+    system: TangentMap, V: Tensor, n_steps: int, qr_every: int = 1
+) -> Iterator[tuple[int, Tensor, Factors | None]]:
+    """Run the map for `n_steps` with tangents V [B, k, N]; yield (t, z(t) [B, N], QR factors) for t = 1 ... n_steps.
+
+    The factors are None at the steps between two factorisations. ValueError where `qr_every` lets the tangents of a row
+    spread by more than a factor exp(7): beyond that the trailing exponents are rounding.
+    """
+    z = system.start()
+    for t in range(n_steps):
+        z, V = system.push(t, z, V)
+        if (t + 1) % qr_every and t + 1 < n_steps:
+            yield t + 1, z, None
+            continue
+        factors = orthonormalize(V)
+        V = factors.Q
+        if qr_every > 1:
+            _check_spread(factors, qr_every, t + 1)
+        yield t + 1, z, factors
+
+
+def _check_spread(factors: Factors, qr_every: int, t: int) -> None:
+    logs = factors.log_diagonal
+    spread = float((logs.amax(-1) - logs.amin(-1)).nan_to_num(0.0).max())
+    if spread > MAX_LOG_SPREAD:
+        raise ValueError(
+            f"qr_every is {qr_every}: the tangents spread by exp({spread:.1f}) before step {t}, at most "
+            f"exp({MAX_LOG_SPREAD:g}) keeps their digits: use a smaller interval"
+        )
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Joint (z_H, z_L) spectrum of a batch of rollouts.
+    """Joint (z_H, z_L) spectrum of a batch of rollouts, "LE by QR" and not singular values.
 
-    log_R: [calls, B, k] float64, local log R after every network call, in nats.
-    lambda_per_call, lambda_per_segment: [B, k] float64; nats per network call, nats per segment.
+    log_R: [n, B, k] float64, local log R at every factorisation, in nats; n calls where `qr_every` is 1.
+    lambda_per_call, lambda_per_segment: [B, k] float64; nats per network call, nats per segment; the transient left
+    out. nan in the rows that are not finite.
     Q: [B, N, k], the orthonormal basis after the last call; N = 2 L D, z_H block first, each flattened from (L, D).
-    rollout: the trajectory the tangents followed.
+    rollout: the trajectory the tangents followed, transient included.
+    finite: [B] bool, state and tangents stayed finite.
+    floored: [B] int, how many local values hit the floor of a direction that died (log 1e-30).
     """
 
     log_R: Tensor
@@ -33,6 +85,8 @@ class Spectrum:
     lambda_per_segment: Tensor
     Q: Tensor
     rollout: Rollout
+    finite: Tensor
+    floored: Tensor
 
     @property
     def z_H(self) -> Tensor:
@@ -47,82 +101,92 @@ class Spectrum:
 
 @torch.no_grad()
 def lyapunov_spectrum(
-    model: RecursiveModel, batch: Mapping, k: int, segments: int, Q0: Tensor | None = None, *, seed: int = 0
+    model: RecursiveModel,
+    batch: Mapping,
+    k: int,
+    segments: int,
+    Q0: Tensor | None = None,
+    *,
+    seed: int = 0,
+    qr_every: int = 1,
+    transient: int = 0,
+    wide_tangents: bool = False,
+    compiled: bool = False,
 ) -> Spectrum:
     """The k leading finite-time Lyapunov exponents of each puzzle's rollout over `segments` segments.
 
-    `batch` holds `inputs` [B, S], `labels` and `puzzle_identifiers` [B]. State and tangents run in float32, in float64
-    for a model turned by `.double()`; never in bfloat16, where the exponents would be those of the rounding.
-    `Q0` [B, N, k] (or [N, k], shared) is the start basis, orthonormal columns; by default one drawn from `seed` and
-    shared by the batch, so that a puzzle's exponents do not depend on its neighbours. No transient is discarded. For a
-    model with noise at every call (EqR) `seed` fixes the noise, and the exponents are those of that random map.
+    `batch`, `seed`, `wide_tangents` and `compiled` as in `NetworkMap`; `Q0` and `seed` as in `start_basis`. `qr_every`
+    counts calls between factorisations. The basis is carried through the first `transient` segments, which are left
+    out of the exponents. k = 1 gives the leading exponent alone.
     """
     if segments < 1:
         raise ValueError(f"segments is {segments}: a spectrum needs at least one")
-    with model.precision(torch.float32):
-        x = embed_batch(model, batch)
-        generator = torch.Generator().manual_seed(seed)
-        start = state = model.initial_state(len(x), generator)
-        half_shape = state.z_H.shape[1:]
-        dimension = 2 * half_shape.numel()
-        if Q0 is None:
-            V = random_basis(dimension, k, seed, x.dtype).to(x.device).expand(len(x), k, dimension)
-        else:
-            V = torch.as_tensor(Q0).to(x).mT.expand(len(x), k, dimension)
-
-        visited, log_R = [], []
-        for _ in range(segments):
-            for half in model.segment_calls:
-                V_H, V_L = V.transpose(0, 1).unflatten(-1, (2, *half_shape)).unbind(2)
-                # A call sees the sum of the halves, so a tangent needs one product, in the direction dz_H + dz_L;
-                # the half that is not replaced keeps its tangent.
-                out, V_out = push(model.network(half), model.inject(half, state, x), V_H + V_L)
-                state = model.update(half, state, out, generator)
-                if model.damping != 1:
-                    V_out = (1 - model.damping) * (V_H if half == "H" else V_L) + model.damping * V_out
-                V_H, V_L = (V_out, V_L) if half == "H" else (V_H, V_out)
-                V, local = orthonormalize(torch.stack((V_H, V_L), 2).flatten(2).transpose(0, 1))
-                log_R.append(local)
-            visited.append((state, model.readout(state)))
-
+    if not 0 <= transient < segments:
+        raise ValueError(f"transient is {transient}: of {segments} segments 0 to {segments - 1} can be left out")
+    system = NetworkMap(model, batch, seed=seed, wide_tangents=wide_tangents, compiled=compiled)
+    calls = system.calls_per_segment
+    if not 1 <= qr_every <= calls or calls % qr_every:
+        raise ValueError(f"qr_every is {qr_every}: it must divide the {calls} calls of a segment")
+    z = system.start()
+    V = start_basis(z, k, seed, Q0, system.tangent_dtype)
+    visited, log_R = [], []
+    for t, z, factors in factorizations(system, V, segments * calls, qr_every):
+        if factors is not None:
+            log_R.append(factors.log_diagonal)
+            Q = factors.Q
+        if t % calls == 0:
+            visited.append((system.state(z), system.readout(z)))
     log_R = torch.stack(log_R)
-    return Spectrum(log_R, log_R.mean(0), log_R.sum(0) / segments, V.mT, collect(start, visited))
+    total = log_R[transient * calls // qr_every :].sum(0)
+    window = segments - transient
+    return Spectrum(
+        log_R=log_R,
+        lambda_per_call=total / (window * calls),
+        lambda_per_segment=total / window,
+        Q=Q.mT,
+        rollout=collect(system.state(system.start()), visited),
+        finite=z.isfinite().all(1) & log_R.isfinite().all(-1).all(0),
+        floored=(log_R == LOG_FLOOR).sum((0, 2)),
+    )
 
 
 @dataclass(frozen=True)
 class MapSpectrum:
-    """Spectrum of a batch of orbits of a map: log_R [n_steps, B, k], exponents [B, k] in nats per step, Q [B, N, k]."""
+    """Spectrum of a batch of orbits: log_R [n, B, k], exponents [B, k] in nats per step, Q [B, N, k], z [B, N].
+
+    log_R holds the factorisations after the transient, z and Q are those after the last step.
+    """
 
     log_R: Tensor
     exponents: Tensor
     Q: Tensor
+    z: Tensor
 
 
 @torch.no_grad()
 def map_spectrum(
-    step: Callable[[int, Tensor], Tensor],
-    z0: Tensor,
+    step: TangentMap | Callable[[int, Tensor], Tensor],
+    z0: Tensor | None,
     k: int,
     n_steps: int,
     Q0: Tensor | None = None,
     *,
     transient: int = 0,
+    qr_every: int = 1,
     seed: int = 0,
 ) -> MapSpectrum:
     """The k leading exponents of z(t+1) = step(t, z(t)) for any differentiable step on states [B, N].
 
-    The basis is carried through `transient` steps that are left out of the average.
+    The basis is carried through `transient` steps that are left out of the average. A `TangentMap` brings its own start
+    state: give it as `step`, with `z0` None.
     """
-    batch, dimension = z0.shape
-    if Q0 is None:
-        V = random_basis(dimension, k, seed, z0.dtype).to(z0.device).expand(batch, k, dimension)
-    else:
-        V = torch.as_tensor(Q0).to(z0).mT.expand(batch, k, dimension)
-    z, log_R = z0, []
-    for t in range(transient + n_steps):
-        z, V = vmap(lambda dz, t=t, z=z: jvp(lambda u: step(t, u), (z,), (dz,)), in_dims=1, out_dims=(None, 1))(V)
-        V, local = orthonormalize(V)
-        if t >= transient:
-            log_R.append(local)
+    if transient % qr_every:
+        raise ValueError(f"transient is {transient}: it must be a multiple of qr_every, {qr_every}")
+    system = step if isinstance(step, TangentMap) else CallableMap(step, z0)
+    V, log_R = start_basis(system.start(), k, seed, Q0), []
+    for t, z, factors in factorizations(system, V, transient + n_steps, qr_every):  # noqa: B007 (z of the last step)
+        if factors is not None and t > transient:
+            log_R.append(factors.log_diagonal)
+            Q = factors.Q
     log_R = torch.stack(log_R)
-    return MapSpectrum(log_R, log_R.mean(0), V.mT)
+    return MapSpectrum(log_R, log_R.sum(0) / n_steps, Q.mT, z)

@@ -3,6 +3,8 @@
 Tangents are kept as rows, V [B, k, N]: each of the k rows is a vector of the N-dimensional tangent space.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,18 @@ from torch import Tensor
 LOG_FLOOR = -69.0  # about log 1e-30
 # Below this ratio of the smallest to the largest diagonal entry the Gram matrix has lost its digits (condition 1e6).
 _CHOLESKY_TRUST = 1e-6
+
+
+class Factors(NamedTuple):
+    """V^T = Q^T R of rows V [B, k, N]: Q [B, k, N] orthonormal rows, R [B, k, k] float64, upper, diagonal positive."""
+
+    Q: Tensor
+    R: Tensor
+
+    @property
+    def log_diagonal(self) -> Tensor:
+        """log R_ii [B, k] in float64, floored at LOG_FLOOR where a direction died; nan where V was not finite."""
+        return self.R.diagonal(dim1=-2, dim2=-1).log().clamp_min(LOG_FLOOR)
 
 
 def random_basis(dimension: int, k: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -22,24 +36,31 @@ def random_basis(dimension: int, k: int, seed: int, dtype: torch.dtype = torch.f
     return (q * r.diagonal().sign()).T.contiguous().to(dtype)
 
 
-def orthonormalize(V: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows V [B, k, N] -> (Q [B, k, N] with orthonormal rows, log R [B, k] in float64), R's diagonal positive.
+def orthonormalize(V: Tensor) -> Factors:
+    """QR of rows V [B, k, N], row by row of the batch.
 
-    Cholesky QR with a float64 Gram matrix: as accurate in log R as Householder up to condition numbers of 1e5, and
-    batched on every device. Rows where it breaks down (dependent or vanishing tangents) take Householder in float64.
+    Cholesky QR with a float64 Gram matrix: as accurate in log R as Householder up to condition numbers of 1e5, batched
+    on every device and differentiable. What it leaves of non-orthogonality the next Gram matrix measures, so that it
+    does not add up in log R. Rows where it breaks down (dependent or vanishing tangents) take Householder in float64;
+    rows that are not finite give nan.
     """
     wide = V.double()
-    R_transposed, info = torch.linalg.cholesky_ex(wide @ wide.mT)
-    diagonal = R_transposed.diagonal(dim1=-2, dim2=-1)
+    gram = wide @ wide.mT
+    L, info = torch.linalg.cholesky_ex(gram)
+    diagonal = L.detach().diagonal(dim1=-2, dim2=-1)
     trusted = (info == 0) & (diagonal.amin(-1) > _CHOLESKY_TRUST * diagonal.amax(-1))
     if bool(trusted.all()):
-        Q = torch.linalg.solve_triangular(R_transposed, wide, upper=False)
-    else:
-        # Householder for the whole batch would also do; it is the slow path, so only the rows that need it take it.
-        Q, diagonal = torch.empty_like(wide), diagonal.clone()
-        Q[trusted] = torch.linalg.solve_triangular(R_transposed[trusted], wide[trusted], upper=False)
-        q, r = torch.linalg.qr(wide[~trusted].mT)
-        r_diagonal = r.diagonal(dim1=-2, dim2=-1)
-        sign = torch.where(r_diagonal < 0, -1.0, 1.0)
-        Q[~trusted], diagonal[~trusted] = (q * sign.unsqueeze(-2)).mT, r_diagonal.abs()
-    return Q.to(V.dtype), diagonal.log().clamp_min(LOG_FLOOR)
+        return Factors(_triangular_inverse(L).to(V.dtype) @ V, L.mT)
+    # The slow path is taken by those rows alone that need it.
+    Q, R = torch.full_like(V, torch.nan), torch.full_like(L, torch.nan)
+    Q[trusted], R[trusted] = _triangular_inverse(L[trusted]).to(V.dtype) @ V[trusted], L[trusted].mT
+    hard = ~trusted & wide.isfinite().flatten(1).all(1)
+    q, r = torch.linalg.qr(wide[hard].mT)
+    sign = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
+    Q[hard], R[hard] = (q * sign.unsqueeze(-2)).mT.to(V.dtype), r * sign.unsqueeze(-1)
+    return Factors(Q, R)
+
+
+def _triangular_inverse(L: Tensor) -> Tensor:
+    eye = torch.eye(L.shape[-1], dtype=L.dtype, device=L.device)
+    return torch.linalg.solve_triangular(L, eye.expand_as(L), upper=False)

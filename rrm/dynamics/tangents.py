@@ -1,14 +1,18 @@
 """Tangents through one network call: (u, du) -> (net(u), Dnet(u) du).
 
-`push` linearises the network by hand, block by block: the slopes at u are computed once and serve all k tangents.
-`push_by_jvp` asks forward-mode automatic differentiation for the same numbers: the oracle of the tests, and the path of
-any block without a rule. By hand wins because no zero tangent of a frozen weight is ever multiplied and because
-tangents can pass one at a time through buffers that stay in cache.
+The network is linearised by hand, block by block: `linearize` computes the slopes at u once, `apply` multiplies a
+tangent by them. `push_by_jvp` asks forward-mode automatic differentiation for the same numbers: the oracle of the
+tests, and the path of any block without a rule. By hand wins because no zero tangent of a frozen weight is ever
+multiplied and because tangents can pass one at a time through buffers that stay in cache; compiled, it costs less than
+one plain forward a tangent.
 
-Shapes: u [B, L, D], du [k, B, L, D]. A linearised block maps tangents of its input's shape, with or without leading k.
+Every step is differentiable, so that a loss on the exponents reaches the weights.
+
+Shapes: u [B, L, D], du [k, B, L, D]. Inside a stack of mixer blocks positions come first and tangents second,
+[L, k, B, D]; inside one of attention blocks [k, B, L, D]. Slopes broadcast over the tangents.
 """
 
-from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -17,7 +21,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rrm.models import layers
 
-Pushforward = Callable[[Tensor], Tensor]
+# What the widest buffers of a call may take on an accelerator, where all tangents pass at once if they can.
+ACCELERATOR_BYTES = 4 << 30
+
+Slopes = tuple
 
 
 def push_by_jvp(network: layers.Stack, u: Tensor, du: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,92 +34,132 @@ def push_by_jvp(network: layers.Stack, u: Tensor, du: Tensor) -> tuple[Tensor, T
         return vmap(lambda tangent: jvp(network, (u,), (tangent,)), out_dims=(None, 0))(du)
 
 
-def push(network: layers.Stack, u: Tensor, du: Tensor) -> tuple[Tensor, Tensor]:
-    """The tangents by the rules of the network's blocks, or by `push_by_jvp` where a block has none."""
-    rules = [_RULES.get(type(layer)) for layer in network.layers]
-    if None in rules:
+def push(network: layers.Stack, u: Tensor, du: Tensor, *, compiled: bool = False) -> tuple[Tensor, Tensor]:
+    """The tangents by the rules of the network's blocks, or by `push_by_jvp` where a block has none.
+
+    `compiled` fuses the pointwise work with torch.compile: seconds of compiling for every new shape, and less time and
+    memory from then on. Compiled and eager tangents differ by rounding.
+    """
+    if any(type(layer) not in _RULES for layer in network.layers):
         return push_by_jvp(network, u, du)
-    if network.positions_first:
-        u, du = u.transpose(0, 1).contiguous(), du.transpose(1, 2)
-    pushforwards = []
-    for layer, rule in zip(network.layers, rules, strict=True):
-        u, pushforward = rule(layer, u, network.rotary)
-        pushforwards.append(pushforward)
-    # A GPU wants one large product; a CPU wants buffers that fit its cache.
-    out = [_chain(pushforwards, part) for part in du.split(len(du) if du.is_cuda else 1)]
-    du = torch.cat(out)
-    return (u.transpose(0, 1), du.transpose(1, 2)) if network.positions_first else (u, du)
+    linearized, applied = _compiled() if compiled else (linearize, apply)
+    out, slopes = linearized(network, u)
+    return out, torch.cat([applied(network, slopes, part) for part in du.split(_at_once(network, u, len(du)))])
 
 
-def _chain(pushforwards: list[Pushforward], dh: Tensor) -> Tensor:
-    dh = dh.contiguous()
-    for pushforward in pushforwards:
-        dh = pushforward(dh)
-    return dh
+def _at_once(network: layers.Stack, u: Tensor, k: int) -> int:
+    """How many tangents pass together: a CPU wants buffers that fit its cache, an accelerator one large product."""
+    if u.device.type == "cpu":
+        return 1
+    batch, positions, width = u.shape
+    inner = max(
+        (mlp.down_proj.weight.shape[1] * (width if mlp.axis == 0 else positions))
+        for mlp in network.modules()
+        if isinstance(mlp, layers.SwiGLU)
+    )
+    scores = max((m.heads for m in network.modules() if isinstance(m, layers.Attention)), default=0) * positions**2
+    one = batch * u.element_size() * (4 * inner + 3 * scores)
+    return max(1, min(k, ACCELERATOR_BYTES // one))
 
 
-def _residual_norm(h: Tensor, sublayer: tuple[Tensor, Pushforward], axis: int) -> tuple[Tensor, Pushforward]:
-    """y = rms(h + out). With s = h + out and r = (mean s^2 + eps)^-1/2: dy = r (ds - y mean(y ds))."""
-    out, push_out = sublayer
-    s = h + out
+@cache
+def _compiled():
+    return torch.compile(linearize, dynamic=False), torch.compile(apply, dynamic=False)
+
+
+def linearize(network: layers.Stack, u: Tensor) -> tuple[Tensor, list[Slopes]]:
+    """-> (net(u) [B, L, D], the slopes of every block at u)."""
+    h, slopes = u.transpose(0, 1).contiguous() if network.positions_first else u, []
+    for layer in network.layers:
+        h, of_layer = _RULES[type(layer)][0](layer, h, network.rotary)
+        slopes.append(of_layer)
+    return h.transpose(0, 1) if network.positions_first else h, slopes
+
+
+def apply(network: layers.Stack, slopes: list[Slopes], du: Tensor) -> Tensor:
+    """Dnet(u) du for tangents du [k, B, L, D]."""
+    dh = du.movedim(2, 0).contiguous() if network.positions_first else du
+    for layer, of_layer in zip(network.layers, slopes, strict=True):
+        dh = _RULES[type(layer)][1](layer, of_layer, dh, network.rotary)
+    return dh.movedim(0, 2) if network.positions_first else dh
+
+
+def _norm(s: Tensor, axis: int) -> tuple[Tensor, Slopes]:
+    """y = s r with r = (mean s^2 + eps)^-1/2."""
     r = torch.rsqrt(s.square().mean(axis, keepdim=True) + layers.RMS_EPS)
     y = s * r
-
-    def pushforward(dh: Tensor) -> Tensor:
-        ds = dh + push_out(dh)
-        return r * torch.addcmul(ds, y, (y * ds).mean(axis, keepdim=True), value=-1)
-
-    return y, pushforward
+    return y, (y, r)
 
 
-def _swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Pushforward]:
+def _apply_norm(slopes: Slopes, ds: Tensor, axis: int) -> Tensor:
+    """dy = r (ds - y mean(y ds)): what points along the new state dies, exactly up to eps."""
+    y, r = slopes
+    return r * (ds - y * (y * ds).mean(axis, keepdim=True))
+
+
+def _swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
     gate, up = mlp.project(mlp.gate_up_proj, x).chunk(2, dim=mlp.axis)
     sigmoid = gate.sigmoid()
     silu = gate * sigmoid
-    slope = (sigmoid + silu * (1 - sigmoid)) * up
-
-    def pushforward(dx: Tensor) -> Tensor:
-        dgate, dup = mlp.project(mlp.gate_up_proj, dx).chunk(2, dim=mlp.axis)
-        return mlp.project(mlp.down_proj, torch.addcmul(dgate * slope, dup, silu))
-
-    return mlp.project(mlp.down_proj, silu * up), pushforward
+    return mlp.project(mlp.down_proj, silu * up), (silu, (sigmoid + silu * (1 - sigmoid)) * up)
 
 
-def _attention(attention: layers.Attention, x: Tensor, rotary: layers.RotaryPositions | None):
-    def heads(t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = attention.qkv_proj(t).unflatten(-1, (3 * attention.heads, -1)).transpose(-2, -3).chunk(3, dim=-3)
-        return (q, k, v) if rotary is None else (rotary(q), rotary(k), v)
-
-    def project(t: Tensor) -> Tensor:
-        return attention.o_proj(t.transpose(-2, -3).flatten(-2))
-
-    q, k, v = heads(x)
-    scale = q.shape[-1] ** -0.5
-    p = torch.softmax(scale * (q @ k.mT), -1)
-
-    def pushforward(dx: Tensor) -> Tensor:
-        dq, dk, dv = heads(dx)
-        weighted = p * (scale * (dq @ k.mT + q @ dk.mT))
-        dp = weighted - p * weighted.sum(-1, keepdim=True)
-        return project(dp @ v + p @ dv)
-
-    return project(p @ v), pushforward
+def _apply_swiglu(mlp: layers.SwiGLU, slopes: Slopes, dx: Tensor) -> Tensor:
+    silu, slope = slopes
+    dgate, dup = mlp.project(mlp.gate_up_proj, dx).chunk(2, dim=mlp.axis)
+    return mlp.project(mlp.down_proj, torch.addcmul(dgate * slope, dup, silu))
 
 
-def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: None) -> tuple[Tensor, Pushforward]:
-    h_LBD, mix = _residual_norm(h_LBD, _swiglu(block.mlp_t, h_LBD), axis=block.mixed_norm_axis)
-    h_LBD, feed = _residual_norm(h_LBD, _swiglu(block.mlp, h_LBD), axis=-1)
-    return h_LBD, lambda dh: feed(mix(dh))
+def _heads(attention: layers.Attention, t: Tensor, rotary) -> tuple[Tensor, Tensor, Tensor]:
+    q, k, v = attention.qkv_proj(t).unflatten(-1, (3 * attention.heads, -1)).transpose(-2, -3).chunk(3, dim=-3)
+    return (q, k, v) if rotary is None else (rotary(q), rotary(k), v)
 
 
-def _attention_block(block: layers.AttentionBlock, h_BLD: Tensor, rotary) -> tuple[Tensor, Pushforward]:
-    h_BLD, attend = _residual_norm(h_BLD, _attention(block.self_attn, h_BLD, rotary), axis=-1)
-    h_BLD, feed = _residual_norm(h_BLD, _swiglu(block.mlp, h_BLD), axis=-1)
-    return h_BLD, lambda dh: feed(attend(dh))
+def _attention(attention: layers.Attention, x: Tensor, rotary) -> tuple[Tensor, Slopes]:
+    q, k, v = _heads(attention, x, rotary)
+    q = q * q.shape[-1] ** -0.5
+    p = torch.softmax(q @ k.mT, -1)
+    return attention.o_proj((p @ v).transpose(-2, -3).flatten(-2)), (q, k, v, p)
+
+
+def _apply_attention(attention: layers.Attention, slopes: Slopes, dx: Tensor, rotary) -> Tensor:
+    q, k, v, p = slopes
+    dq, dk, dv = _heads(attention, dx, rotary)
+    weighted = p * (q.shape[-1] ** -0.5 * (dq @ k.mT) + q @ dk.mT)
+    dp = weighted - p * weighted.sum(-1, keepdim=True)
+    return attention.o_proj((dp @ v + p @ dv).transpose(-2, -3).flatten(-2))
+
+
+def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: None) -> tuple[Tensor, Slopes]:
+    out, mix = _swiglu(block.mlp_t, h_LBD)
+    h_LBD, mixed = _norm(h_LBD + out, block.mixed_norm_axis)
+    out, feed = _swiglu(block.mlp, h_LBD)
+    h_LBD, fed = _norm(h_LBD + out, -1)
+    return h_LBD, tuple(tuple(slope.unsqueeze(1) for slope in slopes) for slopes in (mix, mixed, feed, fed))
+
+
+def _apply_mixer_block(block: layers.MixerBlock, slopes: Slopes, dh_LkBD: Tensor, rotary: None) -> Tensor:
+    mix, mixed, feed, fed = slopes
+    dh_LkBD = _apply_norm(mixed, dh_LkBD + _apply_swiglu(block.mlp_t, mix, dh_LkBD), block.mixed_norm_axis)
+    return _apply_norm(fed, dh_LkBD + _apply_swiglu(block.mlp, feed, dh_LkBD), -1)
+
+
+def _attention_block(block: layers.AttentionBlock, h_BLD: Tensor, rotary) -> tuple[Tensor, Slopes]:
+    out, attend = _attention(block.self_attn, h_BLD, rotary)
+    h_BLD, attended = _norm(h_BLD + out, -1)
+    out, feed = _swiglu(block.mlp, h_BLD)
+    h_BLD, fed = _norm(h_BLD + out, -1)
+    return h_BLD, (attend, attended, feed, fed)
+
+
+def _apply_attention_block(block: layers.AttentionBlock, slopes: Slopes, dh_kBLD: Tensor, rotary) -> Tensor:
+    attend, attended, feed, fed = slopes
+    dh_kBLD = _apply_norm(attended, dh_kBLD + _apply_attention(block.self_attn, attend, dh_kBLD, rotary), -1)
+    return _apply_norm(fed, dh_kBLD + _apply_swiglu(block.mlp, feed, dh_kBLD), -1)
 
 
 _RULES = {
-    layers.MixerBlock: _mixer_block,
-    layers.ChannelNormMixerBlock: _mixer_block,
-    layers.AttentionBlock: _attention_block,
+    layers.MixerBlock: (_mixer_block, _apply_mixer_block),
+    layers.ChannelNormMixerBlock: (_mixer_block, _apply_mixer_block),
+    layers.AttentionBlock: (_attention_block, _apply_attention_block),
 }

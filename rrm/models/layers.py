@@ -51,9 +51,9 @@ def swiglu_width(width: int, expansion: float) -> int:
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate) * up); gate is the first half of `gate_up_proj`, up the second. Over the last axis, or axis -3.
+    """down(silu(gate) * up); gate is the first half of `gate_up_proj`, up the second. Over the last axis, or the first.
 
-    Axis -3 is for the token mixer: on [L, B, D] one matrix product from the left mixes positions, without any copy.
+    The first is for the token mixer: on [L, B, D] one matrix product from the left mixes positions, without any copy.
     """
 
     def __init__(self, width: int, expansion: float, axis: int = -1):
@@ -67,7 +67,7 @@ class SwiGLU(nn.Module):
         """`layer` along this module's axis."""
         if self.axis == -1:
             return layer(x)
-        return (layer.weight.to(x.dtype) @ x.flatten(-2)).unflatten(-1, x.shape[-2:])
+        return (layer.weight.to(x.dtype) @ x.flatten(1)).unflatten(1, x.shape[1:])
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.project(self.gate_up_proj, x).chunk(2, dim=self.axis)
@@ -131,11 +131,11 @@ class MixerBlock(nn.Module):
     """TRM's: a SwiGLU over positions, normalised over *positions* (per channel), then one over channels; [L, B, D]."""
 
     positions_first = True
-    mixed_norm_axis = -3
+    mixed_norm_axis = 0
 
     def __init__(self, width: int, length: int, expansion: float):
         super().__init__()
-        self.mlp_t = SwiGLU(length, expansion, axis=-3)
+        self.mlp_t = SwiGLU(length, expansion, axis=0)
         self.mlp = SwiGLU(width, expansion)
 
     def forward(self, h_LBD: Tensor, rotary: None) -> Tensor:

@@ -1,0 +1,51 @@
+"""What every estimator of stability runs on: a map on a batch of states, and its tangent."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import jvp, vmap
+
+
+class TangentMap(ABC):
+    """z(t+1) = F_t(z(t)) on states z [B, N], and V -> DF_t(z) V on tangents V [B, k, N], rows.
+
+    Both must be pure: the same t and z give the same answer, whatever was asked before, as long as no t is asked for
+    before the one that precedes it. `calls_per_segment` is 1 for a map without segments.
+    """
+
+    calls_per_segment = 1
+
+    @abstractmethod
+    def start(self) -> Tensor:
+        """z(0) [B, N]."""
+
+    @abstractmethod
+    def step(self, t: int, z: Tensor) -> Tensor:
+        """z(t+1) [B, N] of a state that need not lie on the orbit of `start`."""
+
+    @abstractmethod
+    def push(self, t: int, z: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+        """(z(t+1) [B, N], the pushed tangents [B, k, N])."""
+
+
+class CallableMap(TangentMap):
+    """z(t+1) = step(t, z(t)) for any differentiable `step` on states [B, N]; tangents by forward-mode derivatives."""
+
+    def __init__(self, step: Callable[[int, Tensor], Tensor], z0: Tensor):
+        self._step, self._z0 = step, z0
+
+    def start(self) -> Tensor:
+        return self._z0
+
+    def step(self, t: int, z: Tensor) -> Tensor:
+        return self._step(t, z)
+
+    def push(self, t: int, z: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+        return vmap(lambda dz: jvp(lambda u: self._step(t, u), (z,), (dz,)), in_dims=1, out_dims=(None, 1))(V)
+
+
+def flat(halves: tuple[Tensor, Tensor]) -> Tensor:
+    """(z_H, z_L), each [B, L, D] -> z [B, N], N = 2 L D, the z_H block first."""
+    return torch.stack(tuple(halves), 1).flatten(1)
