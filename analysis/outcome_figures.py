@@ -22,13 +22,14 @@ def main() -> None:
 
     from rrm.dynamics import load_result
     from rrm.figures import lambda_distributions, leading_spectrum, save
-    from rrm.statistics import OutcomePanel, separation_sentence
+    from rrm.statistics import OutcomePanel, late_drift, separation_sentence
     from rrm.tracking.read import stability_results
 
     results = [load_result(p) for p in args.result] if args.result else stability_results(args.tracking_uri, args.run)
     labels = [r.provenance.get("label", r.settings.checkpoint_hash[:8]) for r in results]
     panels = [
-        OutcomePanel(label, r.lambda_per_call, r.solved, r.late_drift) for label, r in zip(labels, results, strict=True)
+        OutcomePanel(label, r.lambda_per_call, r.solved, late_drift(r.drift_H))
+        for label, r in zip(labels, results, strict=True)
     ]
     args.out.mkdir(parents=True, exist_ok=True)
     for number, draw in enumerate((lambda_distributions, leading_spectrum), start=1):

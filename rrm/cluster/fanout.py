@@ -1,33 +1,38 @@
-"""Spreading work over Ray tasks: shards of puzzles, weights put once, results as they finish."""
+"""Spreading work over Ray tasks: shards of puzzles, weights put once, results written as they finish."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from rrm.cluster.folder import read_json, write_json
 from rrm.cluster.session import Request, trials_at_once
-from rrm.dynamics import LyapunovResult, Settings, join_results, load_result, measure, save_result
+from rrm.dynamics import LyapunovResult, Settings, choose_batch, join_files, load_result, measure, save_result
+from rrm.errors import InputError
 from rrm.models import RecursiveModel, build, describe
 from rrm.models.official import load_strictly
 from rrm.tasks import PuzzleSet, get_task
 from rrm.training.evaluate import evaluate
 
-SHARD = 64  # puzzles a task: seconds of work, so that a lost worker loses little
+SHARD = 64  # puzzles a task, at least: seconds of work, so that a lost worker loses little
+QUEUED = 2  # tasks handed out per task that runs: no worker waits for the driver, and the driver's memory is bounded
 SILENCE_S = 900  # no task finished for so long: something is wrong, not slow
 
 
 def run_tasks(
-    function: Callable, jobs: Sequence[tuple], resources: dict[str, float], request: Request
+    function: Callable, jobs: Iterable[tuple], resources: dict[str, float], request: Request
 ) -> Iterator[tuple[int, object, float]]:
     """Yield (position, result, seconds of work) of `function(*job)` for every job, in the order they finish.
 
-    A worker that dies is replaced and its job repeated; a job that raises ends the whole with its error.
+    Jobs are drawn as workers become free. A worker that dies is replaced and its job repeated; a job that raises ends
+    the whole with its error, and the jobs still running with it.
     """
     import ray
 
-    trials_at_once(request, resources)
+    at_once = trials_at_once(request, resources)
 
     def call(*job):
         torch.set_num_threads(max(1, int(request.cpus)))
@@ -36,30 +41,64 @@ def run_tasks(
         return result, time.perf_counter() - started
 
     remote = ray.remote(num_cpus=request.cpus, num_gpus=request.gpus, max_retries=3)(call)
-    pending = {remote.remote(*job): position for position, job in enumerate(jobs)}
-    while pending:
-        ready, _ = ray.wait(list(pending), num_returns=1, timeout=SILENCE_S)
-        if not ready:
-            raise TimeoutError(f"no task finished in {SILENCE_S} s, {len(pending)} are waiting")
-        for reference in ready:
-            yield pending.pop(reference), *ray.get(reference)
+    numbered, pending = enumerate(jobs), {}
+    try:
+        while True:
+            while len(pending) < QUEUED * at_once and (drawn := next(numbered, None)):
+                pending[remote.remote(*drawn[1])] = drawn[0]
+            if not pending:
+                return
+            ready, _ = ray.wait(list(pending), num_returns=1, timeout=SILENCE_S)
+            if not ready:
+                raise TimeoutError(f"no task finished in {SILENCE_S} s, {len(pending)} are waiting")
+            for reference in ready:
+                yield pending.pop(reference), *ray.get(reference)
+    finally:
+        for reference in pending:
+            ray.cancel(reference, force=True)
 
 
-def _on_device(description: dict, weights: dict):
+def put_weights(model: RecursiveModel):
+    """(description, weights in the object store): what a task needs to build the model."""
+    import ray
+
+    return describe(model), ray.put({name: value.cpu().numpy() for name, value in model.state_dict().items()})
+
+
+def on_device(description: dict, weights: dict, device: str) -> RecursiveModel:
+    """The model of `put_weights` on a worker."""
     model = build(description)
     # Arrays from the object store are read-only.
     load_strictly(model, {name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.eval().to(device)
 
 
-def score_model(description: dict, weights: dict, puzzles: PuzzleSet, segments: int) -> dict[str, float]:
+def device_of(request: Request) -> str:
+    """Where the tasks of a request compute."""
+    return "cuda" if request.gpus else "cpu"
+
+
+def score_model(description: dict, weights: dict, puzzles: PuzzleSet, segments: int, device: str) -> dict[str, float]:
     """`rrm.training.evaluate` of one model on the puzzles."""
-    return evaluate(_on_device(description, weights), puzzles, get_task(puzzles.task), segments)
+    return evaluate(on_device(description, weights, device), puzzles, get_task(puzzles.task), segments)
 
 
-def measure_shard(description: dict, weights: dict, puzzles: PuzzleSet, rows: np.ndarray, settings: Settings):
-    """`rrm.dynamics.measure` of the puzzles at `rows`."""
-    return measure(_on_device(description, weights), puzzles, get_task(puzzles.task), settings, np.array(rows))
+def plan_batch(model: RecursiveModel, k: int, resources: dict[str, float], request: Request) -> int:
+    """`choose_batch` where the tasks will run: on an accelerator it depends on the memory there."""
+    if not request.gpus:
+        return choose_batch(model, k)
+    job = (describe(model), k)
+    return next(run_tasks(_choose_batch_there, [job], resources, request))[1]
+
+
+def _choose_batch_there(description: dict, k: int) -> int:
+    return choose_batch(build(description).to("cuda"), k)
+
+
+def _measure_shard(description: dict, weights: dict, puzzles: PuzzleSet, rows: np.ndarray, settings: Settings, local):
+    model = on_device(description, weights, settings.device)
+    part = measure(model, puzzles, get_task(puzzles.task), settings, keep_local=local)
+    return replace(part, index=np.array(rows))
 
 
 def measure_in_shards(
@@ -67,38 +106,71 @@ def measure_in_shards(
     puzzles: PuzzleSet,
     settings: Settings,
     folder: Path,
+    target: Path,
+    provenance: dict[str, str],
     resources: dict[str, float],
     request: Request,
     progress: Callable[[int, float], None],
-) -> LyapunovResult:
-    """`rrm.dynamics.measure` over Ray tasks; finished shards are kept in `folder` and not computed again.
+    *,
+    keep_local: bool = False,
+) -> None:
+    """`rrm.dynamics.measure` over Ray tasks into the result file `target`.
 
-    The same for any number of workers, because the cut into shards depends on the number of puzzles alone. `progress`
-    hears of every finished shard: puzzles, seconds of work.
+    Finished shards are kept in `folder` and not computed again. The file is the same for any number of workers, because
+    the cut into shards depends on the number of puzzles and the batch size alone; the driver holds a few shards at a
+    time, whatever the number of puzzles. `settings.batch` is halved where it does not fit the workers' memory, which is
+    said and remembered in `folder`. `progress` hears of every finished shard: puzzles, seconds of work.
     """
     import ray
 
     folder.mkdir(parents=True, exist_ok=True)
-    shards = [np.arange(first, min(first + SHARD, len(puzzles))) for first in range(0, len(puzzles), SHARD)]
-    parts: dict[int, LyapunovResult] = {}
-    for number in range(len(shards)):
-        path = _shard_path(folder, number)
-        if path.exists() and (known := load_result(path)).settings == settings:
-            parts[number] = known
+    settings = _known_batch(folder, settings)
+    weights = put_weights(model)
+    while True:
+        write_json(folder, "settings", asdict(settings))
+        try:
+            paths = _measure_shards(weights, puzzles, settings, folder, resources, request, progress, keep_local)
+            break
+        except (torch.OutOfMemoryError, ray.exceptions.OutOfMemoryError) as error:
+            if settings.batch == 1:
+                raise InputError("one puzzle at a time does not fit the workers' memory: lower --k") from error
+            settings = replace(settings, batch=settings.batch // 2)
+            print(f"out of memory: going on with {settings.batch} puzzles at a time, from the start")
+    join_files(paths, target, provenance)
+
+
+def _known_batch(folder: Path, settings: Settings) -> Settings:
+    """The settings with the batch size that `folder` was begun with, if they agree in everything else."""
+    known = read_json(folder, "settings")
+    if known and asdict(replace(settings, batch=known["batch"])) == known:
+        return replace(settings, batch=known["batch"])
+    return settings
+
+
+def _measure_shards(weights, puzzles, settings, folder, resources, request, progress, keep_local) -> list[Path]:
+    size = settings.batch * -(-SHARD // settings.batch)
+    starts = range(0, len(puzzles), size)
+    paths = [folder / f"shard-{number:06d}.safetensors" for number in range(len(starts))]
+    missing = []
+    for number, path in enumerate(paths):
+        known = load_result(path) if path.exists() else None
+        if known and known.settings == settings and (known.local is not None) == keep_local:
             progress(len(known), 0.0)
-    missing = [number for number in range(len(shards)) if number not in parts]
-    weights = ray.put({name: value.cpu().numpy() for name, value in model.state_dict().items()})
-    everything = ray.put(puzzles)
-    jobs = [(describe(model), weights, everything, shards[number], settings) for number in missing]
-    for position, part, seconds in run_tasks(measure_shard, jobs, resources, request):
-        number = missing[position]
-        unfinished = _shard_path(folder, number).with_suffix(".part")
-        save_result(part, unfinished)
-        unfinished.rename(_shard_path(folder, number))
-        parts[number] = part
+        else:
+            missing.append(number)
+
+    def jobs() -> Iterator[tuple]:
+        for number in missing:
+            rows = np.arange(starts[number], min(starts[number] + size, len(puzzles)))
+            yield *weights, puzzles.subset(rows), rows, settings, keep_local
+
+    for position, part, seconds in run_tasks(_measure_shard, jobs(), resources, request):
+        _write_shard(part, paths[missing[position]])
         progress(len(part), seconds)
-    return join_results([parts[number] for number in range(len(shards))])
+    return paths
 
 
-def _shard_path(folder: Path, number: int) -> Path:
-    return folder / f"shard-{number:05d}.safetensors"
+def _write_shard(part: LyapunovResult, path: Path) -> None:
+    unfinished = path.with_suffix(".part")
+    save_result(part, unfinished)
+    unfinished.replace(path)

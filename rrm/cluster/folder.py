@@ -63,11 +63,21 @@ class SweepFolder:
 
     def read(self, name: str) -> dict | None:
         """NAME.json, None if it is not there."""
-        path = self.path / f"{name}.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        return read_json(self.path, name)
 
     def write(self, name: str, content: dict) -> None:
         """Write NAME.json, whole or not at all."""
-        unfinished = self.path / f".{name}.json"
-        unfinished.write_text(json.dumps(content, indent=1) + "\n")
-        unfinished.rename(self.path / f"{name}.json")
+        write_json(self.path, name, content)
+
+
+def read_json(folder: Path, name: str) -> dict | None:
+    """NAME.json of a folder, None if it is not there."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_json(folder: Path, name: str, content: dict) -> None:
+    """Write NAME.json into a folder, whole or not at all."""
+    unfinished = folder / f".{name}.json"
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    unfinished.replace(folder / f"{name}.json")

@@ -2,22 +2,22 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from rrm import __version__
 from rrm.cluster.callbacks import config_columns
-from rrm.cluster.fanout import measure_in_shards, run_tasks, score_model
+from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tasks, score_model
 from rrm.cluster.folder import SweepFolder
 from rrm.cluster.progress import Bar, table
 from rrm.cluster.session import Request
-from rrm.dynamics import LyapunovResult, Settings, save_result
+from rrm.dynamics import LyapunovResult, Settings, load_result
 from rrm.statistics import (
     OutcomePanel,
     SweepPoint,
     by_model,
+    late_drift,
     perturbation_sentence,
     separation,
     separation_sentence,
@@ -65,7 +65,7 @@ def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resour
     for trial, which in wanted:
         weights = checkpoint.load_tensors(Path(trial["checkpoint"]) / f"{which}.safetensors")
         arrays = {name: value.numpy() for name, value in weights.items()}
-        jobs.append((trial[which]["model"], arrays, splits.test, trial[which]["segments"]))
+        jobs.append((trial[which]["model"], arrays, splits.test, trial[which]["segments"], device_of(request)))
     for position, score, seconds in run_tasks(score_model, jobs, resources, request):
         trial, which = wanted[position]
         scores.setdefault(trial["name"], {})[which] = score | {"seconds": seconds}
@@ -97,12 +97,13 @@ def measure_trials(
             task=splits.test.task,
             checkpoint_hash=checkpoint.weights_hash(trial["checkpoint"], "best"),
             data_hash=splits.test.content_hash(),
+            batch=plan_batch(model, K, resources, request),
+            device=device_of(request),
         )
-        shards = folder.path / "lyapunov" / trial["name"]
-        result = measure_in_shards(model, splits.test, settings, shards, resources, request, progress)
-        names = {"trial": trial["name"], "label": label(trial)}
-        results[trial["name"]] = replace(result, provenance=provenance | names)
-        save_result(results[trial["name"]], result_path(folder, trial))
+        shards, target = folder.path / "lyapunov" / trial["name"], result_path(folder, trial)
+        names = provenance | {"trial": trial["name"], "label": label(trial)}
+        measure_in_shards(model, splits.test, settings, shards, target, names, resources, request, progress)
+        results[trial["name"]] = load_result(target)
     return results, work
 
 
@@ -120,7 +121,7 @@ def label(trial: dict) -> str:
 def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[OutcomePanel]:
     """What Figs. 1 and 2 draw."""
     measured = [results[t["name"]] for t in trials]
-    return [OutcomePanel(r.provenance["label"], r.lambda_per_call, r.solved, r.late_drift) for r in measured]
+    return [OutcomePanel(r.provenance["label"], r.lambda_per_call, r.solved, late_drift(r.drift_H)) for r in measured]
 
 
 def points(trials: list[dict], scores: dict, count: int) -> list[SweepPoint]:

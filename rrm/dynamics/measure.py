@@ -1,17 +1,34 @@
-"""Stability of a trained model on a set of puzzles: spectra, drift, halting scores and outcome of the same rollouts."""
+"""Stability of a trained model on a set of puzzles: spectra, drift, confidence and outcome of the same rollouts."""
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from rrm.dynamics.lyapunov import lyapunov_spectrum
+from rrm.dynamics.lyapunov import Spectrum, lyapunov_spectrum
+from rrm.dynamics.readings import halting_segment, readings
 from rrm.dynamics.result import LyapunovResult, Settings, join_results
+from rrm.dynamics.shards import row_batches
 from rrm.models import RecursiveModel
 from rrm.tasks.base import PuzzleSet, Task
 
-# Rows whose tangents are pushed together: enough to fill the products, few enough to stay in a CPU's cache.
-BATCH = 16
+# Rows whose tangents are pushed together: enough to fill the products, few enough to stay in a CPU's cache; on an
+# accelerator as many as half its memory holds, up to the larger number.
+BATCH, ACCELERATOR_BATCH = 16, 256
+_CPU_BYTES = 2 << 30
+
+
+def choose_batch(model: RecursiveModel, k: int) -> int:
+    """How many rows with k tangents each to push together on the model's device: a power of two.
+
+    The same on machines with the same memory; on a CPU the same everywhere.
+    """
+    device = next(model.parameters()).device
+    half = model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
+    # Tangents are held about five times in their own precision and twice in float64; slopes are small beside them.
+    row = 2 * half * (k * (5 * 4 + 2 * 8) + 64 * 4)
+    most, room = (BATCH, _CPU_BYTES) if device.type == "cpu" else (ACCELERATOR_BATCH, torch.cuda.mem_get_info()[0] // 2)
+    return 1 << max(0, min(most, room // row).bit_length() - 1)
 
 
 def measure(
@@ -21,39 +38,80 @@ def measure(
     settings: Settings,
     index: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda rows: None,
+    *,
+    keep_local: bool = False,
 ) -> LyapunovResult:
     """Measure every puzzle (or those at `index`) under `settings`; `progress` hears of each finished batch's rows.
 
-    Batches have a fixed size and order, so that the result does not depend on who computes which shard.
+    Batches have a fixed size (`settings.batch`, the last one filled up with copies) and order, so that the result does
+    not depend on who computes which shard. `keep_local` adds the local exponents. ValueError for settings that do not
+    describe the model, and as `lyapunov_spectrum` and `row_batches`.
     """
-    index = np.arange(len(puzzles)) if index is None else np.asarray(index)
+    _check(model, settings)
     parts = []
-    for first in range(0, len(index), BATCH):
-        rows = index[first : first + BATCH]
-        parts.append(_measure_batch(model, puzzles.subset(rows), task, settings, rows))
+    for rows in row_batches(puzzles, index, settings.batch):
+        parts.append(_measure_batch(model, puzzles.subset(rows), task, settings, rows, keep_local))
         progress(len(rows))
     return join_results(parts)
 
 
-def _measure_batch(model, puzzles: PuzzleSet, task: Task, settings: Settings, rows: np.ndarray) -> LyapunovResult:
-    batch = {"inputs": puzzles.inputs, "labels": puzzles.labels, "puzzle_identifiers": puzzles.puzzle_identifiers}
-    spectrum = lyapunov_spectrum(model, batch, settings.k, settings.segments, seed=settings.seed)
-    roll = spectrum.rollout
-    score = task.score(puzzles.inputs, puzzles.labels, roll.predictions[-1].to(torch.uint8).cpu().numpy())
-    q_halt = torch.full_like(roll.drift_H, float("nan")) if roll.q_halt is None else roll.q_halt
+def _check(model: RecursiveModel, settings: Settings) -> None:
+    weight = next(model.parameters())
+    found = {
+        "calls_per_segment": len(model.segment_calls),
+        "precision": "float64" if weight.dtype == torch.float64 else "float32",
+        "device": weight.device.type,
+    }
+    for name, value in found.items():
+        if (said := getattr(settings, name)) != value:
+            raise ValueError(f"settings say {name} = {said!r}, the model has {value!r}: describe what is measured")
 
-    def by_row(values: torch.Tensor) -> np.ndarray:
-        return values.T.float().cpu().numpy()
+
+def _measure_batch(model, puzzles: PuzzleSet, task: Task, settings: Settings, rows, keep_local) -> LyapunovResult:
+    spectrum = lyapunov_spectrum(
+        model,
+        puzzles.subset(np.minimum(np.arange(settings.batch), len(rows) - 1)).arrays,
+        settings.k,
+        settings.segments,
+        seed=settings.seed,
+        qr_every=settings.qr_every,
+        transient=settings.transient,
+        wide_tangents=settings.tangent_precision != settings.precision,
+        compiled=settings.backend == "compiled",
+    )
+    return _row(spectrum, model, puzzles, task, settings, rows, keep_local)
+
+
+def _row(spectrum: Spectrum, model, puzzles, task, settings, rows, keep_local) -> LyapunovResult:
+    count, roll = len(rows), spectrum.rollout.rows(len(rows))
+    read = readings(roll, puzzles, task)
+    finite = (spectrum.finite[:count] & roll.logits.isfinite().flatten(2).all(2).all(0)).cpu().numpy()
+    solved_at = read["solved"] & finite[:, None]
+    q_halt = torch.full_like(roll.drift_H, float("nan")) if roll.q_halt is None else roll.q_halt
+    log_R = spectrum.log_R[:, :count]
+    by_segment = log_R.unflatten(0, (settings.segments, -1)).sum(1)
+
+    def by_row(values: torch.Tensor, dtype=torch.float32) -> np.ndarray:
+        return np.ascontiguousarray(values.transpose(0, 1).to(dtype).cpu().numpy())
 
     return LyapunovResult(
         settings=settings,
         index=rows.astype(np.int64),
-        lambda_per_call=spectrum.lambda_per_call.cpu().numpy(),
-        lambda_per_segment=spectrum.lambda_per_segment.cpu().numpy(),
+        lambda_per_call=spectrum.lambda_per_call[:count].cpu().numpy(),
+        lambda_per_segment=spectrum.lambda_per_segment[:count].cpu().numpy(),
         drift_H=by_row(roll.drift_H),
         drift_L=by_row(roll.drift_L),
         q_halt=by_row(q_halt),
-        solved=score["exact"],
-        cells=score["cells"].astype(np.float32),
-        violations=score["violations"].astype(np.int32),
+        solved=solved_at[:, -1],
+        cells=read["cells"][:, -1],
+        violations=read["violations"][:, -1],
+        lambda_segments=by_row(by_segment),
+        solved_at=solved_at,
+        margin=read["margin"],
+        entropy=read["entropy"],
+        violations_at=read["violations"],
+        halting=halting_segment(roll, model.q_learning),
+        finite=finite,
+        floored=spectrum.floored[:count].cpu().numpy().astype(np.int32),
+        local=by_row(log_R) if keep_local else None,
     )

@@ -1,29 +1,37 @@
 """The file of a stability measurement: arrays by puzzle and the settings that make them comparable.
 
-A safetensors file whose header carries a schema name, a version and the settings as JSON. Reading runs no code.
+A safetensors file whose header carries a schema name, a version and the settings as JSON. Reading runs no code. Files
+of older versions are read as far as they go: what they did not keep is None.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from rrm.dynamics.shards import join
 from rrm.errors import InputError
 
 SCHEMA = "rrm-lyapunov"
-VERSION = 1
+VERSION = 2
+# Rows read at a time where only some of them are kept.
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True)
 class Settings:
     """What was measured and how. Two results may be joined only if all of this is equal.
 
-    estimator: what the exponents are.  unit: of `lambda_per_call`.  precision: dtype of state and tangents.
-    k, qr_every (calls between factorisations), seed (of the start basis), segments (window, from the initial state),
-    transient (calls left out of the average), calls_per_segment.  checkpoint_hash, data_hash: sha256.
+    estimator: what the exponents are.  unit: of `lambda_per_call`.  precision: dtype of the state, tangent_precision:
+    of the tangents.  k.  qr_every (calls between factorisations).  seed (of the start basis and of a random model).
+    segments (window, from the initial state).  transient (segments left out of the exponents).  calls_per_segment.
+    batch (rows pushed together), backend ("eager" or "compiled"), device ("cpu" or "cuda"): they decide the rounding.
+    checkpoint_hash, data_hash: sha256.
     """
 
     k: int
@@ -39,6 +47,10 @@ class Settings:
     unit: str = "nats per network call"
     qr_every: int = 1
     transient: int = 0
+    tangent_precision: str = "float32"
+    batch: int = 16
+    backend: str = "eager"
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,17 @@ class LyapunovResult:
     """One row per puzzle; N puzzles, k exponents, T segments.
 
     index [N] int64, position in the data set.  lambda_per_call, lambda_per_segment [N, k] float64 (nats per call, nats
-    per segment).  drift_H, drift_L [N, T] float32.  q_halt [N, T] float32 (nan without Q head).  solved [N] bool, exact
-    answer at the last segment.  cells [N] float32, share of right cells.  violations [N] int32.
+    per segment), nan where not finite.  drift_H, drift_L [N, T] float32, state units per segment.  q_halt [N, T]
+    float32 (nan without Q head).  solved [N] bool, exact answer at the last segment.  cells [N] float32, share of right
+    cells.  violations [N] int32.
+
+    None in a file of version 1: lambda_segments [N, T, k] float32, the sum of log R over each segment, nats per
+    segment.  solved_at [N, T] bool, margin, entropy [N, T] float32, violations_at [N, T] int32, as in
+    `rrm.dynamics.readings`.  halting [N] int32, first segment at which the Q head would halt, T + 1 for never.
+    finite [N] bool: state and tangents stayed free of nan and inf; a row that did not counts as failed.
+    floored [N] int32, local exponents that hit the floor of a direction that died.
+    local [N, n, k] float32 on request only: log R at every factorisation, in nats.
+
     provenance: names of the run, trial and commit that made it; free, not compared when results are joined.
     """
 
@@ -61,55 +82,153 @@ class LyapunovResult:
     solved: np.ndarray
     cells: np.ndarray
     violations: np.ndarray
+    lambda_segments: np.ndarray | None = None
+    solved_at: np.ndarray | None = None
+    margin: np.ndarray | None = None
+    entropy: np.ndarray | None = None
+    violations_at: np.ndarray | None = None
+    halting: np.ndarray | None = None
+    finite: np.ndarray | None = None
+    floored: np.ndarray | None = None
+    local: np.ndarray | None = None
     provenance: dict[str, str] = field(default_factory=dict)
+
+    by_version: ClassVar[dict[int, tuple[str, ...]]] = {
+        1: ("index", "lambda_per_call", "lambda_per_segment", "drift_H", "drift_L", "q_halt", "solved", "cells",
+            "violations"),
+        2: ("lambda_segments", "solved_at", "margin", "entropy", "violations_at", "halting", "finite", "floored"),
+    }  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.index)
 
     @property
-    def late_drift(self) -> np.ndarray:
-        """[N] mean z_H drift over the last 4 segments, or all of a shorter rollout (SRM before it has grown)."""
-        return self.drift_H[:, -4:].mean(1)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays that are there, by name."""
+        named = {name: getattr(self, name) for name in (*self.by_version[1], *self.by_version[2], "local")}
+        return {name: array for name, array in named.items() if array is not None}
+
+    @property
+    def row_axes(self) -> dict[str, int]:
+        """For `rrm.dynamics.shards.join`."""
+        return dict.fromkeys(self.arrays, 0)
+
+    def per_segment(self, name: str) -> np.ndarray:
+        """An array that version 1 did not keep; InputError where it is missing."""
+        if (array := getattr(self, name)) is None:
+            raise InputError(f"the result has no {name}: it was written by version 1; measure the checkpoint again")
+        return array
 
 
-ARRAYS = tuple(f.name for f in fields(LyapunovResult) if f.type is np.ndarray)
-
-
-def join_results(parts: list[LyapunovResult]) -> LyapunovResult:
+def join_results(parts: Sequence[LyapunovResult]) -> LyapunovResult:
     """The rows of several shards in order of their index; ValueError where settings differ or a puzzle comes twice."""
     first = parts[0]
     for part in parts[1:]:
         for name, value in asdict(first.settings).items():
             if (other := getattr(part.settings, name)) != value:
                 raise ValueError(f"results with different {name} ({value!r} and {other!r}) cannot be joined")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
-    order = np.argsort(joined["index"], kind="stable")
-    if len(np.unique(joined["index"])) != len(order):
-        raise ValueError("a puzzle is in two of the results: they are not shards of one data set")
-    return replace(first, **{name: array[order] for name, array in joined.items()})
+    return replace(join([replace(part, provenance={}) for part in parts]), provenance=first.provenance)
 
 
 def save_result(result: LyapunovResult, path: Path | str) -> None:
     """Write a result file."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in result.arrays.items()}
+    save_file(arrays, path, {"rrm": _header(result)})
+
+
+def _header(result: LyapunovResult) -> str:
     header = {"schema": SCHEMA, "version": VERSION, "settings": asdict(result.settings)}
-    arrays = {name: np.ascontiguousarray(getattr(result, name)) for name in ARRAYS}
-    save_file(arrays, path, {"rrm": json.dumps(header | {"provenance": result.provenance})})
+    return json.dumps(header | {"provenance": result.provenance}, sort_keys=True)
 
 
-def load_result(path: Path | str) -> LyapunovResult:
-    """Read a result file; anything but a whole file of a known version raises InputError."""
+def join_files(paths: Sequence[Path], target: Path, provenance: dict[str, str]) -> None:
+    """Write the result whose shards, in order of their rows, are the files at `paths`.
+
+    One shard is in memory at a time, whatever their number. The file is that of `save_result` of the joined shards up
+    to the order of its arrays, and the same bytes for the same shards; it appears whole or not at all. ValueError where
+    settings differ.
+    """
+    first = load_result(paths[0])
+    rows = sum(_row_count(path) for path in paths)
+    # Wide items first, so that every array is aligned.
+    names = sorted(first.arrays, key=lambda name: (-first.arrays[name].itemsize, name))
+    table, end = {"__metadata__": {"rrm": _header(replace(first, provenance=provenance))}}, 0
+    for name in names:
+        array = first.arrays[name]
+        begin, end = end, end + rows * array[0].nbytes
+        shape = [rows, *array.shape[1:]]
+        table[name] = {"dtype": _DTYPES[array.dtype.name], "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(table, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    unfinished = target.with_name(f".{target.name}.part")
+    with open(unfinished, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(file.tell() + end)
+        start, row = file.tell(), 0
+        for path in paths:
+            part = load_result(path)
+            if part.settings != first.settings:
+                raise ValueError(f"{path} was measured with other settings than {paths[0]}: they cannot be joined")
+            for name in names:
+                array = np.ascontiguousarray(part.arrays[name])
+                file.seek(start + table[name]["data_offsets"][0] + row * array[0].nbytes)
+                file.write(array.tobytes())
+            row += len(part)
+    unfinished.replace(target)
+
+
+_DTYPES = {"float64": "F64", "float32": "F32", "int64": "I64", "int32": "I32", "bool": "BOOL"}
+
+
+def _row_count(path: Path) -> int:
+    with safe_open(path, framework="numpy") as file:
+        return file.get_slice("index").get_shape()[0]
+
+
+def load_result(path: Path | str, most_rows: int | None = None) -> LyapunovResult:
+    """Read a result file; anything but a whole file of a known version raises InputError.
+
+    With `most_rows`, of a larger file every n-th row, n the smallest whole number for which they are no more.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get("rrm", "{}"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            names = list(file.keys())
+            rows = file.get_slice("index").get_shape()[0] if "index" in names else 0
+            stride = 1 if most_rows is None else max(1, -(-rows // most_rows))
+            if stride == 1:
+                arrays = {name: file.get_tensor(name) for name in names}
+            else:
+                arrays = {name: _every(file.get_slice(name), rows, stride) for name in names}
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: name a result file written by the sweep") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is not a readable result file ({error}): restore it from a copy") from None
     if header.get("schema") != SCHEMA:
         raise InputError(f"{path} is not a stability result: its schema is {header.get('schema')!r}, not {SCHEMA!r}")
-    if header.get("version") != VERSION:
-        raise InputError(f"{path} has version {header.get('version')!r}, this rrm reads {VERSION}: update rrm")
-    if missing := sorted(set(ARRAYS) - set(arrays)):
+    version = header.get("version")
+    if version not in LyapunovResult.by_version:
+        raise InputError(f"{path} has version {version!r}, this rrm reads up to {VERSION}: update rrm")
+    wanted = [name for v, of_version in LyapunovResult.by_version.items() if v <= version for name in of_version]
+    if missing := sorted(set(wanted) - set(arrays)):
         raise InputError(f"{path} lacks the array {missing[0]!r}: it is not whole")
-    return LyapunovResult(Settings(**header["settings"]), provenance=header["provenance"], **arrays)
+    if foreign := sorted(set(arrays) - set(wanted) - {"local"}):
+        raise InputError(f"{path} has an array {foreign[0]!r} that no stability result has: it is not one of rrm's")
+    return LyapunovResult(_settings(header, path), provenance=header["provenance"], **arrays)
+
+
+def _every(piece, rows: int, stride: int) -> np.ndarray:
+    """Every `stride`-th row, reading a block at a time."""
+    block = stride * max(1, _BLOCK // stride)
+    return np.concatenate([piece[first : min(first + block, rows)][::stride] for first in range(0, rows, block)])
+
+
+def _settings(header: dict, path) -> Settings:
+    known = {f.name for f in fields(Settings)}
+    settings = header.get("settings")
+    if not isinstance(settings, dict) or not set(settings) <= known:
+        raise InputError(f"{path} has settings that this rrm does not know: update rrm")
+    if header["version"] == 1:
+        # Version 1 pushed tangents of the state's dtype, 16 rows at a time, on the machine's own device.
+        settings = {"tangent_precision": settings["precision"], "device": "unknown"} | settings
+    return Settings(**settings)

@@ -1,7 +1,7 @@
 """Rollouts: a fixed number of segments from the initial state, with everything that is read off after each."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ class Rollout:
     def predictions(self) -> Tensor:
         """Decoded tokens [T, B, S]."""
         return self.logits.argmax(-1)
+
+    def rows(self, count: int) -> "Rollout":
+        """The first `count` puzzles."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Rollout(**{name: None if value is None else value[:, :count] for name, value in named.items()})
 
 
 def embed_batch(model: RecursiveModel, batch: Mapping) -> Tensor:

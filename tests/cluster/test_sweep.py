@@ -140,7 +140,7 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
     assert {run.info.status for run in runs[1]} == {"FINISHED"}
 
 
-def test_measurement_is_the_same_for_any_number_of_workers_and_after_a_killed_one(cluster, tmp_path):
+def test_measurement_over_workers_is_that_of_one_process_and_keeps_its_shards(cluster, tmp_path):
     task = get_task("sudoku-4x4")
     puzzles = task.generate(130, seed=0)
     model = build(variant("trm_mlp", vocab_size=6, seq_len=16, hidden_size=16, H_cycles=1, L_cycles=1)).eval()
@@ -148,17 +148,22 @@ def test_measurement_is_the_same_for_any_number_of_workers_and_after_a_killed_on
         k=2, segments=4, calls_per_segment=2, seed=0, precision="float32", model="", task=task.name,
         checkpoint_hash="c", data_hash="d",
     )  # fmt: skip
-    seen = []
-    spread = measure_in_shards(
-        model, puzzles, settings, tmp_path, cluster, Request(), lambda rows, seconds: seen.append(rows)
-    )
-    alone = measure(model, puzzles, task, settings)
-    assert np.array_equal(spread.lambda_per_call, alone.lambda_per_call) and sorted(seen) == [2, 64, 64]
-    (tmp_path / "shard-00001.safetensors").unlink()
-    stamp = (tmp_path / "shard-00000.safetensors").stat().st_mtime_ns
-    again = measure_in_shards(model, puzzles, settings, tmp_path, cluster, Request(), lambda rows, seconds: None)
-    assert np.array_equal(again.lambda_per_call, alone.lambda_per_call)
-    assert (tmp_path / "shard-00000.safetensors").stat().st_mtime_ns == stamp
+    seen, target = [], tmp_path / "result.safetensors"
+
+    def spread():
+        folder, note = tmp_path / "shards", lambda rows, seconds: seen.append(rows)
+        measure_in_shards(model, puzzles, settings, folder, target, {}, cluster, Request(), note)
+        return load_result(target)
+
+    alone, first = measure(model, puzzles, task, settings), spread()
+    for name, array in alone.arrays.items():
+        assert np.array_equal(first.arrays[name], array, equal_nan=name == "q_halt"), name
+    assert sorted(seen) == [2, 64, 64]
+    content, shards = target.read_bytes(), sorted((tmp_path / "shards").glob("*.safetensors"))
+    shards[1].unlink()
+    stamp = shards[0].stat().st_mtime_ns
+    spread()
+    assert target.read_bytes() == content and shards[0].stat().st_mtime_ns == stamp
 
 
 def _die_once(marker: str, value: int) -> int:
