@@ -17,6 +17,11 @@ class TangentMap(ABC):
 
     calls_per_segment = 1
 
+    @property
+    def tangent_dtype(self) -> torch.dtype:
+        """Dtype of the tangents: that of the state, unless a map says otherwise."""
+        return self.start().dtype
+
     @abstractmethod
     def start(self) -> Tensor:
         """z(0) [B, N]."""
