@@ -3,6 +3,7 @@
 Tangents are kept as rows, V [B, k, N]: each of the k rows is a vector of the N-dimensional tangent space.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -59,6 +60,11 @@ def orthonormalize(V: Tensor) -> Factors:
     sign = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
     Q[hard], R[hard] = (q * sign.unsqueeze(-2)).mT.to(V.dtype), r * sign.unsqueeze(-1)
     return Factors(Q, R)
+
+
+def invertible(R: Tensor) -> Tensor:
+    """R [..., k, k] with the diagonal entries of directions that died raised to exp(LOG_FLOOR)."""
+    return R + torch.diag_embed((math.exp(LOG_FLOOR) - R.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
 
 
 def _triangular_inverse(L: Tensor) -> Tensor:
