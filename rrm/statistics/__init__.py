@@ -1,4 +1,4 @@
-"""Statistics over puzzles: rank AUC and its intervals, proportions, settling, and the findings in words.
+"""Statistics over puzzles: rank AUC and its intervals, null models, proportions, settling, the findings in words.
 
 The unit of every interval here is the puzzle: they say how well one trained model's numbers are known, and nothing
 about the spread between training runs. Nothing in this package draws or needs matplotlib.
@@ -6,20 +6,45 @@ about the spread between training runs. Nothing in this package draws or needs m
 
 from rrm.statistics.auc import auc
 from rrm.statistics.bootstrap import auc_difference_interval, auc_interval, bootstrap_interval
-from rrm.statistics.delong import delong_covariance
+from rrm.statistics.delong import delong_covariance, delong_difference_interval, delong_interval
 from rrm.statistics.findings import perturbation_sentence, separation_sentence
+from rrm.statistics.horizon import HorizonPoint, horizon_curve
 from rrm.statistics.interval import Interval
+from rrm.statistics.ladder import Ladder, Rung, Step, ladder, ladder_lines, ladder_sentence
+from rrm.statistics.logistic import log_loss, out_of_fold
+from rrm.statistics.matched import drift_decile_auc, label_shuffle, stop_time_matched_auc, stratified_auc
 from rrm.statistics.outcomes import OutcomePanel, Separation, class_shortage, separation
-from rrm.statistics.proportions import newcombe_interval, wilson_interval
-from rrm.statistics.settling import SettlingTable, late_drift, otsu_threshold, settling_table
+from rrm.statistics.proportions import newcombe_interval, rule_of_three, wilson_interval
+from rrm.statistics.settling import (
+    Mobility,
+    SettlingSweep,
+    SettlingTable,
+    late_drift,
+    mobility,
+    otsu_threshold,
+    rounding_norm,
+    settle_time,
+    settling_sweep,
+    settling_table,
+)
+from rrm.statistics.survival import Survival, escape_rate, kaplan_meier
 from rrm.statistics.sweep import SweepPoint, by_model, select
+from rrm.statistics.transient_chaos import TransientChaos, matched_eps, transient_chaos, transient_chaos_auc
 
 __all__ = [
+    "HorizonPoint",
     "Interval",
+    "Ladder",
+    "Mobility",
     "OutcomePanel",
+    "Rung",
     "Separation",
+    "SettlingSweep",
     "SettlingTable",
+    "Step",
+    "Survival",
     "SweepPoint",
+    "TransientChaos",
     "auc",
     "auc_difference_interval",
     "auc_interval",
@@ -27,13 +52,35 @@ __all__ = [
     "by_model",
     "class_shortage",
     "delong_covariance",
+    "delong_difference_interval",
+    "delong_interval",
+    "drift_decile_auc",
+    "escape_rate",
+    "horizon_curve",
+    "kaplan_meier",
+    "label_shuffle",
+    "ladder",
+    "ladder_lines",
+    "ladder_sentence",
     "late_drift",
+    "log_loss",
+    "matched_eps",
+    "mobility",
     "newcombe_interval",
     "otsu_threshold",
+    "out_of_fold",
     "perturbation_sentence",
+    "rounding_norm",
+    "rule_of_three",
     "select",
     "separation",
     "separation_sentence",
+    "settle_time",
+    "settling_sweep",
     "settling_table",
+    "stop_time_matched_auc",
+    "stratified_auc",
+    "transient_chaos",
+    "transient_chaos_auc",
     "wilson_interval",
 ]

@@ -81,9 +81,14 @@ def separation(panel: OutcomePanel) -> Separation | None:
 
 def class_shortage(panel: OutcomePanel) -> str | None:
     """Which class has too few members (fewer than 5) for an AUC, in words, or None when both have enough."""
+    return shortage(panel.solved, MIN_CLASS)
+
+
+def shortage(solved: np.ndarray, at_least: int) -> str | None:
+    """Which class of `solved` [N] has fewer members than `at_least`, in words, or None when both have enough."""
     short = []
-    for name, members in (("solved", panel.solved), ("failed", panel.failed)):
+    for name, members in (("solved", solved), ("failed", ~solved)):
         n = np.count_nonzero(members)
-        if n < MIN_CLASS:
+        if n < at_least:
             short.append(f"{f'only {n}' if n else 'none'} of {members.size} {name}")
     return " and ".join(short) or None

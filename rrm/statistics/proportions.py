@@ -1,4 +1,4 @@
-"""Intervals for exact accuracies: one proportion, and the difference of two."""
+"""Intervals for exact accuracies: one proportion, the difference of two, and what a count of zero excludes."""
 
 import math
 
@@ -39,3 +39,11 @@ def newcombe_interval(successes_a: int, n_a: int, successes_b: int, n_b: int, le
     below = math.hypot(a.estimate - a.low, b.high - b.estimate)
     above = math.hypot(a.high - a.estimate, b.estimate - b.low)
     return Interval(difference, difference - below, difference + above, level, n_a + n_b)
+
+
+def rule_of_three(n: int, level: float = 0.95) -> float:
+    """Largest proportion that a count of zero in `n` trials leaves possible: 1 - (1 - level)^(1/n), about 3 / n.
+
+    One-sided and exact (Hanley and Lippman-Hand, JAMA 249 (1983) 1743); 1 without a trial.
+    """
+    return 1 - (1 - level) ** (1 / n) if n else 1.0

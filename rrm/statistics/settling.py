@@ -1,9 +1,22 @@
-"""Has the state stopped moving? Late drift, the Otsu split of it, and the 2x2 of settled against correct."""
+"""Has the state stopped moving? Late drift, the Otsu split of it, and the 2x2 of settled against correct.
 
+The split is a rule, so the 2x2 is also given for every threshold, and in two statements that need none. The floor that
+a number format sets under every drift is here too.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import ndtr
+
+from rrm.statistics.interval import Interval
+from rrm.statistics.proportions import wilson_interval
+
+# Explicit bits of the significand.
+_FRACTION_BITS = {"float32": 23, "bfloat16": 7, "float16": 10}
 
 
 @dataclass(frozen=True)
@@ -25,8 +38,40 @@ class SettlingTable:
     tau: float
 
 
+@dataclass(frozen=True, eq=False)
+class SettlingSweep:
+    """The 2x2 at many thresholds, to see how much of it the threshold decides.
+
+    Attributes:
+        percentile: [m] of the late drift of all puzzles.
+        tau: [m] late drift at those percentiles, in state units per segment.
+        A, B, C, D: [m] counts as in `SettlingTable`.
+    """
+
+    percentile: np.ndarray
+    tau: np.ndarray
+    A: np.ndarray
+    B: np.ndarray
+    C: np.ndarray
+    D: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mobility:
+    """Do failed puzzles move more than solved ones? Without a threshold.
+
+    Attributes:
+        calm_failures: share of failed puzzles that move less than the median solved one.
+        least_mobile_failure: share of solved puzzles that move less than the least mobile failed one: 0.965 says that
+            it moves more than 96.5 % of them.
+    """
+
+    calm_failures: Interval
+    least_mobile_failure: float
+
+
 def late_drift(drift: ArrayLike, last: int = 4) -> np.ndarray:
-    """Mean drift over the last segments of a rollout.
+    """Mean drift over the last segments of a rollout, or over all of one that is shorter than that.
 
     Args:
         drift: [N, segments], the Euclidean norm of z(t) - z(t-1), in state units per segment.
@@ -36,12 +81,33 @@ def late_drift(drift: ArrayLike, last: int = 4) -> np.ndarray:
         [N], in the unit of `drift`.
 
     Raises:
-        ValueError: `drift` is not [N, segments] with at least `last` segments.
+        ValueError: `drift` is not [N, segments] with at least one segment, or `last` is not positive.
     """
     drift = np.asarray(drift, dtype=float)
-    if drift.ndim != 2 or not 1 <= last <= drift.shape[1]:
-        raise ValueError(f"late drift over the last {last} segments needs drift [N, >= {last}]; got {drift.shape}")
+    if drift.ndim != 2 or drift.shape[1] == 0 or last < 1:
+        raise ValueError(f"late drift over the last {last} segments needs drift [N, segments]; got shape {drift.shape}")
     return drift[:, -last:].mean(axis=1)
+
+
+def settle_time(drift: ArrayLike, tau: float) -> np.ndarray:
+    """First segment from which the drift stays at or below `tau` until the end.
+
+    Args:
+        drift: [N, T], in state units per segment.
+        tau: in the same unit, as from `settling_table`.
+
+    Returns:
+        [N] integers, 1 to T, or T + 1 where the last drift is above `tau` (or nan).
+
+    Raises:
+        ValueError: `drift` is not [N, T] with at least one segment.
+    """
+    drift = np.asarray(drift, dtype=float)
+    if drift.ndim != 2 or drift.shape[1] == 0:
+        raise ValueError(f"settle time needs drift [N, segments]; got shape {drift.shape}")
+    moving = ~(drift <= tau)
+    after_last_move = drift.shape[1] + 1 - moving[:, ::-1].argmax(axis=1)
+    return np.where(moving.any(axis=1), after_last_move, 1)
 
 
 def otsu_threshold(x: ArrayLike) -> float:
@@ -87,13 +153,9 @@ def settling_table(late_drift: ArrayLike, correct: ArrayLike) -> SettlingTable:
         ValueError: shapes that do not match, a drift that is negative or not finite, or fewer than two distinct
             positive drifts.
     """
-    drift, correct = np.asarray(late_drift, dtype=float), np.asarray(correct, dtype=bool)
-    if drift.ndim != 1 or drift.shape != correct.shape:
-        raise ValueError(f"late_drift and correct must both be [N]; got shapes {drift.shape} and {correct.shape}")
-    if not (np.isfinite(drift) & (drift >= 0)).all():
-        raise ValueError("late drift must be finite and not negative")
+    drift, correct = _check_outcomes(late_drift, correct)
     if not drift.any():
-        raise ValueError("late drift is 0 (or missing) for every puzzle; there is nothing to split")
+        raise ValueError("late drift is 0 for every puzzle; there is nothing to split")
     log_drift = np.log10(np.maximum(drift, drift[drift > 0].min()))
     threshold = otsu_threshold(log_drift)
     settled = log_drift <= threshold
@@ -104,3 +166,72 @@ def settling_table(late_drift: ArrayLike, correct: ArrayLike) -> SettlingTable:
         D=int(np.count_nonzero(~settled & ~correct)),
         tau=float(10**threshold),
     )
+
+
+def settling_sweep(
+    late_drift: ArrayLike, correct: ArrayLike, percentiles: Sequence[float] = tuple(range(5, 100, 5))
+) -> SettlingSweep:
+    """The 2x2 of settled (late drift at most tau) against correct, with tau at each percentile of all late drifts.
+
+    Args:
+        late_drift: [N] at least 0, in state units per segment.
+        correct: [N] booleans.
+        percentiles: [m] from 0 to 100.
+
+    Raises:
+        ValueError: no puzzle, shapes that do not match, or a drift that is negative or not finite.
+    """
+    drift, correct = _check_outcomes(late_drift, correct)
+    tau = np.percentile(drift, percentiles)
+    A = np.searchsorted(np.sort(drift[correct]), tau, side="right")
+    B = np.searchsorted(np.sort(drift[~correct]), tau, side="right")
+    n_correct = np.count_nonzero(correct)
+    return SettlingSweep(np.asarray(percentiles, dtype=float), tau, A, B, n_correct - A, correct.size - n_correct - B)
+
+
+def mobility(late_drift: ArrayLike, correct: ArrayLike) -> Mobility | None:
+    """Two threshold-free statements on late drift and outcome, or None where all puzzles have one outcome.
+
+    Args:
+        late_drift: [N] at least 0.
+        correct: [N] booleans.
+
+    Raises:
+        ValueError: no puzzle, shapes that do not match, or a drift that is negative or not finite.
+    """
+    drift, correct = _check_outcomes(late_drift, correct)
+    if correct.all() or not correct.any():
+        return None
+    of_solved, of_failed = drift[correct], drift[~correct]
+    n_calm = int(np.count_nonzero(of_failed < np.median(of_solved)))
+    return Mobility(wilson_interval(n_calm, of_failed.size), float((of_solved < of_failed.min()).mean()))
+
+
+def rounding_norm(entries: int, dtype: Literal["float32", "bfloat16", "float16"]) -> float:
+    """Euclidean norm of the error of rounding a state of unit RMS once: the floor under every drift in that format.
+
+    For `entries` independent standard normal numbers. Numbers between 2^e and 2^(e+1) lie 2^(e - b) apart, b the bits
+    of the fraction, and the error is uniform within half of that, so its mean square is the mean of 4^(e - b) / 12 over
+    e. The difference of two states that are rounded independently has sqrt(2) times this norm.
+
+    Args:
+        entries: numbers in the state, such as 82 x 512.
+        dtype: number format.
+
+    Returns:
+        In state units: 0.34 for bfloat16 and 82 x 512 entries.
+    """
+    if dtype not in _FRACTION_BITS:
+        raise ValueError(f"dtype must be one of {', '.join(_FRACTION_BITS)}; got {dtype}")
+    exponent = np.arange(-60, 6)
+    share = 2 * (ndtr(2.0 ** (exponent + 1)) - ndtr(2.0**exponent))
+    return float(np.sqrt(entries * (share * 4.0 ** (exponent - _FRACTION_BITS[dtype]) / 12).sum()))
+
+
+def _check_outcomes(late_drift: ArrayLike, correct: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    drift, correct = np.asarray(late_drift, dtype=float), np.asarray(correct, dtype=bool)
+    if drift.ndim != 1 or not drift.size or drift.shape != correct.shape:
+        raise ValueError(f"late_drift and correct must both be [N], N >= 1; got shapes {drift.shape}, {correct.shape}")
+    if not (np.isfinite(drift) & (drift >= 0)).all():
+        raise ValueError("late drift must be finite and not negative")
+    return drift, correct

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from rrm.statistics import auc, delong_covariance
+from rrm.statistics import auc, delong_covariance, delong_difference_interval, delong_interval
 
 
 def by_pairs(score, positive):
@@ -70,6 +70,27 @@ def test_delong_variance_by_hand():
 def test_delong_needs_two_of_each_class():
     with pytest.raises(ValueError, match="two members"):
         delong_covariance([[1, 2, 3]], [1, 0, 0])
+
+
+def test_delong_intervals_cover_the_truth():
+    rng = np.random.default_rng(3)
+    samples = []
+    for _ in range(300):
+        positive = rng.random(150) < 0.3
+        strong, weak = rng.normal(2 * positive), rng.normal(positive)
+        samples.append((delong_interval(strong, positive), delong_difference_interval(strong, weak, positive)))
+    # AUC = Phi(gap / sqrt 2): 0.9214 and 0.7602.
+    assert np.mean([0.9214 in alone for alone, _ in samples]) == pytest.approx(0.95, abs=0.03)
+    assert np.mean([0.1611 in difference for _, difference in samples]) == pytest.approx(0.95, abs=0.03)
+
+
+def test_delong_intervals_at_the_edges():
+    separated = delong_interval([1, 2, 3, 4], [0, 0, 1, 1])
+    assert (separated.estimate, separated.low, separated.high) == (1, 1, 1)
+    same = delong_difference_interval([1, 3, 2, 4], [1, 3, 2, 4], [0, 0, 1, 1])
+    assert (same.estimate, same.low, same.high) == pytest.approx((0, 0, 0), abs=1e-7)
+    assert np.isnan(delong_interval([1, 2, 3], [0, 0, 1]).low)
+    assert np.isnan(delong_difference_interval([1, 2, 3], [1, 2, 3], [0, 0, 1]).low)
 
 
 def test_statistics_do_not_load_matplotlib():

@@ -1,6 +1,6 @@
 import pytest
 
-from rrm.statistics import newcombe_interval, wilson_interval
+from rrm.statistics import newcombe_interval, rule_of_three, wilson_interval
 
 
 def test_wilson_published_example():
@@ -22,3 +22,9 @@ def test_newcombe_published_examples():
     zero = newcombe_interval(0, 10, 0, 20)
     assert (zero.low, zero.high) == pytest.approx((-0.1611, 0.2775), abs=5e-5)
     assert (a.n, a.estimate) == (150, pytest.approx(0.2))
+
+
+def test_what_a_count_of_zero_excludes():
+    assert rule_of_three(254) == pytest.approx(0.0117, abs=5e-5)
+    assert rule_of_three(254) == pytest.approx(3 / 254, rel=0.01)
+    assert rule_of_three(0) == 1

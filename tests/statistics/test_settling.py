@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import late_drift, otsu_threshold, settling_table
+from rrm.statistics import (
+    late_drift,
+    mobility,
+    otsu_threshold,
+    rounding_norm,
+    settle_time,
+    settling_sweep,
+    settling_table,
+)
 
 
 def otsu_by_force(x):
@@ -17,10 +25,21 @@ def test_late_drift_is_the_mean_of_the_last_four():
     assert late_drift(drift, last=1) == pytest.approx([4, 5])
 
 
-@pytest.mark.parametrize("drift", [np.ones((3, 2)), np.ones(5)])
-def test_late_drift_needs_enough_segments(drift):
+def test_late_drift_of_a_short_rollout_takes_all_of_it():
+    assert late_drift([[1.0, 4.0], [2.0, 2.0]]) == pytest.approx([2.5, 2])
+
+
+@pytest.mark.parametrize("drift", [np.ones((3, 0)), np.ones(5)])
+def test_late_drift_needs_segments(drift):
     with pytest.raises(ValueError, match="last 4 segments"):
         late_drift(drift)
+
+
+def test_settle_time_by_hand():
+    drift = [[9, 1, 1, 1], [1, 9, 1, 1], [1, 1, 1, 9], [1, 1, 1, 1], [9, 9, 9, 2], [1, np.nan, 1, 1]]
+    assert list(settle_time(drift, tau=2)) == [2, 3, 5, 1, 4, 3]
+    with pytest.raises(ValueError, match="segments"):
+        settle_time([1, 2], 1)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1])
@@ -68,3 +87,36 @@ def test_a_frozen_state_is_settled():
 def test_table_says_what_is_wrong(drift, correct, message):
     with pytest.raises(ValueError, match=message):
         settling_table(drift, correct)
+
+
+def test_sweep_repeats_the_table_at_its_threshold():
+    rng = np.random.default_rng(0)
+    correct = rng.random(200) < 0.6
+    drift = np.exp(rng.normal(np.where(correct, 0, 3)))
+    table, share = settling_table(drift, correct), np.mean(drift <= settling_table(drift, correct).tau)
+    sweep = settling_sweep(drift, correct, [100 * share, 0, 100])
+    assert (sweep.A[0], sweep.B[0], sweep.C[0], sweep.D[0]) == (table.A, table.B, table.C, table.D)
+    assert sweep.A[1] + sweep.B[1] == 1 and sweep.C[2] + sweep.D[2] == 0
+    whole = settling_sweep(drift, correct)
+    assert list(whole.percentile) == [*range(5, 100, 5)]
+    assert (whole.A + whole.B + whole.C + whole.D == 200).all() and (np.diff(whole.A + whole.B) > 0).all()
+
+
+def test_mobility_by_hand():
+    found = mobility([1, 2, 3, 4, 2.5, 9, 10, 11], [1, 1, 1, 1, 0, 0, 0, 0])
+    assert (found.calm_failures.estimate, found.calm_failures.n, found.least_mobile_failure) == (0, 4, 0.5)
+    assert mobility([1, 2, 3, 2.9], [1, 1, 1, 0]).calm_failures.estimate == 0
+    assert mobility([1, 2, 3, 0.5], [1, 1, 1, 0]).calm_failures.estimate == 1
+    assert mobility([1, 2], [1, 1]) is None
+
+
+def test_rounding_norm_equals_rounding():
+    z = np.random.default_rng(0).normal(size=82 * 512)
+    assert rounding_norm(z.size, "bfloat16") == pytest.approx(0.34, abs=0.005)
+    for dtype in ("float16", "float32"):
+        assert np.linalg.norm(z.astype(dtype) - z) == pytest.approx(rounding_norm(z.size, dtype), rel=0.03)
+    bits = z.astype(np.float32).view(np.uint32)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+    assert np.linalg.norm(nearest.view(np.float32) - z) == pytest.approx(rounding_norm(z.size, "bfloat16"), rel=0.02)
+    with pytest.raises(ValueError, match="float64"):
+        rounding_norm(1, "float64")

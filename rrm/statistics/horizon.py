@@ -1,0 +1,100 @@
+"""The horizon curve: when does an exponent tell failed from solved, and is the signal there before settling?
+
+All windows use the same puzzles. Beside each AUC stands that of `transient_chaos` at the same horizon and success rate:
+what an exponent yields that knows nothing but whether the state has settled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rrm.statistics.delong import delong_interval
+from rrm.statistics.interval import Interval
+from rrm.statistics.normal import undefined_interval
+from rrm.statistics.outcomes import MIN_CLASS, shortage
+from rrm.statistics.proportions import wilson_interval
+from rrm.statistics.transient_chaos import transient_chaos_auc
+
+
+@dataclass(frozen=True)
+class HorizonPoint:
+    """AUCs of one window; every score is higher for "failed", and fewer than 5 of a class make an AUC nan.
+
+    Attributes:
+        window: segments from the start, w.
+        solved: share of puzzles solved at w.
+        lambda_last: mean exponent over the first w segments, for failure at the last segment.
+        lambda_window: the same exponent, for failure at w.
+        drift_last, drift_window: drift of segment w alone, for failure at the last segment and at w.
+        lambda_antecedent, drift_antecedent: for failure at the last segment, among the puzzles unsolved at w only: is
+            there a signal before the answer? `n` is their number.
+        transient_chaos: the toy's AUC at horizon w with the share captured equal to `solved`, to set beside
+            `lambda_window`.
+    """
+
+    window: int
+    solved: Interval
+    lambda_last: Interval
+    lambda_window: Interval
+    drift_last: Interval
+    drift_window: Interval
+    lambda_antecedent: Interval
+    drift_antecedent: Interval
+    transient_chaos: Interval
+
+
+def horizon_curve(
+    lambda_segments: ArrayLike, drift: ArrayLike, solved_at: ArrayLike, windows: Sequence[int] | None = None
+) -> list[HorizonPoint]:
+    """One point a window.
+
+    Args:
+        lambda_segments: [N, T] local exponent of each segment, the sum of log R of lambda_1 over its calls, in nats per
+            segment.
+        drift: [N, T], in state units per segment.
+        solved_at: [N, T] booleans, exact answers after each segment.
+        windows: numbers of segments, 1 to T; every even number and T itself when None.
+
+    Returns:
+        The points in the order of `windows`.
+
+    Raises:
+        ValueError: shapes that do not match, a window outside 1 to T, or values that are not finite.
+    """
+    rates, drift = np.asarray(lambda_segments, dtype=float), np.asarray(drift, dtype=float)
+    solved_at = np.asarray(solved_at, dtype=bool)
+    if rates.ndim != 2 or 0 in rates.shape or not rates.shape == drift.shape == solved_at.shape:
+        shapes = rates.shape, drift.shape, solved_at.shape
+        raise ValueError(f"lambda_segments, drift and solved_at must all be [N, T], N and T at least 1; got {shapes}")
+    segments = rates.shape[1]
+    if windows is None:
+        windows = sorted({*range(2, segments + 1, 2), segments})
+    if not all(1 <= window <= segments for window in windows):
+        raise ValueError(f"windows must lie between 1 and {segments} segments; got {[*windows]}")
+    cumulative, failed = np.cumsum(rates, axis=1), ~solved_at[:, -1]
+    return [
+        _point(window, cumulative[:, window - 1] / window, drift[:, window - 1], solved_at[:, window - 1], failed)
+        for window in windows
+    ]
+
+
+def _point(
+    window: int, exponent: np.ndarray, drift: np.ndarray, solved: np.ndarray, failed_last: np.ndarray
+) -> HorizonPoint:
+    return HorizonPoint(
+        window=window,
+        solved=wilson_interval(int(np.count_nonzero(solved)), solved.size),
+        lambda_last=_auc(exponent, failed_last),
+        lambda_window=_auc(exponent, ~solved),
+        drift_last=_auc(drift, failed_last),
+        drift_window=_auc(drift, ~solved),
+        lambda_antecedent=_auc(exponent[~solved], failed_last[~solved]),
+        drift_antecedent=_auc(drift[~solved], failed_last[~solved]),
+        transient_chaos=transient_chaos_auc(solved.mean(), window),
+    )
+
+
+def _auc(score: np.ndarray, failed: np.ndarray) -> Interval:
+    return undefined_interval(failed.size) if shortage(~failed, MIN_CLASS) else delong_interval(score, failed)

@@ -1,0 +1,100 @@
+"""Escape times with censoring: how long puzzles stay unsettled or unsolved when the rollout ends before some escape.
+
+A puzzle that has not escaped by the last segment is censored there, not "never": leaving it out, or counting the last
+segment as its escape, biases every rate. Kaplan and Meier, JASA 53 (1958) 457.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import CensoredData, chi2, ecdf
+
+from rrm.statistics.interval import Interval
+from rrm.statistics.normal import undefined_interval
+
+
+@dataclass(frozen=True, eq=False)
+class Survival:
+    """Kaplan-Meier curve, a step function that falls at `time`; m distinct times.
+
+    Attributes:
+        time: [m] segments at which a puzzle escaped or was censored, ascending.
+        survival: [m] share not escaped after each time.
+        low, high: [m] 95 % log-log interval at each time (not a band over all).
+        at_risk: [m] puzzles neither escaped nor censored before each time.
+        n: puzzles.
+        n_events: escapes.
+    """
+
+    time: np.ndarray
+    survival: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    at_risk: np.ndarray
+    n: int
+    n_events: int
+
+
+def kaplan_meier(time: ArrayLike, escaped: ArrayLike) -> Survival:
+    """Share of puzzles that have not escaped, as a function of time.
+
+    Where the log-log interval is undefined it ends at what is known: before the first escape it runs from the exact
+    lower limit for no escape among those at risk to 1, and where all have escaped from 0 to the end before.
+
+    Args:
+        time: [N] segments until the escape, or until observation ended, above 0.
+        escaped: [N] booleans; False where observation ended first.
+
+    Returns:
+        The curve.
+
+    Raises:
+        ValueError: no puzzle, shapes that do not match, or a time that is not finite and positive.
+    """
+    time, escaped = _check(time, escaped)
+    curve = ecdf(CensoredData(uncensored=time[escaped], right=time[~escaped])).sf
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
+        ends = curve.confidence_interval(0.95, method="log-log")
+    at_risk = time.size - np.searchsorted(np.sort(time), curve.quantiles)
+    low, high = ends.low.probabilities.copy(), ends.high.probabilities.copy()
+    nobody, everybody = curve.probabilities == 1, curve.probabilities == 0
+    low[nobody], high[nobody] = 0.025 ** (1 / at_risk[nobody]), 1
+    low[everybody], high[everybody] = 0, np.r_[1, high[:-1]][everybody]
+    return Survival(curve.quantiles, curve.probabilities, low, high, at_risk, time.size, int(np.count_nonzero(escaped)))
+
+
+def escape_rate(time: ArrayLike, escaped: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Escapes per segment of exposure, for a constant rate, with the exact (chi-square) Poisson interval.
+
+    Garwood, Biometrika 28 (1936) 437. Without any escape the interval is [0, upper limit].
+
+    Args:
+        time, escaped: [N] each, as in `kaplan_meier`.
+        level: nominal coverage.
+
+    Returns:
+        The rate per segment, with `n` = N; all nan without a puzzle.
+
+    Raises:
+        ValueError: shapes that do not match, or a time that is not finite and positive.
+    """
+    if not np.size(time):
+        return undefined_interval(0, level)
+    time, escaped = _check(time, escaped)
+    events, exposure = np.count_nonzero(escaped), time.sum()
+    low = chi2.ppf((1 - level) / 2, 2 * events) / 2 if events else 0.0
+    high = chi2.ppf((1 + level) / 2, 2 * events + 2) / 2
+    return Interval(float(events / exposure), float(low / exposure), float(high / exposure), level, time.size)
+
+
+def _check(time: ArrayLike, escaped: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    time, escaped = np.asarray(time, dtype=float), np.asarray(escaped, dtype=bool)
+    if time.ndim != 1 or not time.size or time.shape != escaped.shape:
+        raise ValueError(f"time and escaped must both be [N], N >= 1; got shapes {time.shape} and {escaped.shape}")
+    n_bad = np.count_nonzero(~(np.isfinite(time) & (time > 0)))
+    if n_bad:
+        raise ValueError(f"{n_bad} of {time.size} escape times are not finite and positive")
+    return time, escaped
