@@ -7,6 +7,9 @@ from pathlib import Path
 from rrm.cluster.spec import SweepSpec
 from rrm.errors import InputError, exit_on_bad_input
 
+# The form of every --help: the module's docstring as it stands, then the options.
+RawText = argparse.RawDescriptionHelpFormatter
+
 
 class OneLineParser(argparse.ArgumentParser):
     """argparse, except that an error is one line without the usage in front of it."""
@@ -17,7 +20,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> argparse.Namespace:
     """The options of a sweep command, checked as far as that needs no heavy import."""
-    parser = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=description, formatter_class=RawText)
     add = parser.add_argument
     add("--preset", default="default", help=f"budget and data: {', '.join(spec.presets)} (default: %(default)s)")
     add("--model", nargs="+", default=list(spec.models), metavar="NAME", help="model types (default: %(default)s)")

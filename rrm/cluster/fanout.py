@@ -11,6 +11,7 @@ import torch
 from rrm.cluster.folder import read_json, write_json
 from rrm.cluster.session import Request, trials_at_once
 from rrm.dynamics import LyapunovResult, Settings, choose_batch, join_files, load_result, measure, save_result
+from rrm.dynamics.shards import join, load_rows, save_rows
 from rrm.errors import InputError
 from rrm.models import RecursiveModel, build, describe
 from rrm.models.official import load_strictly
@@ -67,9 +68,12 @@ def put_weights(model: RecursiveModel):
 
 def on_device(description: dict, weights: dict, device: str) -> RecursiveModel:
     """The model of `put_weights` on a worker."""
-    model = build(description)
     # Arrays from the object store are read-only.
-    load_strictly(model, {name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+    tensors = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+    model = build(description)
+    if any(tensor.dtype == torch.float64 for tensor in tensors.values()):
+        model.double()
+    load_strictly(model, tensors)
     return model.eval().to(device)
 
 
@@ -95,9 +99,11 @@ def _choose_batch_there(description: dict, k: int) -> int:
     return choose_batch(build(description).to("cuda"), k)
 
 
-def _measure_shard(description: dict, weights: dict, puzzles: PuzzleSet, rows: np.ndarray, settings: Settings, local):
+def _measure_shard(
+    description: dict, weights: dict, puzzles: PuzzleSet, rows: np.ndarray, settings: Settings, kept: dict[str, bool]
+) -> LyapunovResult:
     model = on_device(description, weights, settings.device)
-    part = measure(model, puzzles, get_task(puzzles.task), settings, keep_local=local)
+    part = measure(model, puzzles, get_task(puzzles.task), settings, **kept)
     return replace(part, index=np.array(rows))
 
 
@@ -111,15 +117,15 @@ def measure_in_shards(
     resources: dict[str, float],
     request: Request,
     progress: Callable[[int, float], None],
-    *,
-    keep_local: bool = False,
+    **kept: bool,
 ) -> None:
     """`rrm.dynamics.measure` over Ray tasks into the result file `target`.
 
     Finished shards are kept in `folder` and not computed again. The file is the same for any number of workers, because
     the cut into shards depends on the number of puzzles and the batch size alone; the driver holds a few shards at a
     time, whatever the number of puzzles. `settings.batch` is halved where it does not fit the workers' memory, which is
-    said and remembered in `folder`. `progress` hears of every finished shard: puzzles, seconds of work.
+    said and remembered in `folder`. `progress` hears of every finished shard: puzzles, seconds of work. `kept` as the
+    options of `measure`.
     """
     import ray
 
@@ -129,7 +135,7 @@ def measure_in_shards(
     while True:
         write_json(folder, "settings", asdict(settings))
         try:
-            paths = _measure_shards(weights, puzzles, settings, folder, resources, request, progress, keep_local)
+            paths = _measure_shards(weights, puzzles, settings, folder, resources, request, progress, kept)
             break
         except (torch.OutOfMemoryError, ray.exceptions.OutOfMemoryError) as error:
             if settings.batch == 1:
@@ -147,14 +153,14 @@ def _known_batch(folder: Path, settings: Settings) -> Settings:
     return settings
 
 
-def _measure_shards(weights, puzzles, settings, folder, resources, request, progress, keep_local) -> list[Path]:
+def _measure_shards(weights, puzzles, settings, folder, resources, request, progress, kept) -> list[Path]:
     size = settings.batch * -(-SHARD // settings.batch)
     starts = range(0, len(puzzles), size)
     paths = [folder / f"shard-{number:06d}.safetensors" for number in range(len(starts))]
-    missing = []
+    missing, wanted = [], {name for name, value in kept.items() if value}
     for number, path in enumerate(paths):
         known = load_result(path) if path.exists() else None
-        if known and known.settings == settings and (known.local is not None) == keep_local:
+        if known and known.settings == settings and {f"keep_{name}" for name in known.requested} == wanted:
             progress(len(known), 0.0)
         else:
             missing.append(number)
@@ -162,12 +168,49 @@ def _measure_shards(weights, puzzles, settings, folder, resources, request, prog
     def jobs() -> Iterator[tuple]:
         for number in missing:
             rows = np.arange(starts[number], min(starts[number] + size, len(puzzles)))
-            yield *weights, puzzles.subset(rows), rows, settings, keep_local
+            yield *weights, puzzles.subset(rows), rows, settings, kept
 
     for position, part, seconds in run_tasks(_measure_shard, jobs(), resources, request):
         _write_shard(part, paths[missing[position]])
         progress(len(part), seconds)
     return paths
+
+
+def gather(
+    function: Callable,
+    kind: type,
+    model: RecursiveModel,
+    puzzles: PuzzleSet,
+    arguments: dict,
+    folder: Path,
+    resources: dict[str, float],
+    request: Request,
+    progress: Callable[[int, float], None],
+):
+    """`function(model, puzzles, task, index=rows, **arguments)` over shards of rows, joined; a few hundred puzzles.
+
+    `function` returns a `kind` that `rrm.dynamics.shards` can join. Finished shards are kept in `folder`, which must
+    belong to these arguments alone, and not computed again.
+    """
+    import ray
+
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = [np.arange(first, min(first + SHARD, len(puzzles))) for first in range(0, len(puzzles), SHARD)]
+    paths = [folder / f"shard-{number:06d}.npz" for number in range(len(shards))]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    progress(len(puzzles) - sum(len(shards[number]) for number in missing), 0.0)
+    weights, everything = put_weights(model), ray.put(puzzles)
+    jobs = ((function, *weights, everything, shards[number], arguments, device_of(request)) for number in missing)
+    for position, part, seconds in run_tasks(_call_on_rows, jobs, resources, request):
+        save_rows(part, paths[missing[position]])
+        progress(len(shards[missing[position]]), seconds)
+    return join([load_rows(kind, path) for path in paths])
+
+
+def _call_on_rows(function, description, weights, puzzles: PuzzleSet, rows: np.ndarray, arguments: dict, device: str):
+    return function(
+        on_device(description, weights, device), puzzles, get_task(puzzles.task), index=np.array(rows), **arguments
+    )
 
 
 def _write_shard(part: LyapunovResult, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a sweep: who may write in it, what it was started with, and what is already done."""
+"""The folder of a sweep or a study: who may write in it, what it was started with, and what is already done."""
 
 import fcntl
 import json
@@ -7,32 +7,35 @@ from pathlib import Path
 
 from rrm.errors import InputError
 
+TEST_PUZZLES = "test.npz"
 
-class SweepFolder:
-    """STORAGE/NAME.
 
-    sweep.json     the arguments and data the sweep was started with; a resumed one must agree
+class JobFolder:
+    """STORAGE/NAME of a job of some `kind`, "sweep" or "study".
+
+    KIND.json      the arguments and data the job was started with; a resumed one must agree
     trials.json    the trials, once training is over
     scores.json    test scores by trial and weights
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards
+    test.npz       the puzzles they were measured on
     figures/       PNG files
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, kind: str):
+        self.path, self.kind = path, kind
 
     def check(self, resume: bool) -> None:
-        """Refuse an existing sweep without --resume, and --resume without a sweep."""
-        exists = (self.path / "sweep.json").exists()
+        """Refuse an existing job without --resume, and --resume without a job."""
+        exists = (self.path / f"{self.kind}.json").exists()
         if exists and not resume:
             raise InputError(
-                f"{self.path} already holds a sweep: add --resume to carry on with it, or choose another --name"
+                f"{self.path} already holds a {self.kind}: add --resume to carry on with it, or choose another --name"
             )
         if resume and not exists:
-            raise InputError(f"{self.path} holds no sweep to resume: leave --resume out to start one")
+            raise InputError(f"{self.path} holds no {self.kind} to resume: leave --resume out to start one")
         if not exists and self.path.exists() and any(self.path.iterdir()):
-            raise InputError(f"{self.path} exists and is not a sweep: choose another --name or --storage")
+            raise InputError(f"{self.path} exists and is not a {self.kind}: choose another --name or --storage")
 
     @contextmanager
     def claim(self):
@@ -47,19 +50,20 @@ class SweepFolder:
             yield
 
     def start(self, record: dict) -> None:
-        """Write down what the sweep is, or check that it is still the same."""
-        known = self.read("sweep")
+        """Write down what the job is, or check that it is still the same."""
+        known = self.read(self.kind)
         if known is None:
-            self.write("sweep", record)
+            self.write(self.kind, record)
             return
         for key, value in record["arguments"].items():
             if (before := known["arguments"].get(key)) != value:
                 raise InputError(
-                    f"the sweep in {self.path} was started with {key} = {before!r}, not {value!r}: "
+                    f"the {self.kind} in {self.path} was started with {key} = {before!r}, not {value!r}: "
                     f"give the same arguments to resume it"
                 )
         if known["data_hash"] != record["data_hash"]:
-            raise InputError(f"the puzzles changed since the sweep in {self.path} was started: choose another --name")
+            message = f"the puzzles changed since the {self.kind} in {self.path} was started: choose another --name"
+            raise InputError(message)
 
     def read(self, name: str) -> dict | None:
         """NAME.json, None if it is not there."""

@@ -9,7 +9,7 @@ import numpy as np
 from rrm import __version__
 from rrm.cluster.callbacks import config_columns
 from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tasks, score_model
-from rrm.cluster.folder import SweepFolder
+from rrm.cluster.folder import TEST_PUZZLES, JobFolder
 from rrm.cluster.progress import Bar, table
 from rrm.cluster.session import Request
 from rrm.dynamics import LyapunovResult, Settings, load_result
@@ -54,7 +54,7 @@ def choose_measured(trials: list[dict], scores: dict, count: int) -> list[dict]:
     return [t for t in trials if wanted(t)]
 
 
-def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
+def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}."""
     scores = folder.read("scores") or {}
     # Where the last checkpoint is the best one, its weights are the same and are scored once.
@@ -75,7 +75,7 @@ def score_trials(folder: SweepFolder, trials: list[dict], splits: Splits, resour
 
 
 def measure_trials(
-    folder: SweepFolder, trials: list[dict], splits: Splits, provenance: dict, resources: dict, request: Request
+    folder: JobFolder, trials: list[dict], splits: Splits, provenance: dict, resources: dict, request: Request
 ) -> tuple[dict[str, LyapunovResult], float]:
     """Stability of each trial's best weights on the test puzzles, and the seconds of work it took now."""
     bar, work, results = Bar("Lyapunov spectra", len(trials) * len(splits.test)), 0.0, {}
@@ -107,7 +107,7 @@ def measure_trials(
     return results, work
 
 
-def result_path(folder: SweepFolder, trial: dict) -> Path:
+def result_path(folder: JobFolder, trial: dict) -> Path:
     """The result file of a trial."""
     return folder.path / "lyapunov" / f"{trial['name']}.safetensors"
 
@@ -136,7 +136,7 @@ def points(trials: list[dict], scores: dict, count: int) -> list[SweepPoint]:
     ]  # fmt: skip
 
 
-def draw(folder: SweepFolder, outcome: list[OutcomePanel], arms: list[SweepPoint]) -> list[Path]:
+def draw(folder: JobFolder, outcome: list[OutcomePanel], arms: list[SweepPoint]) -> list[Path]:
     """Figs. 1 to 3 as PNG files."""
     from rrm.figures import accuracy_against_sigma, lambda_distributions, leading_spectrum, save
 
@@ -180,7 +180,7 @@ def summary_table(trials: list[dict], scores: dict) -> list[str]:
 
 def log_report(
     tracker: Tracker,
-    folder: SweepFolder,
+    folder: JobFolder,
     trials: list[dict],
     scores: dict,
     outcome: list[OutcomePanel],
@@ -211,13 +211,14 @@ def log_report(
         tracker.summary(run, values)
         tracker.finish(run, "FAILED" if trial["failed"] else "FINISHED")
 
-    parent = tracker.run("sweep", tracker.sweep)
+    parent = tracker.run("sweep", tracker.job)
     for figure in figures:
         tracker.artifact(parent, figure, "figures")
     for trial in measured:
         tracker.artifact(parent, result_path(folder, trial), "lyapunov")
     for name in ("sweep.json", "trials.json", "scores.json"):
         tracker.artifact(parent, folder.path / name)
+    tracker.artifact(parent, folder.path / TEST_PUZZLES, "puzzles")
     tracker.summary(parent, {f"best/{name}": value for name, value in scores[best["name"]]["best"].items()})
     tracker.tags(parent, {"rrm.best_trial": best["name"], "mlflow.note.content": "\n\n".join(sentences)})
 
@@ -241,8 +242,8 @@ def provenance(tracker: Tracker, record: dict) -> dict[str, str]:
     return {
         "rrm": __version__,
         "git_commit": record["git_commit"],
-        "sweep": tracker.sweep,
-        "sweep_run": tracker.run("sweep", tracker.sweep),
+        "sweep": tracker.job,
+        "sweep_run": tracker.run("sweep", tracker.job),
         "tracking_uri": tracker.uri.split("@")[-1],  # a password would stand before the @
         "weights": "best",
     }

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,11 +12,12 @@ from rrm.errors import InputError
 
 @dataclass(frozen=True)
 class Request:
-    """Resources of one trial: `workers` processes of `cpus` CPUs and `gpus` GPUs each."""
+    """Resources of one trial or task: `workers` processes of `cpus` CPUs and `gpus` GPUs each, `at_most` at a time."""
 
     workers: int = 1
     cpus: float = 1
     gpus: float = 0
+    at_most: int | None = None
 
     def __str__(self) -> str:
         gpu = f" + {self.gpus:g} GPU" if self.gpus else ""
@@ -35,7 +37,7 @@ def trials_at_once(request: Request, resources: dict[str, float]) -> int:
             f"a trial needs {request}, the cluster has {resources.get('CPU', 0):g} CPU and "
             f"{resources.get('GPU', 0):g} GPU: lower --workers-per-trial or add nodes"
         )
-    return int(room + 1e-9)
+    return min(int(room + 1e-9), request.at_most or sys.maxsize)
 
 
 def _check_reachable(address: str | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from rrm.cluster import report
-from rrm.cluster.folder import SweepFolder
+from rrm.cluster.folder import TEST_PUZZLES, JobFolder
 from rrm.cluster.session import Request, ray_session, trials_at_once
 from rrm.cluster.spec import Preset, SweepSpec
 from rrm.errors import InputError
@@ -29,7 +29,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     preset = spec.presets[args.preset]
     preset = replace(preset, trials=args.trials or preset.trials)
     storage = Path(args.storage).resolve()
-    folder = SweepFolder(storage / args.name)
+    folder = JobFolder(storage / args.name, "sweep")
     folder.check(args.resume)
     tracker = Tracker(args.tracking_uri or default_uri(storage), spec.name, args.name, storage / "artifacts")
 
@@ -55,6 +55,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
             }
             folder.start(record)
             record = folder.read("sweep")
+            test.save(folder.path / TEST_PUZZLES)
             parent = tracker.run("sweep", args.name, record["arguments"], _tags(record))
             tracker.reopen(parent)
             for context in ("train", "validation", "test"):
@@ -93,7 +94,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     _print_report(folder, known["trials"], trials, scores, best, sentences, figures, tracker)
     wall = time.monotonic() - began
     slots = at_once * request.workers
-    parent = tracker.run("sweep", tracker.sweep)
+    parent = tracker.run("sweep", tracker.job)
     if not args.resume:
         overhead = 1 - work / (wall * slots)
         print(f"\nwall time {wall:.0f} s on {slots} slots, {work:.0f} s of it work: {overhead:.0%} overhead")

@@ -1,13 +1,16 @@
 """Stability of a trained model on a set of puzzles: spectra, drift, confidence and outcome of the same rollouts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from rrm.dynamics.covariant import covariant, covariant_features
 from rrm.dynamics.lyapunov import Spectrum, lyapunov_spectrum
+from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.readings import halting_segment, readings
-from rrm.dynamics.result import LyapunovResult, Settings, join_results
+from rrm.dynamics.result import COVARIANT_FEATURES, LyapunovResult, Settings, join_results
 from rrm.dynamics.shards import row_batches
 from rrm.models import RecursiveModel
 from rrm.tasks.base import PuzzleSet, Task
@@ -40,17 +43,21 @@ def measure(
     progress: Callable[[int], None] = lambda rows: None,
     *,
     keep_local: bool = False,
+    keep_covariant: bool = False,
 ) -> LyapunovResult:
     """Measure every puzzle (or those at `index`) under `settings`; `progress` hears of each finished batch's rows.
 
     Batches have a fixed size (`settings.batch`, the last one filled up with copies) and order, so that the result does
-    not depend on who computes which shard. `keep_local` adds the local exponents. ValueError for settings that do not
-    describe the model, and as `lyapunov_spectrum` and `row_batches`.
+    not depend on who computes which shard. `keep_local` adds the local exponents, `keep_covariant` the features of
+    covariant vectors, at the price of a second spectrum over one and a half times the window. ValueError for settings
+    that do not describe the model, and as `lyapunov_spectrum` and `row_batches`.
     """
     _check(model, settings)
     parts = []
     for rows in row_batches(puzzles, index, settings.batch):
-        parts.append(_measure_batch(model, puzzles.subset(rows), task, settings, rows, keep_local))
+        batch = puzzles.subset(rows)
+        part = _measure_batch(model, batch, task, settings, rows, keep_local)
+        parts.append(replace(part, covariant=_covariant(model, batch, settings)) if keep_covariant else part)
         progress(len(rows))
     return join_results(parts)
 
@@ -67,10 +74,35 @@ def _check(model: RecursiveModel, settings: Settings) -> None:
             raise ValueError(f"settings say {name} = {said!r}, the model has {value!r}: describe what is measured")
 
 
+def _filled(puzzles: PuzzleSet, settings: Settings) -> dict[str, np.ndarray]:
+    """The batch, filled up to its full size with copies of its last puzzle."""
+    return puzzles.subset(np.minimum(np.arange(settings.batch), len(puzzles) - 1)).arrays
+
+
+def _covariant(model: RecursiveModel, puzzles: PuzzleSet, settings: Settings) -> np.ndarray:
+    """[N, m] float32, the features of COVARIANT_FEATURES over the whole window; the rollout runs half as long again."""
+    system = NetworkMap(
+        model,
+        _filled(puzzles, settings),
+        seed=settings.seed,
+        wide_tangents=settings.tangent_precision != settings.precision,
+        compiled=settings.backend == "compiled",
+    )
+    calls = settings.calls_per_segment
+    steps = settings.segments * calls
+    beyond = -(-settings.segments // 2) * calls
+    found = covariant(
+        system, settings.k, steps, transient=0, backward_transient=beyond, seed=settings.seed,
+        vectors_at=range(calls, steps + 1, calls),
+    )  # fmt: skip
+    features = covariant_features(found, system.half_shape)
+    return torch.stack([features[name] for name in COVARIANT_FEATURES], 1)[: len(puzzles)].float().cpu().numpy()
+
+
 def _measure_batch(model, puzzles: PuzzleSet, task: Task, settings: Settings, rows, keep_local) -> LyapunovResult:
     spectrum = lyapunov_spectrum(
         model,
-        puzzles.subset(np.minimum(np.arange(settings.batch), len(rows) - 1)).arrays,
+        _filled(puzzles, settings),
         settings.k,
         settings.segments,
         seed=settings.seed,

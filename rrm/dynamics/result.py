@@ -19,6 +19,8 @@ from rrm.errors import InputError
 
 SCHEMA = "rrm-lyapunov"
 VERSION = 2
+# The columns of `LyapunovResult.covariant`, as in `rrm.dynamics.covariant.covariant_features`.
+COVARIANT_FEATURES = ("log_smallest_angle", "mean_abs_cosine", "log_spread", "leading_positions", "leading_H")
 # Rows read at a time where only some of them are kept.
 _BLOCK = 1 << 15
 
@@ -67,7 +69,8 @@ class LyapunovResult:
     `rrm.dynamics.readings`.  halting [N] int32, first segment at which the Q head would halt, T + 1 for never.
     finite [N] bool: state and tangents stayed free of nan and inf; a row that did not counts as failed.
     floored [N] int32, local exponents that hit the floor of a direction that died.
-    local [N, n, k] float32 on request only: log R at every factorisation, in nats.
+    On request only: local [N, n, k] float32, log R at every factorisation, in nats.  covariant [N, m] float32, the
+    COVARIANT_FEATURES.
 
     provenance: names of the run, trial and commit that made it; free, not compared when results are joined.
     """
@@ -91,8 +94,10 @@ class LyapunovResult:
     finite: np.ndarray | None = None
     floored: np.ndarray | None = None
     local: np.ndarray | None = None
+    covariant: np.ndarray | None = None
     provenance: dict[str, str] = field(default_factory=dict)
 
+    on_request: ClassVar[tuple[str, ...]] = ("local", "covariant")
     by_version: ClassVar[dict[int, tuple[str, ...]]] = {
         1: ("index", "lambda_per_call", "lambda_per_segment", "drift_H", "drift_L", "q_halt", "solved", "cells",
             "violations"),
@@ -105,8 +110,13 @@ class LyapunovResult:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are there, by name."""
-        named = {name: getattr(self, name) for name in (*self.by_version[1], *self.by_version[2], "local")}
+        named = {name: getattr(self, name) for name in (*self.by_version[1], *self.by_version[2], *self.on_request)}
         return {name: array for name, array in named.items() if array is not None}
+
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """Which of the arrays on request are there."""
+        return tuple(name for name in self.on_request if getattr(self, name) is not None)
 
     @property
     def row_axes(self) -> dict[str, int]:
@@ -212,7 +222,7 @@ def load_result(path: Path | str, most_rows: int | None = None) -> LyapunovResul
     wanted = [name for v, of_version in LyapunovResult.by_version.items() if v <= version for name in of_version]
     if missing := sorted(set(wanted) - set(arrays)):
         raise InputError(f"{path} lacks the array {missing[0]!r}: it is not whole")
-    if foreign := sorted(set(arrays) - set(wanted) - {"local"}):
+    if foreign := sorted(set(arrays) - set(wanted) - {*LyapunovResult.on_request}):
         raise InputError(f"{path} has an array {foreign[0]!r} that no stability result has: it is not one of rrm's")
     return LyapunovResult(_settings(header, path), provenance=header["provenance"], **arrays)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -52,3 +53,18 @@ def join(parts: Sequence[Result]) -> Result:
     if (twice := ascending[1:][ascending[1:] == ascending[:-1]]).size:
         raise ValueError(f"puzzle {twice[0]} is in two of the results: they are not shards of one data set")
     return replace(first, **{name: joined[name].take(order, axis) for name, axis in axes.items()})
+
+
+def save_rows(result, path: Path) -> None:
+    """Write a shard whose fields are arrays and numbers as `.npz`, without pickles; it appears whole or not at all."""
+    unfinished = path.with_suffix(".part")
+    with open(unfinished, "wb") as file:
+        np.savez(file, **{field.name: getattr(result, field.name) for field in fields(result)})
+    unfinished.replace(path)
+
+
+def load_rows(kind: type[Result], path: Path) -> Result:
+    """The shard that `save_rows` wrote."""
+    with np.load(path, allow_pickle=False) as data:
+        named = {field.name: data[field.name] for field in fields(kind)}
+    return kind(**{name: array.item() if array.ndim == 0 else array for name, array in named.items()})

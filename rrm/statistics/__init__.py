@@ -7,6 +7,7 @@ about the spread between training runs. Nothing in this package draws or needs m
 from rrm.statistics.auc import auc
 from rrm.statistics.bootstrap import auc_difference_interval, auc_interval, bootstrap_interval
 from rrm.statistics.delong import delong_covariance, delong_difference_interval, delong_interval
+from rrm.statistics.evidence import Evidence, Examples, evidence
 from rrm.statistics.findings import perturbation_sentence, separation_sentence
 from rrm.statistics.horizon import HorizonPoint, horizon_curve
 from rrm.statistics.interval import Interval
@@ -32,6 +33,8 @@ from rrm.statistics.sweep import SweepPoint, by_model, select
 from rrm.statistics.transient_chaos import TransientChaos, matched_eps, transient_chaos, transient_chaos_auc
 
 __all__ = [
+    "Evidence",
+    "Examples",
     "HorizonPoint",
     "Interval",
     "Ladder",
@@ -56,6 +59,7 @@ __all__ = [
     "delong_interval",
     "drift_decile_auc",
     "escape_rate",
+    "evidence",
     "horizon_curve",
     "kaplan_meier",
     "label_shuffle",

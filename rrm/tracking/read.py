@@ -1,5 +1,6 @@
 """Reading sweeps back from MLflow: what the analysis scripts start from."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -59,3 +60,18 @@ def stability_results(uri: str, run_id: str) -> list[LyapunovResult]:
         raise InputError(f"run {run_id} has no stability results: give a sweep's run, or a trial that was analysed")
     with tempfile.TemporaryDirectory() as folder:
         return [load_result(client.download_artifacts(run_id, name, folder)) for name in sorted(names)]
+
+
+def download(uri: str, run_id: str, name: str, cache: Path) -> Path:
+    """An artifact of a run (a file or a folder), kept under `cache`; InputError where the run has no such thing."""
+    target = cache / run_id
+    if not (target / name).exists():
+        client, folder = open_client(uri), name.rpartition("/")[0]
+        listed = [file.path for file in client.list_artifacts(run_id, folder or None)]
+        if name not in listed:
+            raise InputError(f"run {run_id} has no {name} among its artifacts: give the run of a finished trial")
+        with tempfile.TemporaryDirectory() as unfinished:
+            fetched = Path(client.download_artifacts(run_id, name, unfinished))
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(fetched, target / name)
+    return target / name

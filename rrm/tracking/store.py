@@ -1,4 +1,4 @@
-"""The MLflow store of a sweep: one parent run, one child per trial, found again by their tags.
+"""The MLflow store of a job: the run of a sweep with one child per trial, or that of a study, found by their tags.
 
 Only the driver writes. A run is looked up by tags before it is created, so that a sweep that was killed carries on in
 the runs it had; metric points already in the store are not written twice.
@@ -32,10 +32,10 @@ def _checked_uri(uri: str) -> str:
 
 
 class Tracker:
-    """Runs of one sweep in one experiment. Travels in pickles without its client, which is opened on first use."""
+    """Runs of one job in one experiment. Travels in pickles without its client, which is opened on first use."""
 
-    def __init__(self, uri: str, experiment: str, sweep: str, artifact_root: Path):
-        self.uri, self.experiment, self.sweep = _checked_uri(uri), experiment, sweep
+    def __init__(self, uri: str, experiment: str, job: str, artifact_root: Path):
+        self.uri, self.experiment, self.job = _checked_uri(uri), experiment, job
         self.artifact_root = artifact_root
         self._client = None
 
@@ -74,17 +74,17 @@ class Tracker:
         self._client, self._runs, self._last_step = client, {}, {}
 
     def run(self, role: str, name: str, params: dict | None = None, tags: dict | None = None) -> str:
-        """The id of the sweep's run with this role and name, created if there is none."""
+        """The id of the job's run with this role ("sweep", "trial" or "study") and name, created if there is none."""
         client, key = self.client, (role, name)
         if key not in self._runs:
-            wanted = {"rrm.sweep": self.sweep, "rrm.role": role, "rrm.name": name}
+            wanted = {"rrm.job": self.job, "rrm.role": role, "rrm.name": name}
             query = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in wanted.items())
             found = client.search_runs([self.experiment_id], query, max_results=1)
             if found:
                 run_id = found[0].info.run_id
             else:
-                if role != "sweep":
-                    wanted["mlflow.parentRunId"] = self.run("sweep", self.sweep)
+                if role == "trial":
+                    wanted["mlflow.parentRunId"] = self.run("sweep", self.job)
                 run_id = client.create_run(self.experiment_id, run_name=name, tags=wanted | (tags or {})).info.run_id
                 self.params(run_id, params or {})
             self._runs[key] = run_id
@@ -152,14 +152,14 @@ class Tracker:
             self.client.set_terminated(run_id, status)
 
     def close_open_runs(self, status: str) -> None:
-        """Close every run of the sweep that is still RUNNING."""
-        query = f"tags.`rrm.sweep` = '{self.sweep}' and attributes.status = 'RUNNING'"
+        """Close every run of the job that is still RUNNING."""
+        query = f"tags.`rrm.job` = '{self.job}' and attributes.status = 'RUNNING'"
         for run in self.client.search_runs([self.experiment_id], query, max_results=5000):
             self.finish(run.info.run_id, status)
 
     def ui(self) -> tuple[str, str]:
-        """(command that opens the UI, link to this sweep in it)."""
-        fragment = f"#/experiments/{self.experiment_id}/runs?searchFilter=tags.`rrm.sweep`%20%3D%20'{self.sweep}'"
+        """(command that opens the UI, link to this job in it)."""
+        fragment = f"#/experiments/{self.experiment_id}/runs?searchFilter=tags.`rrm.job`%20%3D%20'{self.job}'"
         if self.uri.startswith("http"):
             return f"open {self.uri}", f"{self.uri}/{fragment}"
         return f"mlflow ui --backend-store-uri {self.uri} --port 5050", f"http://127.0.0.1:5050/{fragment}"

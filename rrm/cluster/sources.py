@@ -1,0 +1,120 @@
+"""What a study is made on: the checkpoint and the puzzles, from a run, from a folder of ours or from public files."""
+
+import hashlib
+import json
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rrm.cluster.folder import TEST_PUZZLES
+from rrm.errors import InputError
+from rrm.models import RecursiveModel, load_official, read_checkpoint
+from rrm.tasks import PuzzleSet, get_task
+from rrm.tasks.official_files import OfficialPart, is_official
+from rrm.tasks.puzzle_csv import count_rows, read_puzzles
+from rrm.tracking.read import download, find_run
+from rrm.training import checkpoint
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained model and where it comes from.
+
+    segments: its rollout's length in evaluation.  weights_hash: sha256 of the weights file.  label: for people.
+    provenance: names of the runs and files it was found by; the same whenever the same checkpoint is named.
+    """
+
+    model: RecursiveModel
+    segments: int
+    weights_hash: str
+    label: str
+    provenance: dict[str, str]
+
+
+def find_model(args: Namespace, cache: Path, tracking_uri: str) -> Source:
+    """The model of --run or --checkpoint; InputError where there is none."""
+    if args.run:
+        return _of_run(args, cache, tracking_uri)
+    path = Path(args.checkpoint)
+    if path.is_dir():
+        return _of_folder(path, args.weights, path.resolve().name, {"checkpoint": path.resolve().name})
+    return _of_public(path, args.config, args.segments)
+
+
+def _of_run(args: Namespace, cache: Path, tracking_uri: str) -> Source:
+    run = find_run(tracking_uri, args.run)
+    if best := run.data.tags.get("rrm.best_trial"):
+        raise InputError(f"run {args.run} is a whole sweep: give the run of one of its trials, such as {best}'s")
+    folder = download(tracking_uri, args.run, "checkpoint", cache)
+    config = run.data.params
+    name = run.data.tags.get("rrm.name", args.run[:8])
+    label = f"{config.get('model', name)}, σ = {float(config.get('sigma', 0)):.2g}"
+    return _of_folder(folder, args.weights, label, {"run": args.run, "trial": name})
+
+
+def _of_folder(folder: Path, which: str, label: str, provenance: dict[str, str]) -> Source:
+    model = checkpoint.load_model(folder, which)
+    meta = checkpoint.read_meta(folder)
+    hashed = checkpoint.weights_hash(folder, which)
+    return Source(model, meta[which]["segments"], hashed, label, provenance | {"weights": which})
+
+
+def _of_public(path: Path, config: str | None, segments: int | None) -> Source:
+    if config is None:
+        raise InputError(f"{path} is no checkpoint folder of rrm: a public checkpoint needs its --config FILE.json")
+    try:
+        settings = json.loads(Path(config).read_text())
+    except FileNotFoundError:
+        raise InputError(f"--config {config} does not exist: name the configuration of the checkpoint") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {config} is not readable JSON ({error})") from None
+    model = load_official(read_checkpoint(path), settings).eval()
+    hashed = hashlib.sha256(path.read_bytes()).hexdigest()
+    # The public implementations evaluate at halt_max_steps; SRM has no segments but outer cycles of its own.
+    return Source(model, segments or settings.get("halt_max_steps", 16), hashed, path.stem, {"checkpoint": path.name})
+
+
+def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
+    """The puzzles of --data, or those the run's sweep was tested on; at most --count of them, a seeded sample."""
+    if args.data is None:
+        if not args.run:
+            raise InputError("a checkpoint says nothing of puzzles: give --data")
+        parent = find_run(tracking_uri, args.run).data.tags.get("mlflow.parentRunId", args.run)
+        file = download(tracking_uri, parent, f"puzzles/{TEST_PUZZLES}", cache)
+        return _sample(PuzzleSet.load(file), args.count, args.seed)
+    path = Path(args.data)
+    if path.is_dir():
+        root = path / "test" if is_official(path) else path
+        if not (root / "dataset.json").exists():
+            raise InputError(f"--data {path} holds no dataset.json: give a part of the field's npy format, or a CSV")
+        part = OfficialPart.read(root)
+        return part.puzzles(part.originals[sample_rows(len(part.originals), args.count, args.seed)])
+    if path.suffix == ".npz":
+        return _sample(PuzzleSet.load(path), args.count, args.seed)
+    if not path.is_file():
+        raise InputError(f"--data {path} does not exist: give a CSV file, a .npz puzzle set or an npy folder")
+    rows = None if args.count is None else sample_rows(count_rows(path), args.count, args.seed)
+    return read_puzzles(path, rows)
+
+
+def check_fit(model: RecursiveModel, puzzles: PuzzleSet) -> None:
+    """InputError where the model was not made for puzzles of this shape."""
+    task, config = get_task(puzzles.task), model.config
+    if (config.seq_len, config.vocab_size) != (task.seq_len, task.vocab_size):
+        raise InputError(
+            f"the model reads {config.seq_len} cells of {config.vocab_size} tokens, {task.name} has {task.seq_len} of "
+            f"{task.vocab_size}: give puzzles of the task it was trained on"
+        )
+
+
+def _sample(puzzles: PuzzleSet, count: int | None, seed: int) -> PuzzleSet:
+    return puzzles if count is None else puzzles.subset(sample_rows(len(puzzles), count, seed))
+
+
+def sample_rows(available: int, count: int | None, seed: int) -> np.ndarray:
+    """Which of `available` rows: all, or a seeded sample in the order of the file."""
+    if count is None or count >= available:
+        return np.arange(available)
+    return np.sort(np.random.Generator(np.random.Philox(seed)).choice(available, count, replace=False))

@@ -1,0 +1,378 @@
+"""A stability study of one checkpoint: spectra of every puzzle, then everything that has to stand beside them."""
+
+import hashlib
+import json
+import signal
+import time
+from argparse import Namespace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rrm import __version__
+from rrm.cluster import sources
+from rrm.cluster.fanout import device_of, gather, measure_in_shards, plan_batch
+from rrm.cluster.folder import JobFolder
+from rrm.cluster.progress import Bar, table
+from rrm.cluster.session import Request, ray_session, trials_at_once
+from rrm.dynamics import (
+    EscapeResult,
+    LyapunovResult,
+    RestartResult,
+    Settings,
+    escape,
+    escape_time,
+    freed,
+    load_result,
+    restarts,
+)
+from rrm.errors import InputError
+from rrm.models import RecursiveModel, build, describe
+from rrm.statistics import (
+    Evidence,
+    Examples,
+    Interval,
+    escape_rate,
+    evidence,
+    kaplan_meier,
+    ladder_lines,
+    ladder_sentence,
+    rounding_norm,
+)
+from rrm.tasks import PuzzleSet
+from rrm.tracking import Tracker, default_uri, git_commit
+
+# Options that may differ between a study and its resumption.
+FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri", "workers", "gpus")
+# Puzzles behind the statistics and the figures, evenly spaced where more were measured.
+MOST_ROWS = 20_000
+# Puzzles of the studies beside the spectra: an untrained network, deep rollouts, kicked restarts.
+UNTRAINED, DEEP, KICKED = 256, 512, 128
+KICKS, COPIES = (0.01, 0.1, 1.0), 4
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was measured; `rows` are the finite puzzles behind the statistics."""
+
+    label: str
+    result: LyapunovResult
+    rows: np.ndarray
+    found: Evidence
+    deep: EscapeResult
+    kicked: RestartResult
+
+    @property
+    def lambda_1(self) -> np.ndarray:
+        """[n] nats per call, of `rows`."""
+        return self.result.lambda_per_call[self.rows, 0]
+
+    @property
+    def solved(self) -> np.ndarray:
+        """[n] bool, of `rows`."""
+        return self.result.solved[self.rows]
+
+
+def run_study(args: Namespace) -> None:
+    """Run or resume the study that `args` describe and print its report; InputError before anything starts."""
+    began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    storage = Path(args.storage).resolve()
+    uri = args.tracking_uri or default_uri(storage)
+    source = sources.find_model(args, storage / "downloads", uri)
+    puzzles = sources.find_puzzles(args, storage / "downloads", uri)
+    sources.check_fit(source.model, puzzles)
+    folder = JobFolder(storage / (args.name or f"stability-{source.weights_hash[:8]}"), "study")
+    folder.check(args.resume)
+    tracker = Tracker(uri, "stability", folder.path.name, storage / "artifacts")
+    request = Request(cpus=1, gpus=args.gpus, at_most=args.workers)
+    settings = _settings(args, source, puzzles, request)
+    commit = git_commit(Path(__file__).parent)
+    print(f"model     {source.label}, {settings.segments} segments of {settings.calls_per_segment} calls")
+    print(f"puzzles   {puzzles.task}: {len(puzzles)}")
+
+    with ray_session(args.address, 1, args.verbose) as resources, folder.claim():
+        print(f"cluster   {trials_at_once(request, resources)} tasks at once, each {request}")
+        if not folder.read("study"):
+            settings = replace(settings, batch=plan_batch(source.model, settings.k, resources, request))
+        record = {
+            "arguments": {name: value for name, value in vars(args).items() if name not in FREE},
+            "settings": asdict(settings),
+            "data_hash": settings.data_hash,
+            "git_commit": commit,
+        }
+        folder.start(record)
+        record = folder.read("study")
+        settings = Settings(**record["settings"])
+        run = tracker.run("study", folder.path.name, asdict(settings), _tags(source, record))
+        tracker.reopen(run)
+        tracker.dataset(run, puzzles.task, settings.data_hash, args.data or "the sweep's test puzzles", "test")
+        try:
+            study, work = _measure(args, source, puzzles, settings, folder, record, resources, request)
+            _report(study, folder, tracker, run)
+        except BaseException as error:
+            tracker.close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        wall = time.monotonic() - began
+        print(f"\nwall time {wall:.0f} s, {work:.0f} s of work")
+        tracker.finish(run, "FINISHED")
+
+
+def _settings(args: Namespace, source: sources.Source, puzzles: PuzzleSet, request: Request) -> Settings:
+    model = source.model
+    segments = args.segments or source.segments
+    dimension = 2 * model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
+    if not 1 <= args.k <= dimension:
+        raise InputError(f"--k {args.k} is not possible: the tangent space has dimension {dimension}, use 1 to that")
+    if args.precision == "float64":
+        model.double()
+    return Settings(
+        k=args.k,
+        segments=segments,
+        calls_per_segment=len(model.segment_calls),
+        seed=args.seed,
+        precision="float64" if args.precision == "float64" else "float32",
+        tangent_precision="float32" if args.precision == "float32" else "float64",
+        model=json.dumps(describe(model), sort_keys=True),
+        task=puzzles.task,
+        checkpoint_hash=source.weights_hash,
+        data_hash=puzzles.content_hash(),
+        backend="compiled" if args.compile else "eager",
+        device=device_of(request),
+    )
+
+
+def _tags(source: sources.Source, record: dict) -> dict[str, str]:
+    named = {f"rrm.source_{name}": value for name, value in source.provenance.items()}
+    return named | {
+        "rrm.label": source.label,
+        "rrm.checkpoint_hash": source.weights_hash,
+        "rrm.data_hash": record["data_hash"],
+        "mlflow.source.git.commit": record["git_commit"],
+    }
+
+
+def _measure(args, source, puzzles, settings, folder, record, resources, request) -> tuple[Study, float]:
+    """Everything that takes tasks, finished shards first read from the folder; -> the study, seconds of work now."""
+    work, model = 0.0, source.model
+
+    def bar(title: str, total: int):
+        shown = Bar(title, total)
+
+        def progress(rows: int, seconds: float) -> None:
+            nonlocal work
+            work += seconds
+            if rows:
+                shown.advance(rows)
+
+        return progress
+
+    # Nothing that differs between two runs of the same study: the file is the same bytes each time.
+    provenance = source.provenance | {"rrm": __version__, "git_commit": record["git_commit"], "label": source.label}
+    target = folder.path / "result.safetensors"
+    measure_in_shards(
+        model, puzzles, settings, folder.path / "spectra", target, provenance, resources, request,
+        bar("Lyapunov spectra", len(puzzles)), keep_local=args.local, keep_covariant=args.covariant,
+    )  # fmt: skip
+
+    def few(most: int) -> np.ndarray:
+        return sources.sample_rows(len(puzzles), most, args.seed)
+
+    fresh, rows = untrained(model, args.seed), few(UNTRAINED)
+    one = replace(settings, k=1, checkpoint_hash="untrained")
+    measure_in_shards(
+        fresh, puzzles.subset(rows), one, folder.path / "untrained", folder.path / "untrained.safetensors", {},
+        resources, request, bar("untrained network", len(rows)),
+    )  # fmt: skip
+    null = dict(zip(rows, load_result(folder.path / "untrained.safetensors").lambda_per_call[:, 0], strict=True))
+
+    depth = args.depth or 8 * settings.segments
+    deep_puzzles, kicked_puzzles = puzzles.subset(few(DEEP)), puzzles.subset(few(KICKED))
+    deep = gather(
+        escape, EscapeResult, model, deep_puzzles, {"segments": depth, "seed": args.seed}, folder.path / "deep",
+        resources, request, bar(f"rollouts to {depth} segments", len(deep_puzzles)),
+    )  # fmt: skip
+    arguments = {"segments": settings.segments, "kicks": (0.0, *KICKS), "copies": COPIES, "seed": args.seed}
+    kicked = gather(
+        restarts, RestartResult, model, kicked_puzzles, arguments, folder.path / "kicked",
+        resources, request, bar("kicked restarts", len(kicked_puzzles)),
+    )  # fmt: skip
+    result = load_result(target, MOST_ROWS)
+    rows = np.flatnonzero(result.finite)
+    return Study(source.label, result, rows, evidence(examples(result, rows, null)), deep, kicked), work
+
+
+def untrained(model: RecursiveModel, seed: int) -> RecursiveModel:
+    """A model like `model` with fresh weights, in its precision."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = build(describe(model)).eval()
+    return fresh.to(next(model.parameters()).dtype)
+
+
+def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, float]) -> Examples:
+    """The statistics' view of a result; `untrained`: lambda_1 of an untrained network by position in the data."""
+    last = {"margin": -result.margin[rows, -1], "entropy": result.entropy[rows, -1]}
+    if np.isfinite(result.q_halt[rows]).all():
+        last = {"Q head": -result.q_halt[rows, -1], **last}
+    return Examples(
+        lambda_spectrum=result.lambda_per_call[rows],
+        lambda_segments=result.lambda_segments[rows, :, 0],
+        drift=result.drift_H[rows],
+        solved_at=result.solved_at[rows],
+        null_scores=last,
+        violations=result.violations[rows],
+        covariant=None if result.covariant is None else result.covariant[rows],
+        untrained=np.array([untrained.get(index, np.nan) for index in result.index[rows]]),
+    )
+
+
+def _report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
+    found, result, rows = study.found, study.result, study.rows
+    lost = len(result) - len(rows)
+    sentences = [
+        f"{found.n - found.n_failed} of {found.n} puzzles are solved after {result.settings.segments} segments"
+        + (f"; {lost} left out because their state or tangents were not finite." if lost else "."),
+        ladder_sentence(study.label, found.ladder),
+    ]
+    time_, escaped = escape_time(study.deep.solved)
+    curves, rates = survival(study, time_, escaped)
+    metrics = _metrics(study, rates)
+    figures = draw(study, curves, rates, folder.path / "figures")
+    print()
+    for title, lines in _tables(study, rates).items():
+        print(f"{title}\n  " + "\n  ".join(lines) + "\n")
+        (folder.path / f"{title.split(',')[0].replace(' ', '_')}.txt").write_text("\n".join(lines) + "\n")
+        tracker.artifact(run, folder.path / f"{title.split(',')[0].replace(' ', '_')}.txt", "tables")
+    print("found\n  " + "\n  ".join(sentences))
+    target = folder.path / "result.safetensors"
+    with open(target, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    tracker.summary(run, metrics)
+    tracker.tags(run, {"mlflow.note.content": "\n\n".join(sentences), "rrm.result_hash": digest})
+    for path in (target, folder.path / "untrained.safetensors", folder.path / "study.json"):
+        tracker.artifact(run, path)
+    print("\nfigures")
+    for path in figures:
+        tracker.artifact(run, path, "figures")
+        print(f"  {path}")
+    command, link = tracker.ui()
+    print(f"\nresult    {target}\n          sha256 {digest}\nMLflow    {command}\n          {link}")
+
+
+def survival(study: Study, time_: np.ndarray, escaped: np.ndarray):
+    """Kaplan-Meier curves and constant escape rates: of all puzzles, and of those unsolved at the training depth."""
+    depth = study.result.settings.segments
+    late = time_ > depth
+    curves, rates = {"all puzzles": kaplan_meier(time_, escaped)}, {}
+    # Counted from the training depth on: what is left there is what the rate is about.
+    rates[f"after {depth} segments"] = escape_rate(time_[late] - depth, escaped[late])
+    return curves, rates
+
+
+def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
+    found, n = study.found, study.found.n
+    tables = {}
+    if found.ladder:
+        tables["null ladder, log-loss and gain in nats per puzzle"] = table(ladder_lines(found.ladder))
+    if found.verified:
+        tables["null ladder with violations, which are the outcome where the solution is unique"] = table(
+            ladder_lines(found.verified)
+        )
+    if found.nulls:
+        rows = [{"AUC": name, "lambda_1 or null": f"{value:.3f}", "what says nothing more": ""}
+                for name, value in found.nulls.items()]  # fmt: skip
+        rows += [{"AUC": name, "lambda_1 or null": f"{value:.3f}",
+                  "what says nothing more": f"{found.control_nulls[name]:.3f}"}
+                 for name, value in found.controls.items()]  # fmt: skip
+        tables["controls and nulls, AUC for failed"] = table(rows)
+    if found.table:
+        t = found.table
+        lines = table([{"": "settled", "correct": str(t.A), "wrong": str(t.B)},
+                       {"": "unsettled", "correct": str(t.C), "wrong": str(t.D)}])  # fmt: skip
+        tables[f"settling against correctness, {n} puzzles, late drift split at {t.tau:.3g}"] = lines
+    depth = study.deep.segments
+    lines = [f"solved at {depth} segments: {study.deep.solved[:, -1].mean():.3f} of {len(study.deep.index)}"]
+    lines += [f"escape rate {name}: {rate:.2g} per segment, {rate.n} puzzles" for name, rate in rates.items()]
+    tables["deep rollouts, escapes"] = lines
+    plain = study.kicked.solved[0, :, 0]
+    summary = freed(study.kicked.solved[1:], plain)
+    tables["kicked restarts, shares"] = table(
+        [{"kick": f"{kick:g}", "realised": f"{np.median(realised):.3g}", "failed": str(summary.failed),
+          "freed by some copy": f"{summary.freed_puzzles[i]:.2f}", "freed pairs": f"{summary.freed_pairs[i]:.2f}",
+          "solved": str(summary.succeeded), "lost by some copy": f"{summary.lost_puzzles[i]:.2f}"}
+         for i, (kick, realised) in enumerate(zip(KICKS, study.kicked.realised[1:], strict=True))]
+    )  # fmt: skip
+    return tables
+
+
+def _metrics(study: Study, rates: dict[str, Interval]) -> dict[str, float]:
+    found, solved = study.found, study.solved
+    metrics = {"exact": float(solved.mean()), "not_finite": float(len(study.result) - len(study.rows))}
+    for name, rows in (("solved", solved), ("failed", ~solved)):
+        if rows.any():
+            metrics[f"lambda_1/{name}_median"] = float(np.median(study.lambda_1[rows]))
+    if found.ladder:
+        for rung in found.ladder.rungs:
+            metrics |= _named(f"auc/{rung.name}", rung.auc)
+        for step in (found.ladder.base, *found.ladder.steps):
+            metrics |= _named(f"gain/{step.name}", step.gain)
+    for name, value in (found.nulls | found.controls).items():
+        metrics |= _named(f"auc/{name}", value)
+    for name, value in rates.items():
+        metrics |= _named(f"escape_rate/{name}", value)
+    return metrics
+
+
+def _named(name: str, value: Interval) -> dict[str, float]:
+    # MLflow's names take no comma.
+    name = name.replace(",", "").replace(" ", "_")
+    return {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def draw(study: Study, curves, rates, target: Path) -> list[Path]:
+    """The figures of a study as PNG files."""
+    from rrm.figures import (
+        horizon_figure,
+        kick_figure,
+        lambda_distributions,
+        leading_spectrum,
+        local_exponents,
+        null_ladder,
+        save,
+        settling_figure,
+        survival_figure,
+    )
+    from rrm.statistics import OutcomePanel
+
+    found, result, rows = study.found, study.result, study.rows
+    panels = [OutcomePanel(study.label, result.lambda_per_call[rows], study.solved, found.late_drift)]
+    figures = {
+        "lambda_distributions": lambda_distributions(panels),
+        "leading_spectrum": leading_spectrum(panels),
+        "local_exponents": local_exponents(study.label, result.lambda_segments[rows, :, 0], study.solved),
+        "horizon": horizon_figure(study.label, found.horizon),
+        "survival": survival_figure(curves, rates, result.settings.segments),
+        "kicks": kick_figure(
+            np.median(study.kicked.realised[1:], (1, 2)), freed(study.kicked.solved[1:], study.kicked.solved[0, :, 0])
+        ),
+    }
+    if found.ladder:
+        figures["null_ladder"] = null_ladder(study.label, found.ladder, found.controls, found.nulls)
+    if found.table:
+        floor = rounding_norm(result_entries(result), result.settings.precision) * 2**0.5
+        figures["settling"] = settling_figure(
+            study.label, found.late_drift, study.lambda_1, study.solved, found.table, found.sweep, floor
+        )
+    target.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        save(figure, target / f"{name}.png")
+    return [target / f"{name}.png" for name in figures]
+
+
+def result_entries(result: LyapunovResult) -> int:
+    """Numbers in one half of the state."""
+    model = build(json.loads(result.settings.model))
+    return model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
