@@ -2,6 +2,7 @@
 
 from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
 from rrm.figures.lambda_distributions import lambda_distributions
+from rrm.figures.null_ladder import null_ladder
 from rrm.figures.spectrum import leading_spectrum
 from rrm.figures.style import save
 from rrm.statistics.outcomes import OutcomePanel
@@ -13,5 +14,6 @@ __all__ = [
     "accuracy_against_sigma",
     "lambda_distributions",
     "leading_spectrum",
+    "null_ladder",
     "save",
 ]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rrm.figures.style import FAILED, GREY, SMALL, SOLVED, OutcomeLook, minus, panel_grid, paper_style
+from rrm.figures.style import FAILED, GREY, SMALL, SOLVED, Look, minus, panel_grid, paper_style
 from rrm.statistics.outcomes import MIN_CLASS, OutcomePanel, class_shortage, separation
 
 # Share of a panel's height kept free of data, for its four lines of text.
@@ -59,9 +59,7 @@ def _draw(ax: Axes, panel: OutcomePanel) -> None:
     ax.annotate(_auc_text(panel), xy=(0, 1), xycoords="axes fraction", **below_legend)
 
 
-def _draw_class(
-    ax: Axes, look: OutcomeLook, values: np.ndarray, edges: np.ndarray, heights: np.ndarray, top: float
-) -> None:
+def _draw_class(ax: Axes, look: Look, values: np.ndarray, edges: np.ndarray, heights: np.ndarray, top: float) -> None:
     median = minus(f"{np.median(values):+.3f}") if values.size else ""
     label = f"{values.size} {look.name}" + (f", median {median}" if median else "")
     if values.size >= MIN_CLASS:

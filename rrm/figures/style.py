@@ -1,12 +1,18 @@
 """The look that every figure shares, the grid of panels, and the way to a file."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from rrm.statistics.interval import Interval
 
 # Widths of one and of two columns, in inches.
 COLUMN, FULL = 3.4, 7.0
@@ -18,8 +24,8 @@ GREY = "0.45"
 
 
 @dataclass(frozen=True)
-class OutcomeLook:
-    """How one outcome class is drawn; the two differ in lightness, dash and marker as well as in hue."""
+class Look:
+    """How one outcome class, or one score, is drawn; they differ in lightness, dash and marker as well as in hue."""
 
     name: str
     colour: str
@@ -27,8 +33,13 @@ class OutcomeLook:
     marker: str
 
 
-SOLVED = OutcomeLook("solved", "#0b3c6f", "-", "o")
-FAILED = OutcomeLook("failed", "#e0701a", (0, (4, 1.5)), "s")
+SOLVED = Look("solved", "#0b3c6f", "-", "o")
+FAILED = Look("failed", "#e0701a", (0, (4, 1.5)), "s")
+
+# Purple is what an exponent says, grey is what a null model says.
+LAMBDA = Look(r"$\lambda_1$", "#6a1b9a", "-", "D")
+DRIFT = Look("drift", "#00897b", (0, (4, 1.5)), "^")
+NULL = Look("null model", GREY, (0, (1, 1.2)), "o")
 
 
 def paper_style() -> AbstractContextManager:
@@ -83,6 +94,31 @@ def panel_grid(labels: list[str], columns: int, height: float, **share: bool) ->
         # A shared axis hides its tick labels above the last row, also where no panel stands below.
         ax.tick_params(labelbottom=True)
     return figure, axes
+
+
+def headline(figure: Figure, text: str) -> None:
+    """`text` above all panels, from the left, in as many lines as it needs."""
+    # About 0.074 inches a character.
+    lines = fill(pretty(text), int(figure.get_figwidth() * 13.5))
+    figure.suptitle(lines, x=0.01, horizontalalignment="left", fontsize=LABEL)
+
+
+def interval_line(
+    ax: Axes, x: ArrayLike, intervals: Sequence[Interval], look: Look, *, scale: float = 1.0, label: str = ""
+) -> None:
+    """The estimates as a line with markers and the intervals as a band, both times `scale`; nan leaves a gap."""
+    ends = np.array([(interval.estimate, interval.low, interval.high) for interval in intervals]) * scale
+    estimate, low, high = ends.T
+    # The edge keeps the band of a single point visible.
+    ax.fill_between(
+        x, low, high, facecolor=(look.colour, 0.18), edgecolor=(look.colour, 0.45), linewidth=0.5, zorder=1.5
+    )
+    ax.plot(x, estimate, color=look.colour, linestyle=look.line, marker=look.marker, label=label)
+
+
+def pretty(text: str) -> str:
+    """`text` with the names of exponents as symbols."""
+    return text.replace("lambda_1", r"$\lambda_1$")
 
 
 def minus(text: str) -> str:
