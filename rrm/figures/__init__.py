@@ -1,6 +1,7 @@
 """Figures for a paper. Each function takes plain records and returns a `matplotlib.figure.Figure`; `save` writes it."""
 
 from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
+from rrm.figures.horizon import horizon_figure
 from rrm.figures.lambda_distributions import lambda_distributions
 from rrm.figures.null_ladder import null_ladder
 from rrm.figures.spectrum import leading_spectrum
@@ -12,6 +13,7 @@ __all__ = [
     "OutcomePanel",
     "SweepPoint",
     "accuracy_against_sigma",
+    "horizon_figure",
     "lambda_distributions",
     "leading_spectrum",
     "null_ladder",

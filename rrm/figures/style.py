@@ -109,10 +109,13 @@ def interval_line(
     """The estimates as a line with markers and the intervals as a band, both times `scale`; nan leaves a gap."""
     ends = np.array([(interval.estimate, interval.low, interval.high) for interval in intervals]) * scale
     estimate, low, high = ends.T
-    # The edge keeps the band of a single point visible.
     ax.fill_between(
         x, low, high, facecolor=(look.colour, 0.18), edgecolor=(look.colour, 0.45), linewidth=0.5, zorder=1.5
     )
+    # A point without neighbours has no band.
+    known = np.isfinite(np.r_[np.nan, estimate, np.nan])
+    alone = known[1:-1] & ~known[:-2] & ~known[2:]
+    ax.vlines(np.asarray(x)[alone], low[alone], high[alone], color=look.colour, linewidth=1)
     ax.plot(x, estimate, color=look.colour, linestyle=look.line, marker=look.marker, label=label)
 
 

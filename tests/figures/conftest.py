@@ -20,10 +20,9 @@ def shown(figure):
 
 @pytest.fixture
 def overlaps():
-    """A function: pairs of texts of a figure that overlap, and texts beyond its edges."""
+    """A function: pairs of texts of a drawn figure that overlap, and texts beyond its edges."""
 
     def find(figure):
-        figure.draw_without_rendering()
         texts, page = shown(figure), figure.bbox
         pairs = [(first, second) for (first, a), (second, b) in combinations(texts, 2) if a.overlaps(b)]
         return pairs + [
