@@ -23,6 +23,7 @@ def overlaps():
     """A function: pairs of texts of a drawn figure that overlap, and texts beyond its edges."""
 
     def find(figure):
+        figure.draw_without_rendering()  # as saving does: constrained layout needs a second look
         texts, page = shown(figure), figure.bbox
         pairs = [(first, second) for (first, a), (second, b) in combinations(texts, 2) if a.overlaps(b)]
         return pairs + [
