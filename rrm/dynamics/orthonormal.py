@@ -45,9 +45,7 @@ def orthonormalize(V: Tensor) -> Factors:
     does not add up in log R. Rows where it breaks down (dependent or vanishing tangents) take Householder in float64;
     rows that are not finite give nan.
     """
-    wide = V.double()
-    gram = wide @ wide.mT
-    L, info = torch.linalg.cholesky_ex(gram)
+    L, info = torch.linalg.cholesky_ex(_gram(V))
     diagonal = L.detach().diagonal(dim1=-2, dim2=-1)
     trusted = (info == 0) & (diagonal.amin(-1) > _CHOLESKY_TRUST * diagonal.amax(-1))
     if bool(trusted.all()):
@@ -55,8 +53,8 @@ def orthonormalize(V: Tensor) -> Factors:
     # The slow path is taken by those rows alone that need it.
     Q, R = torch.full_like(V, torch.nan), torch.full_like(L, torch.nan)
     Q[trusted], R[trusted] = _triangular_inverse(L[trusted]).to(V.dtype) @ V[trusted], L[trusted].mT
-    hard = ~trusted & wide.isfinite().flatten(1).all(1)
-    q, r = torch.linalg.qr(wide[hard].mT)
+    hard = ~trusted & V.isfinite().flatten(1).all(1)
+    q, r = torch.linalg.qr(V[hard].double().mT)
     sign = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
     Q[hard], R[hard] = (q * sign.unsqueeze(-2)).mT.to(V.dtype), r * sign.unsqueeze(-1)
     return Factors(Q, R)
@@ -65,6 +63,15 @@ def orthonormalize(V: Tensor) -> Factors:
 def invertible(R: Tensor) -> Tensor:
     """R [..., k, k] with the diagonal entries of directions that died raised to exp(LOG_FLOOR)."""
     return R + torch.diag_embed((math.exp(LOG_FLOOR) - R.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+
+
+def _gram(V: Tensor) -> Tensor:
+    """V V^T [B, k, k] in float64."""
+    if V.device.type == "cpu":
+        # One row at a time: the float64 copy of a whole batch would cost more than the product.
+        return torch.stack([wide @ wide.mT for wide in (row.double() for row in V)])
+    wide = V.double()
+    return wide @ wide.mT
 
 
 def _triangular_inverse(L: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 The network is linearised by hand, block by block: `linearize` computes the slopes at u once, `apply` multiplies a
 tangent by them. `push_by_jvp` asks forward-mode automatic differentiation for the same numbers: the oracle of the
 tests, and the path of any block without a rule. By hand wins because no zero tangent of a frozen weight is ever
-multiplied and because tangents can pass one at a time through buffers that stay in cache; compiled, it costs less than
+multiplied and because tangents can pass a few at a time through buffers that stay in cache; compiled, it costs less than
 one plain forward a tangent.
 
 Every step is differentiable, so that a loss on the exponents reaches the weights.
@@ -21,6 +21,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rrm.models import layers
 
+# Rows (puzzles x tangents) that pass together on a CPU: enough to fill the products, few enough to stay in its cache.
+CPU_ROWS = 32
 # What the widest buffers of a call may take on an accelerator, where all tangents pass at once if they can.
 ACCELERATOR_BYTES = 4 << 30
 
@@ -49,9 +51,9 @@ def push(network: layers.Stack, u: Tensor, du: Tensor, *, compiled: bool = False
 
 def _at_once(network: layers.Stack, u: Tensor, k: int) -> int:
     """How many tangents pass together: a CPU wants buffers that fit its cache, an accelerator one large product."""
-    if u.device.type == "cpu":
-        return 1
     batch, positions, width = u.shape
+    if u.device.type == "cpu":
+        return max(1, min(k, CPU_ROWS // batch))
     inner = max(
         (mlp.down_proj.weight.shape[1] * (width if mlp.axis == 0 else positions))
         for mlp in network.modules()
