@@ -1,4 +1,4 @@
-"""Covariant Lyapunov vectors: the directions that the tangent map carries into each other, not orthogonal to each other.
+"""Covariant Lyapunov vectors: the directions that the tangent map carries into each other, in general not orthogonal.
 
 v_i grows at lambda_i forwards *and* backwards in time. Ginelli et al., Phys. Rev. Lett. 99, 130601 (2007); Kuptsov and
 Parlitz, arXiv 1105.5228. In the basis of the QR method v_i(t) = Q(t) c_i(t), c_i the columns of an upper triangle C(t);
@@ -6,7 +6,6 @@ backwards in time C(t - 1) = R(t)^-1 C(t) up to the lengths of the columns, and 
 angles need C alone, so that of most steps only the factor R [k, k] is kept.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rrm.dynamics.lyapunov import factorizations, start_basis
-from rrm.dynamics.orthonormal import LOG_FLOOR
+from rrm.dynamics.orthonormal import LOG_FLOOR, invertible
 from rrm.dynamics.tangent_map import TangentMap
 
 # Angles below this are rounding.
@@ -67,9 +66,9 @@ def covariant(
     too. Memory per row: (n_steps + backward_transient) k^2 numbers for R, n_steps k^2 for the cosines, N k for each
     step of `vectors_at`.
 
-    Over a `NetworkMap` the transient is the rollout's first calls, and the backward transient continues the rollout
-    past the last segment of the window, which is legitimate because a call does not know its number; a window of 16
-    segments after a transient of 2 needs 16 x `calls_per_segment` steps and 2 x `calls_per_segment` of transient.
+    Over a `NetworkMap` steps are calls. The transient is the first calls of the rollout, and the backward transient
+    continues it past the last segment of the window, which is legitimate because the map goes on as before; all three
+    numbers are best multiples of `calls_per_segment`.
 
     ValueError for an empty window, negative transients, a step of `vectors_at` outside the window, and as `start_basis`
     and `random_basis`.
@@ -83,7 +82,7 @@ def covariant(
     if outside:
         raise ValueError(f"vectors_at holds {outside[0]}: the window has steps 0 to {n_steps}")
     z = system.start()
-    V = start_basis(z, k, seed, Q0, getattr(system, "tangent_dtype", z.dtype))
+    V = start_basis(z, k, seed, Q0, system.tangent_dtype)
     R, log_R, Q_at = [], [], {0: V} if transient == 0 and 0 in vectors_at else {}
     for t, _, factors in factorizations(system, V, transient + n_steps + backward_transient):
         step = t - transient
@@ -130,9 +129,7 @@ def _random_triangles(k: int, seed: int) -> Tensor:
 
 def _step_back(R: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
     """R^-1 C with unit columns, and the lengths that the columns had."""
-    dead = math.exp(LOG_FLOOR)
-    R = R + torch.diag_embed((dead - R.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
-    C = torch.linalg.solve_triangular(R, C, upper=True)
+    C = torch.linalg.solve_triangular(invertible(R), C, upper=True)
     lengths = torch.linalg.vector_norm(C, dim=-2)
     return C / lengths.unsqueeze(-2), lengths
 
@@ -154,9 +151,9 @@ def covariant_features(result: CovariantResult, half_shape: tuple[int, int] | No
     window. "mean_abs_cosine": mean of |v_i . v_j| over all pairs and steps. "log_spread": ln of the largest
     `spread_at_end`: near 0 the two numbers before are those of the random start. Angles are floored at 1e-8.
 
-    With `half_shape` = (L, D) of a NetworkMap, and vectors in the result, where the leading vector lives; means over the
-    requested steps: "leading_positions", the share of the L positions that carry it, (sum w)^2 / (L sum w^2) with w the
-    weight of a position in both halves, 1/L to 1; "leading_H", its weight in z_H, 0 to 1.
+    With `half_shape` = (L, D) of a NetworkMap and vectors in the result also where the leading vector lives, means over
+    the requested steps: "leading_positions", the share of the L positions that carry it, (sum w)^2 / (L sum w^2) with w
+    the weight of a position in both halves, 1/L to 1; "leading_H", its weight in z_H, 0 to 1.
 
     ValueError for k = 1, and for `half_shape` without vectors.
     """

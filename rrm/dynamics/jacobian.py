@@ -28,9 +28,7 @@ def full_jacobian(system: TangentMap, t: int, z: Tensor) -> tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def jacobian_spectrum(
-    system: TangentMap, n_steps: int, transient: int = 0, Q0: Tensor | None = None
-) -> MapSpectrum:
+def jacobian_spectrum(system: TangentMap, n_steps: int, transient: int = 0, Q0: Tensor | None = None) -> MapSpectrum:
     """All N exponents of each orbit, or those of the columns of `Q0`, by Householder QR of full Jacobians in float64.
 
     `Q0` is [N, k] or [B, N, k] with orthonormal columns, the identity by default; the basis is carried through the

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rrm.dynamics.orthonormal import LOG_FLOOR
+from rrm.dynamics.orthonormal import invertible
 
 # Cosines between rows at which they count as orthogonal; the exponents are then exact to less than that.
 _ORTHOGONAL = 1e-12
@@ -11,13 +11,13 @@ _MAX_ROUNDS = 40
 
 
 def singular_value_ftle(R: Tensor) -> Tensor:
-    """(1/n) log sigma_i of the product R_n ... R_1 of factors R [n, B, k, k]: [B, k] float64, descending, nats a factor.
+    """(1/n) log sigma_i of the product R_n ... R_1 of factors R [n, B, k, k]: [B, k] float64, descending.
 
-    The factors are those of `factorizations` (or any square matrices, such as full Jacobians, first applied first).
-    With k = N the product is the whole Jacobian product times an orthogonal start basis, so that its singular values
-    are those of the long Jacobian: the finite-time exponents in the sense of singular values ("LCE" in Kuznetsov,
-    arXiv 1410.2016), independent of the start basis. With k < N they are those of the product restricted to the span of
-    the start basis: lower bounds of the N-dimensional ones, index by index.
+    In nats per factor. The factors are those of `factorizations` (or any square matrices, such as full Jacobians), the
+    first applied first. With k = N the product is the whole Jacobian product times an orthogonal start basis, so that
+    its singular values are those of the long Jacobian: the finite-time exponents in the sense of singular values ("LCE"
+    in Kuznetsov, arXiv 1410.2016), independent of the start basis. With k < N they are those of the product restricted
+    to the span of the start basis: lower bounds of the N-dimensional ones, index by index.
 
     The product itself is never formed. Two QR sweeps through the factors, one for the product's transpose and one back,
     grade it: it becomes D X with log D known and X a well-conditioned triangle. One-sided Jacobi rotations of its rows,
@@ -36,23 +36,22 @@ def singular_value_ftle(R: Tensor) -> Tensor:
 
 
 def _sweep(factors: Tensor) -> Tensor:
-    """Upper triangular factors of the product of the transpose, up to an orthogonal matrix: the same singular values."""
+    """Upper triangular factors, diagonals not negative, of the transposed product but for an orthogonal matrix."""
     Q, out = torch.eye(factors.shape[-1], dtype=factors.dtype, device=factors.device), []
     for factor in factors.flip(0):
         Q, S = torch.linalg.qr(factor.mT @ Q)
-        out.append(S)
+        sign = torch.where(S.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
+        Q = Q * sign.unsqueeze(-2)
+        out.append(S * sign.unsqueeze(-1))
     return torch.stack(out)
 
 
 def _graded_product(factors: Tensor) -> tuple[Tensor, Tensor]:
-    """log d [B, k] and a unit upper triangle X [B, k, k] with diag(d) X = the product, rows up to sign."""
+    """log d [B, k] and a unit upper triangle X [B, k, k] with diag(d) X = the product."""
     X = torch.eye(factors.shape[-1], dtype=factors.dtype, device=factors.device)
     log_d = factors.new_zeros(factors.shape[1:3])
-    tiny = torch.tensor(LOG_FLOOR).exp().to(factors)
-    for S in factors:
+    for S in invertible(factors):
         diagonal = S.diagonal(dim1=-2, dim2=-1)
-        S = S * torch.where(diagonal < 0, -1.0, 1.0).unsqueeze(-1)
-        diagonal = diagonal.abs().clamp_min(tiny)
         # Graded: for l > i d_l / d_i is small, so that the sums lose no digits. The bound keeps 0 * inf away below i.
         ratio = (log_d.unsqueeze(-2) - log_d.unsqueeze(-1)).clamp_max(600.0).exp()
         X = (S / diagonal.unsqueeze(-1) * ratio) @ X
