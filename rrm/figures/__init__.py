@@ -6,6 +6,7 @@ from rrm.figures.lambda_distributions import lambda_distributions
 from rrm.figures.null_ladder import null_ladder
 from rrm.figures.spectrum import leading_spectrum
 from rrm.figures.style import save
+from rrm.figures.survival import survival_figure
 from rrm.statistics.outcomes import OutcomePanel
 from rrm.statistics.sweep import SweepPoint
 
@@ -18,4 +19,5 @@ __all__ = [
     "leading_spectrum",
     "null_ladder",
     "save",
+    "survival_figure",
 ]

@@ -12,7 +12,7 @@ from rrm.figures.style import GREY, SMALL, Look
 _FIRST, _LINE = 35, 11.5
 
 # Points left of the axis between which the sample of a line is drawn.
-_SAMPLE = (-26, -10)
+_SAMPLE = (-40, -22)
 
 
 def numbers_below(
@@ -33,9 +33,9 @@ def numbers_below(
         for x, count in zip(at, counts, strict=True):
             ax.annotate(
                 str(count), (x, 0), (0, y), xycoords=ax.get_xaxis_transform(), textcoords="offset points", va="top",
-                ha="center", fontsize=SMALL, color=look.colour if look else "black", annotation_clip=False,
+                ha="center", fontsize=SMALL, annotation_clip=False,
             )  # fmt: skip
         if look:
-            middle = 2 * [y - _LINE / 2]
+            middle = 2 * [y - SMALL / 2]
             sample = Line2D(_SAMPLE, middle, color=look.colour, linestyle=look.line, transform=points, clip_on=False)
             ax.add_artist(sample)
