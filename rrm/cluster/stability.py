@@ -89,35 +89,34 @@ def run_study(args: Namespace) -> None:
     tracker = Tracker(uri, "stability", folder.path.name, storage / "artifacts")
     request = Request(cpus=1, gpus=args.gpus, at_most=args.workers)
     settings = _settings(args, source, puzzles, request)
-    commit = git_commit(Path(__file__).parent)
     print(f"model     {source.label}, {settings.segments} segments of {settings.calls_per_segment} calls")
     print(f"puzzles   {puzzles.task}: {len(puzzles)}")
 
-    with ray_session(args.address, 1, args.verbose) as resources, folder.claim():
+    with ray_session(args.address, 1, args.verbose) as resources:
         print(f"cluster   {trials_at_once(request, resources)} tasks at once, each {request}")
-        if not folder.read("study"):
-            settings = replace(settings, batch=plan_batch(source.model, settings.k, resources, request))
-        record = {
-            "arguments": {name: value for name, value in vars(args).items() if name not in FREE},
-            "settings": asdict(settings),
-            "data_hash": settings.data_hash,
-            "git_commit": commit,
-        }
-        folder.start(record)
-        record = folder.read("study")
-        settings = Settings(**record["settings"])
-        run = tracker.run("study", folder.path.name, asdict(settings), _tags(source, record))
-        tracker.reopen(run)
-        tracker.dataset(run, puzzles.task, settings.data_hash, args.data or "the sweep's test puzzles", "test")
-        try:
-            study, work = _measure(args, source, puzzles, settings, folder, record, resources, request)
-            _report(study, folder, tracker, run)
-        except BaseException as error:
-            tracker.close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-            raise
-        wall = time.monotonic() - began
-        print(f"\nwall time {wall:.0f} s, {work:.0f} s of work")
-        tracker.finish(run, "FINISHED")
+        with folder.claim():
+            if not folder.read("study"):
+                settings = replace(settings, batch=plan_batch(source.model, settings.k, resources, request))
+            record = {
+                "arguments": {name: value for name, value in vars(args).items() if name not in FREE},
+                "settings": asdict(settings),
+                "data_hash": settings.data_hash,
+                "git_commit": git_commit(Path(__file__).parent),
+            }
+            folder.start(record)
+            record = folder.read("study")
+            settings = Settings(**record["settings"])
+            run = tracker.run("study", folder.path.name, asdict(settings), _tags(source, record))
+            tracker.reopen(run)
+            tracker.dataset(run, puzzles.task, settings.data_hash, args.data or "the sweep's test puzzles", "test")
+            try:
+                study, work = _measure(args, source, puzzles, settings, folder, record, resources, request)
+                _report(study, folder, tracker, run)
+            except BaseException as error:
+                tracker.close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+                raise
+            tracker.finish(run, "FINISHED")
+    print(f"\nwall time {time.monotonic() - began:.0f} s, {work:.0f} s of work")
 
 
 def _settings(args: Namespace, source: sources.Source, puzzles: PuzzleSet, request: Request) -> Settings:
