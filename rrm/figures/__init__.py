@@ -4,6 +4,7 @@ from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
 from rrm.figures.horizon import horizon_figure
 from rrm.figures.lambda_distributions import lambda_distributions
 from rrm.figures.null_ladder import null_ladder
+from rrm.figures.settling import settling_figure
 from rrm.figures.spectrum import leading_spectrum
 from rrm.figures.style import save
 from rrm.figures.survival import survival_figure
@@ -19,5 +20,6 @@ __all__ = [
     "leading_spectrum",
     "null_ladder",
     "save",
+    "settling_figure",
     "survival_figure",
 ]

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import ArrayLike
 
 from rrm.statistics.interval import Interval
@@ -97,9 +98,10 @@ def panel_grid(labels: list[str], columns: int, height: float, **share: bool) ->
 
 
 def headline(figure: Figure, text: str) -> None:
-    """`text` above all panels, from the left, in as many lines as it needs."""
-    # About 0.074 inches a character.
+    """`text` above all panels, from the left; the figure grows by the lines that it needs beyond the first."""
+    # About 0.074 inches a character, and 0.15 a line.
     lines = fill(pretty(text), int(figure.get_figwidth() * 13.5))
+    figure.set_figheight(figure.get_figheight() + 0.15 * lines.count("\n"))
     figure.suptitle(lines, x=0.01, horizontalalignment="left", fontsize=LABEL)
 
 
@@ -117,6 +119,21 @@ def interval_line(
     alone = known[1:-1] & ~known[:-2] & ~known[2:]
     ax.vlines(np.asarray(x)[alone], low[alone], high[alone], color=look.colour, linewidth=1)
     ax.plot(x, estimate, color=look.colour, linestyle=look.line, marker=look.marker, label=label)
+
+
+def log_ticks(ax: Axes) -> None:
+    """Few and plain numbers on a logarithmic x axis, also where it spans less than a decade; limits come first."""
+    low, high = ax.get_xlim()
+    decades = np.log10(high / low)
+    if decades > 2.5:
+        ax.xaxis.set_major_locator(LogLocator(numticks=5))
+    else:
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if decades > 0.8 else MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+    if decades > 0.8:
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.xaxis.set_minor_locator(NullLocator())
 
 
 def pretty(text: str) -> str:
