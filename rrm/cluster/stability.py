@@ -25,7 +25,9 @@ from rrm.dynamics import (
     escape,
     escape_time,
     freed,
+    kaplan_yorke,
     load_result,
+    positive_sum,
     restarts,
 )
 from rrm.errors import InputError
@@ -271,9 +273,33 @@ def survival(study: Study, time_: np.ndarray, escaped: np.ndarray):
     return curves, rates
 
 
+def _exponents(study: Study) -> list[str]:
+    """Medians by outcome. Where k exponents do not reach the negative ones, bound and dimension are lower estimates."""
+    lines = []
+    spectra = study.result.lambda_per_call[study.rows]
+    dimension = 2 * _half_entries(study.result)
+    for name, rows in (("solved", study.solved), ("failed", ~study.solved)):
+        if not rows.any():
+            continue
+        spectrum = torch.from_numpy(spectra[rows])
+        (total, open_sum), (size, open_size) = positive_sum(spectrum, dimension), kaplan_yorke(spectrum, dimension)
+        per_segment = study.result.settings.calls_per_segment * np.median(spectra[rows, 0])
+        lines.append(
+            {
+                "": f"{name} {np.count_nonzero(rows)}",
+                "lambda_1 per call": f"{np.median(spectra[rows, 0]):+.4f}",
+                "per segment": f"{per_segment:+.3f}",
+                f"lambda_{spectra.shape[1]} per call": f"{np.median(spectra[rows, -1]):+.4f}",
+                "sum of positive (truncated)": f"{total.median():.3f} ({open_sum.double().mean():.0%})",
+                "Kaplan-Yorke (truncated)": f"{size.median():.2f} ({open_size.double().mean():.0%})",
+            }
+        )
+    return table(lines)
+
+
 def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
     found, n = study.found, study.found.n
-    tables = {}
+    tables = {"exponents, medians in nats": _exponents(study)}
     if found.ladder:
         tables["null ladder, log-loss and gain in nats per puzzle"] = table(ladder_lines(found.ladder))
     if found.verified:
@@ -361,7 +387,7 @@ def draw(study: Study, curves, rates, target: Path) -> list[Path]:
     if found.ladder:
         figures["null_ladder"] = null_ladder(study.label, found.ladder, found.controls, found.nulls)
     if found.table:
-        floor = rounding_norm(result_entries(result), result.settings.precision) * 2**0.5
+        floor = rounding_norm(_half_entries(result), result.settings.precision) * 2**0.5
         figures["settling"] = settling_figure(
             study.label, found.late_drift, study.lambda_1, study.solved, found.table, found.sweep, floor
         )
@@ -371,7 +397,7 @@ def draw(study: Study, curves, rates, target: Path) -> list[Path]:
     return [target / f"{name}.png" for name in figures]
 
 
-def result_entries(result: LyapunovResult) -> int:
+def _half_entries(result: LyapunovResult) -> int:
     """Numbers in one half of the state."""
     model = build(json.loads(result.settings.model))
     return model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()

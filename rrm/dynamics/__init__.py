@@ -4,7 +4,10 @@
     spectrum = lyapunov_spectrum(model, batch, k=8, segments=16)
 """
 
+from rrm.dynamics.covariant import CovariantResult, covariant, covariant_features
+from rrm.dynamics.dimensions import kaplan_yorke, positive_sum
 from rrm.dynamics.escape import EscapeResult, escape, escape_time, relapsed
+from rrm.dynamics.jacobian import jacobian_spectrum
 from rrm.dynamics.lyapunov import MapSpectrum, Spectrum, lyapunov_spectrum, map_spectrum
 from rrm.dynamics.measure import choose_batch, measure
 from rrm.dynamics.network_map import NetworkMap
@@ -12,11 +15,15 @@ from rrm.dynamics.orthonormal import orthonormalize, random_basis
 from rrm.dynamics.restarts import RestartResult, freed, restarts
 from rrm.dynamics.result import LyapunovResult, Settings, join_files, join_results, load_result, save_result
 from rrm.dynamics.rollout import Rollout, rollout
+from rrm.dynamics.singular_values import singular_value_ftle
 from rrm.dynamics.tangent_map import CallableMap, TangentMap
+from rrm.dynamics.twin import TwinResult, max_lyapunov
 
 __all__ = [
-    "CallableMap", "EscapeResult", "LyapunovResult", "MapSpectrum", "NetworkMap", "RestartResult", "Rollout",
-    "Settings", "Spectrum", "TangentMap", "choose_batch", "escape", "escape_time", "freed", "join_files",
-    "join_results", "load_result", "lyapunov_spectrum", "map_spectrum", "measure", "orthonormalize",
-    "random_basis", "relapsed", "restarts", "rollout", "save_result",
+    "CallableMap", "CovariantResult", "EscapeResult", "LyapunovResult", "MapSpectrum", "NetworkMap",
+    "RestartResult", "Rollout", "Settings", "Spectrum", "TangentMap", "TwinResult", "choose_batch", "covariant",
+    "covariant_features", "escape", "escape_time", "freed", "jacobian_spectrum", "join_files", "join_results",
+    "kaplan_yorke", "load_result", "lyapunov_spectrum", "map_spectrum", "max_lyapunov", "measure",
+    "orthonormalize", "positive_sum", "random_basis", "relapsed", "restarts", "rollout", "save_result",
+    "singular_value_ftle",
 ]  # fmt: skip

@@ -183,7 +183,7 @@ def map_spectrum(
     if transient % qr_every:
         raise ValueError(f"transient is {transient}: it must be a multiple of qr_every, {qr_every}")
     system = step if isinstance(step, TangentMap) else CallableMap(step, z0)
-    V, log_R = start_basis(system.start(), k, seed, Q0), []
+    V, log_R = start_basis(system.start(), k, seed, Q0, system.tangent_dtype), []
     for t, z, factors in factorizations(system, V, transient + n_steps, qr_every):  # noqa: B007 (z of the last step)
         if factors is not None and t > transient:
             log_R.append(factors.log_diagonal)

@@ -67,11 +67,8 @@ class NetworkMap(TangentMap):
         direction = (V_H + V_L).transpose(0, 1)
         with model.precision(torch.float32):
             u = model.inject(half, state, self._x)
-            if self._wide is None:
-                out, V_out = push(model.network(half), u, direction, compiled=self.compiled)
-            else:
-                out = model.network(half)(u)
-                _, V_out = push(self._wide.network(half), u.double(), direction, compiled=self.compiled)
+            wide = None if self._wide is None else self._wide.network(half)
+            out, V_out = push(model.network(half), u, direction, compiled=self.compiled, wide=wide)
             z = flat(model.update(half, state, out, self._noise_of_call(t)))
         V_out = V_out.transpose(0, 1)
         if model.damping != 1:

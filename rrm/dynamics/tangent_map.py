@@ -39,7 +39,8 @@ class CallableMap(TangentMap):
     """z(t+1) = step(t, z(t)) for any differentiable `step` on states [B, N]; tangents by forward-mode derivatives."""
 
     def __init__(self, step: Callable[[int, Tensor], Tensor], z0: Tensor):
-        self._step, self._z0 = step, z0
+        # Forward mode refuses an expanded state.
+        self._step, self._z0 = step, z0.contiguous()
 
     def start(self) -> Tensor:
         return self._z0

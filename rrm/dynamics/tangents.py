@@ -3,8 +3,8 @@
 The network is linearised by hand, block by block: `linearize` computes the slopes at u once, `apply` multiplies a
 tangent by them. `push_by_jvp` asks forward-mode automatic differentiation for the same numbers: the oracle of the
 tests, and the path of any block without a rule. By hand wins because no zero tangent of a frozen weight is ever
-multiplied and because tangents can pass a few at a time through buffers that stay in cache; compiled, it costs less than
-one plain forward a tangent.
+multiplied and because tangents can pass a few at a time through buffers that stay in cache; compiled, it costs less
+than one plain forward a tangent.
 
 Every step is differentiable, so that a loss on the exponents reaches the weights.
 
@@ -36,16 +36,22 @@ def push_by_jvp(network: layers.Stack, u: Tensor, du: Tensor) -> tuple[Tensor, T
         return vmap(lambda tangent: jvp(network, (u,), (tangent,)), out_dims=(None, 0))(du)
 
 
-def push(network: layers.Stack, u: Tensor, du: Tensor, *, compiled: bool = False) -> tuple[Tensor, Tensor]:
+def push(
+    network: layers.Stack, u: Tensor, du: Tensor, *, compiled: bool = False, wide: layers.Stack | None = None
+) -> tuple[Tensor, Tensor]:
     """The tangents by the rules of the network's blocks, or by `push_by_jvp` where a block has none.
 
     `compiled` fuses the pointwise work with torch.compile: seconds of compiling for every new shape, and less time and
-    memory from then on. Compiled and eager tangents differ by rounding.
+    memory from then on. Compiled and eager tangents differ by rounding. `wide`, the network in float64, takes tangents
+    of float64 while net(u) stays what it is without.
     """
     if any(type(layer) not in _RULES for layer in network.layers):
-        return push_by_jvp(network, u, du)
+        out, pushed = push_by_jvp(network, u, du.to(u.dtype))
+        return (out, pushed) if wide is None else (out, push_by_jvp(wide, u.double(), du)[1])
     linearized, applied = _compiled() if compiled else (linearize, apply)
     out, slopes = linearized(network, u)
+    if wide is not None:
+        network, (_, slopes) = wide, linearized(wide, u.double())
     return out, torch.cat([applied(network, slopes, part) for part in du.split(_at_once(network, u, len(du)))])
 
 

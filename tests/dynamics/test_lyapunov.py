@@ -1,11 +1,12 @@
 """Spectra of networks: tangents, units, precision, orthonormalisation. Known exponents: test_reference_systems.py."""
 
 import math
+import shutil
 
 import pytest
 import torch
 
-from rrm.dynamics import lyapunov_spectrum, orthonormalize, random_basis
+from rrm.dynamics import lyapunov_spectrum, map_spectrum, orthonormalize, random_basis
 from rrm.dynamics.orthonormal import LOG_FLOOR
 from rrm.dynamics.tangents import push, push_by_jvp
 from rrm.models import VARIANTS, build, variant
@@ -50,6 +51,44 @@ def test_float64_tangents_agree_with_float32():
     single = lyapunov_spectrum(small_model("trm_att"), BATCH, k=4, segments=2)
     double = lyapunov_spectrum(small_model("trm_att").double(), BATCH, k=4, segments=2)
     assert torch.allclose(single.lambda_per_call, double.lambda_per_call, atol=1e-4)
+
+
+def test_interval_and_transient_leave_the_same_local_growth():
+    model = small_model("trm_att")
+    each = lyapunov_spectrum(model, BATCH, k=3, segments=4)
+    calls = len(model.segment_calls)
+    rare = lyapunov_spectrum(model, BATCH, k=3, segments=4, qr_every=3)
+    assert torch.allclose(rare.log_R, each.log_R.unflatten(0, (-1, 3)).sum(1), atol=1e-4)
+    late = lyapunov_spectrum(model, BATCH, k=3, segments=4, transient=1)
+    assert torch.allclose(late.lambda_per_segment, each.log_R[calls:].sum(0) / 3)
+    with pytest.raises(ValueError, match="qr_every is 4: it must divide the 6 calls"):
+        lyapunov_spectrum(model, BATCH, k=3, segments=4, qr_every=4)
+    with pytest.raises(ValueError, match="transient is 4: of 4 segments 0 to 3"):
+        lyapunov_spectrum(model, BATCH, k=3, segments=4, transient=4)
+
+
+def test_interval_too_long_for_the_digits_is_refused():
+    stretch = torch.tensor([10.0, 0.1], dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"the tangents spread by exp\(8.1\) before step 2, at most exp\(7\)"):
+        map_spectrum(lambda t, z: stretch * z, torch.zeros(1, 2, dtype=torch.float64), 2, 8, qr_every=2)
+
+
+def test_wide_tangents_follow_the_narrow_trajectory():
+    model = small_model("trm_mlp")
+    narrow = lyapunov_spectrum(model, BATCH, k=4, segments=3)
+    wide = lyapunov_spectrum(model, BATCH, k=4, segments=3, wide_tangents=True)
+    assert wide.Q.dtype == torch.float64 and torch.equal(wide.z_H, narrow.z_H)
+    assert torch.allclose(wide.lambda_per_call, narrow.lambda_per_call, atol=2e-6)
+    assert not torch.equal(wide.lambda_per_call, narrow.lambda_per_call)
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
+def test_compiled_tangents_are_those_of_the_eager_ones():
+    network = small_model("trm_mlp", L_layers=1).network("L")
+    u, du = torch.randn(2, 9, 32), torch.randn(1, 2, 9, 32)
+    with torch.no_grad():
+        for eager, compiled in zip(push(network, u, du), push(network, u, du, compiled=True), strict=True):
+            assert torch.allclose(eager, compiled, atol=2e-6)
 
 
 @pytest.mark.parametrize("condition", [1e1, 1e3, 1e5, 1e9])
