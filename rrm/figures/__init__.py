@@ -2,6 +2,7 @@
 
 from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
 from rrm.figures.horizon import horizon_figure
+from rrm.figures.kicks import kick_figure
 from rrm.figures.lambda_distributions import lambda_distributions
 from rrm.figures.null_ladder import null_ladder
 from rrm.figures.settling import settling_figure
@@ -16,6 +17,7 @@ __all__ = [
     "SweepPoint",
     "accuracy_against_sigma",
     "horizon_figure",
+    "kick_figure",
     "lambda_distributions",
     "leading_spectrum",
     "null_ladder",
