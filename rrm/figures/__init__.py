@@ -4,6 +4,7 @@ from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
 from rrm.figures.horizon import horizon_figure
 from rrm.figures.kicks import kick_figure
 from rrm.figures.lambda_distributions import lambda_distributions
+from rrm.figures.local_exponents import local_exponents
 from rrm.figures.null_ladder import null_ladder
 from rrm.figures.settling import settling_figure
 from rrm.figures.spectrum import leading_spectrum
@@ -20,6 +21,7 @@ __all__ = [
     "kick_figure",
     "lambda_distributions",
     "leading_spectrum",
+    "local_exponents",
     "null_ladder",
     "save",
     "settling_figure",
