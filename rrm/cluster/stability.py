@@ -19,6 +19,7 @@ from rrm.cluster.progress import Bar, table
 from rrm.cluster.session import Request, ray_session, trials_at_once
 from rrm.dynamics import (
     EscapeResult,
+    Freed,
     LyapunovResult,
     RestartResult,
     Settings,
@@ -28,6 +29,7 @@ from rrm.dynamics import (
     kaplan_yorke,
     load_result,
     positive_sum,
+    relapsed,
     restarts,
 )
 from rrm.errors import InputError
@@ -36,6 +38,7 @@ from rrm.statistics import (
     Evidence,
     Examples,
     Interval,
+    Survival,
     escape_rate,
     evidence,
     kaplan_meier,
@@ -53,6 +56,8 @@ MOST_ROWS = 20_000
 # Puzzles of the studies beside the spectra: an untrained network, deep rollouts, kicked restarts.
 UNTRAINED, DEEP, KICKED = 256, 512, 128
 KICKS, COPIES = (0.01, 0.1, 1.0), 4
+# The ladders put into words and figures; where the solution is unique, violations leave nothing to say.
+SPOKEN = ("convergence", "convergence and confidence")
 
 
 @dataclass(frozen=True)
@@ -215,15 +220,15 @@ def untrained(model: RecursiveModel, seed: int) -> RecursiveModel:
 
 def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, float]) -> Examples:
     """The statistics' view of a result; `untrained`: lambda_1 of an untrained network by position in the data."""
-    last = {"margin": -result.margin[rows, -1], "entropy": result.entropy[rows, -1]}
+    confidence = {"margin": -result.margin[rows, -1], "entropy": result.entropy[rows, -1]}
     if np.isfinite(result.q_halt[rows]).all():
-        last = {"Q head": -result.q_halt[rows, -1], **last}
+        confidence = {"Q head": -result.q_halt[rows, -1], **confidence}
     return Examples(
         lambda_spectrum=result.lambda_per_call[rows],
         lambda_segments=result.lambda_segments[rows, :, 0],
         drift=result.drift_H[rows],
         solved_at=result.solved_at[rows],
-        null_scores=last,
+        confidence=confidence,
         violations=result.violations[rows],
         covariant=None if result.covariant is None else result.covariant[rows],
         untrained=np.array([untrained.get(index, np.nan) for index in result.index[rows]]),
@@ -236,17 +241,16 @@ def _report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None
     sentences = [
         f"{found.n - found.n_failed} of {found.n} puzzles are solved after {result.settings.segments} segments"
         + (f"; {lost} left out because their state or tangents were not finite." if lost else "."),
-        ladder_sentence(study.label, found.ladder),
+        *(ladder_sentence(study.label, found.ladders[nulls], nulls) for nulls in SPOKEN),
     ]
-    time_, escaped = escape_time(study.deep.solved)
-    curves, rates = survival(study, time_, escaped)
+    curves, rates = survival(study)
     metrics = _metrics(study, rates)
     figures = draw(study, curves, rates, folder.path / "figures")
     print()
-    for title, lines in _tables(study, rates).items():
-        print(f"{title}\n  " + "\n  ".join(lines) + "\n")
-        (folder.path / f"{title.split(',')[0].replace(' ', '_')}.txt").write_text("\n".join(lines) + "\n")
-        tracker.artifact(run, folder.path / f"{title.split(',')[0].replace(' ', '_')}.txt", "tables")
+    text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in _tables(study, rates).items())
+    print(text + "\n")
+    (folder.path / "tables.txt").write_text(text + "\n")
+    tracker.artifact(run, folder.path / "tables.txt")
     print("found\n  " + "\n  ".join(sentences))
     target = folder.path / "result.safetensors"
     with open(target, "rb") as file:
@@ -263,14 +267,15 @@ def _report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None
     print(f"\nresult    {target}\n          sha256 {digest}\nMLflow    {command}\n          {link}")
 
 
-def survival(study: Study, time_: np.ndarray, escaped: np.ndarray):
-    """Kaplan-Meier curves and constant escape rates: of all puzzles, and of those unsolved at the training depth."""
-    depth = study.result.settings.segments
-    late = time_ > depth
-    curves, rates = {"all puzzles": kaplan_meier(time_, escaped)}, {}
-    # Counted from the training depth on: what is left there is what the rate is about.
-    rates[f"after {depth} segments"] = escape_rate(time_[late] - depth, escaped[late])
-    return curves, rates
+def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
+    """Kaplan-Meier curve of the deep rollouts, and the rate of escape of what is unsolved at the training depth.
+
+    The rate is per segment and counted from the training depth on, until which the model was made to escape.
+    """
+    time_, escaped = escape_time(study.deep.solved)
+    late = time_ > (depth := study.result.settings.segments)
+    name = "deep rollouts"
+    return {name: kaplan_meier(time_, escaped)}, {name: escape_rate(time_[late] - depth, escaped[late])}
 
 
 def _exponents(study: Study) -> list[str]:
@@ -300,12 +305,9 @@ def _exponents(study: Study) -> list[str]:
 def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
     found, n = study.found, study.found.n
     tables = {"exponents, medians in nats": _exponents(study)}
-    if found.ladder:
-        tables["null ladder, log-loss and gain in nats per puzzle"] = table(ladder_lines(found.ladder))
-    if found.verified:
-        tables["null ladder with violations, which are the outcome where the solution is unique"] = table(
-            ladder_lines(found.verified)
-        )
+    for nulls, climbed in found.ladders.items():
+        if climbed:
+            tables[f"null ladder over {nulls}, log-loss and gain in nats per puzzle"] = table(ladder_lines(climbed))
     if found.nulls:
         rows = [{"AUC": name, "lambda_1 or null": f"{value:.3f}", "what says nothing more": ""}
                 for name, value in found.nulls.items()]  # fmt: skip
@@ -318,12 +320,13 @@ def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
         lines = table([{"": "settled", "correct": str(t.A), "wrong": str(t.B)},
                        {"": "unsettled", "correct": str(t.C), "wrong": str(t.D)}])  # fmt: skip
         tables[f"settling against correctness, {n} puzzles, late drift split at {t.tau:.3g}"] = lines
-    depth = study.deep.segments
-    lines = [f"solved at {depth} segments: {study.deep.solved[:, -1].mean():.3f} of {len(study.deep.index)}"]
-    lines += [f"escape rate {name}: {rate:.2g} per segment, {rate.n} puzzles" for name, rate in rates.items()]
-    tables["deep rollouts, escapes"] = lines
-    plain = study.kicked.solved[0, :, 0]
-    summary = freed(study.kicked.solved[1:], plain)
+    (rate,), depth, share = rates.values(), study.result.settings.segments, study.deep.solved[:, -1].mean()
+    tables["deep rollouts, escapes"] = [
+        f"solved after {study.deep.segments} segments: {share:.1%} of {len(study.deep.index)}",
+        f"{rate.n} unsolved after {depth} segments escape at a rate of {rate:.2g} per segment",
+        f"solved once and lost again: {np.count_nonzero(relapsed(study.deep.solved))}",
+    ]
+    summary = _freed(study.kicked)
     tables["kicked restarts, shares"] = table(
         [{"kick": f"{kick:g}", "realised": f"{np.median(realised):.3g}", "failed": str(summary.failed),
           "freed by some copy": f"{summary.freed_puzzles[i]:.2f}", "freed pairs": f"{summary.freed_pairs[i]:.2f}",
@@ -339,16 +342,16 @@ def _metrics(study: Study, rates: dict[str, Interval]) -> dict[str, float]:
     for name, rows in (("solved", solved), ("failed", ~solved)):
         if rows.any():
             metrics[f"lambda_1/{name}_median"] = float(np.median(study.lambda_1[rows]))
-    if found.ladder:
-        for rung in found.ladder.rungs:
-            metrics |= _named(f"auc/{rung.name}", rung.auc)
-        for step in (found.ladder.base, *found.ladder.steps):
-            metrics |= _named(f"gain/{step.name}", step.gain)
+    for nulls, climbed in found.ladders.items():
+        if climbed:
+            for rung in climbed.rungs:
+                metrics |= _named(f"auc/{rung.name}", rung.auc)
+            for step in climbed.steps:
+                metrics |= _named(f"gain over {nulls}/{step.name}", step.gain)
     for name, value in (found.nulls | found.controls).items():
         metrics |= _named(f"auc/{name}", value)
-    for name, value in rates.items():
-        metrics |= _named(f"escape_rate/{name}", value)
-    return metrics
+    (rate,) = rates.values()
+    return metrics | _named("escape_rate", rate)
 
 
 def _named(name: str, value: Interval) -> dict[str, float]:
@@ -357,7 +360,7 @@ def _named(name: str, value: Interval) -> dict[str, float]:
     return {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
 
 
-def draw(study: Study, curves, rates, target: Path) -> list[Path]:
+def draw(study: Study, curves: dict[str, Survival], rates: dict[str, Interval], target: Path) -> list[Path]:
     """The figures of a study as PNG files."""
     from rrm.figures import (
         horizon_figure,
@@ -380,12 +383,13 @@ def draw(study: Study, curves, rates, target: Path) -> list[Path]:
         "local_exponents": local_exponents(study.label, result.lambda_segments[rows, :, 0], study.solved),
         "horizon": horizon_figure(study.label, found.horizon),
         "survival": survival_figure(curves, rates, result.settings.segments),
-        "kicks": kick_figure(
-            np.median(study.kicked.realised[1:], (1, 2)), freed(study.kicked.solved[1:], study.kicked.solved[0, :, 0])
-        ),
+        "kicks": kick_figure(np.median(study.kicked.realised[1:], (1, 2)), COPIES, **vars(_freed(study.kicked))),
     }
-    if found.ladder:
-        figures["null_ladder"] = null_ladder(study.label, found.ladder, found.controls, found.nulls)
+    for nulls in SPOKEN:
+        if climbed := found.ladders[nulls]:
+            figures[f"null_ladder_{nulls.replace(' ', '_')}"] = null_ladder(
+                f"{study.label}, over {nulls}", climbed, found.controls, found.nulls | found.control_nulls
+            )
     if found.table:
         floor = rounding_norm(_half_entries(result), result.settings.precision) * 2**0.5
         figures["settling"] = settling_figure(
@@ -395,6 +399,11 @@ def draw(study: Study, curves, rates, target: Path) -> list[Path]:
     for name, figure in figures.items():
         save(figure, target / f"{name}.png")
     return [target / f"{name}.png" for name in figures]
+
+
+def _freed(kicked: RestartResult) -> Freed:
+    """The kicks against the first of them, which is none."""
+    return freed(kicked.solved[1:], kicked.solved[0, :, 0])
 
 
 def _half_entries(result: LyapunovResult) -> int:

@@ -12,7 +12,7 @@ from rrm.dynamics.lyapunov import MapSpectrum, Spectrum, lyapunov_spectrum, map_
 from rrm.dynamics.measure import choose_batch, measure
 from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.orthonormal import orthonormalize, random_basis
-from rrm.dynamics.restarts import RestartResult, freed, restarts
+from rrm.dynamics.restarts import Freed, RestartResult, freed, restarts
 from rrm.dynamics.result import LyapunovResult, Settings, join_files, join_results, load_result, save_result
 from rrm.dynamics.rollout import Rollout, rollout
 from rrm.dynamics.singular_values import singular_value_ftle
@@ -20,7 +20,7 @@ from rrm.dynamics.tangent_map import CallableMap, TangentMap
 from rrm.dynamics.twin import TwinResult, max_lyapunov
 
 __all__ = [
-    "CallableMap", "CovariantResult", "EscapeResult", "LyapunovResult", "MapSpectrum", "NetworkMap",
+    "CallableMap", "CovariantResult", "EscapeResult", "Freed", "LyapunovResult", "MapSpectrum", "NetworkMap",
     "RestartResult", "Rollout", "Settings", "Spectrum", "TangentMap", "TwinResult", "choose_batch", "covariant",
     "covariant_features", "escape", "escape_time", "freed", "jacobian_spectrum", "join_files", "join_results",
     "kaplan_yorke", "load_result", "lyapunov_spectrum", "map_spectrum", "max_lyapunov", "measure",

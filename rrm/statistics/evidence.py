@@ -35,9 +35,9 @@ class Examples:
         lambda_segments: [N, T] local lambda_1, nats per segment.
         drift: [N, T] z_H drift, state units per segment.
         solved_at: [N, T] booleans, exact answers after each segment.
-        null_scores: by name, [N] each at the last segment, higher for "failed": Q head, margin, entropy, ...
-        violations: [N] broken constraints of the last answer. Kept apart: where the solution is unique they are the
-            outcome itself, and nothing is left for another score to add.
+        confidence: by name, [N] each at the last segment, higher for "failed": Q head, margin, entropy, ...
+        violations: [N] broken constraints of the last answer. Where the solution is unique they are the outcome itself,
+            and nothing is left for another score to add.
         covariant: [N, m] features of covariant vectors, or None where they were not computed.
         untrained: [N] lambda_1 of an untrained network on the same puzzles, nan where it was not measured.
     """
@@ -46,7 +46,7 @@ class Examples:
     lambda_segments: np.ndarray
     drift: np.ndarray
     solved_at: np.ndarray
-    null_scores: Mapping[str, np.ndarray]
+    confidence: Mapping[str, np.ndarray]
     violations: np.ndarray
     covariant: np.ndarray | None = None
     untrained: np.ndarray | None = None
@@ -63,9 +63,9 @@ class Evidence:
 
     Attributes:
         n, n_failed: puzzles, failed ones among them.
-        ladder: late drift, settling time and the null scores, then lambda_1, the spectrum and the covariant vectors on
-            top of them.
-        verified: the same with the constraint violations among the null scores.
+        ladders: by what the null scores are, each with lambda_1, the spectrum and the covariant vectors on top:
+            "convergence" (late drift and settling time), "convergence and confidence", and those with the violations
+            of the answer. None where a class is too small.
         controls: AUCs of lambda_1 among comparable pairs.
         control_nulls: for each control, the AUC of something that is known to say nothing more.
         nulls: AUCs that say nothing about stability, beside which lambda_1's own has to stand.
@@ -76,8 +76,7 @@ class Evidence:
 
     n: int
     n_failed: int
-    ladder: Ladder | None
-    verified: Ladder | None
+    ladders: dict[str, Ladder | None]
     controls: dict[str, Interval]
     control_nulls: dict[str, Interval]
     nulls: dict[str, Interval]
@@ -98,10 +97,15 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
     drift = late_drift(examples.drift)
     segments = examples.drift.shape[1]
     table = settling_table(drift, ~failed) if np.unique(drift[drift > 0]).size > 1 else None
-    base = {"late drift": drift}
+    convergence = {"late drift": drift}
     if table is not None:
-        base["settling time"] = settle_time(examples.drift, table.tau)
-    base |= examples.null_scores
+        convergence["settling time"] = settle_time(examples.drift, table.tau)
+    confident = convergence | dict(examples.confidence)
+    bases = {
+        "convergence": convergence,
+        "convergence and confidence": confident,
+        "convergence, confidence and violations": confident | {"violations": examples.violations},
+    }
     added = {"lambda_1": lambda_1}
     if examples.lambda_spectrum.shape[1] > 1:
         added["spectrum"] = examples.lambda_spectrum[:, 1:]
@@ -128,8 +132,7 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
     return Evidence(
         n=failed.size,
         n_failed=int(np.count_nonzero(failed)),
-        ladder=ladder(base, added, failed, seed=seed),
-        verified=ladder(base | {"violations": examples.violations}, added, failed, seed=seed),
+        ladders={name: ladder(base, added, failed, seed=seed) for name, base in bases.items()},
         controls=controls,
         control_nulls=control_nulls,
         nulls=nulls,

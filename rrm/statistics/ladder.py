@@ -140,8 +140,11 @@ def ladder(
     )
 
 
-def ladder_sentence(label: str, found: Ladder | None) -> str:
-    """What the first added score is worth beside the first null score, and beyond all of them, for people."""
+def ladder_sentence(label: str, found: Ladder | None, nulls: str = "convergence") -> str:
+    """What the first added score is worth beside the first null score, and beyond all of them, for people.
+
+    `nulls` names what the null scores detect.
+    """
     if found is None:
         return (
             f"{label}: fewer than {MIN_LADDER_CLASS} failed or fewer than {MIN_LADDER_CLASS} solved puzzles, so "
@@ -149,11 +152,12 @@ def ladder_sentence(label: str, found: Ladder | None) -> str:
         )
     alone = {rung.name: rung for rung in found.rungs}
     exponent, null = alone[found.steps[0].name], found.rungs[0]
+    words = ", then ".join(_step_words(step, nulls) for step in found.steps)
     return (
         f"{label}: {exponent.name} alone has AUC {exponent.auc:.3f} for {found.n_failed} failed of {found.n} puzzles, "
         f"{null.name} alone {null.auc:.3f}. With {found.base.name} the held-out log-loss is "
         f"{found.base.log_loss:.4f} nats per puzzle ({found.prevalence_log_loss:.4f} from the success rate alone); "
-        f"given these, {', then '.join(map(_step_words, found.steps))} (95 % intervals over puzzles)."
+        f"given these, {words} (95 % intervals over puzzles)."
     )
 
 
@@ -187,10 +191,10 @@ def _loss_interval(loss: np.ndarray) -> Interval:
     return log_interval(loss.mean(), loss.var(ddof=1) / loss.size, loss.size)
 
 
-def _step_words(step: Step) -> str:
+def _step_words(step: Step, nulls: str) -> str:
     if step.adds:
         return f"{step.name} lowers it by {step.gain:.5f}"
-    return f"{step.name} adds nothing measurable beyond convergence detection (gain {step.gain:+.5f})"
+    return f"{step.name} adds nothing measurable beyond {nulls} detection (gain {step.gain:+.5f})"
 
 
 def _line(score: str, auc: str = "", log_loss: str = "", gain: str = "") -> dict[str, str]:

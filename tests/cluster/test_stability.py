@@ -48,7 +48,7 @@ def study(files, storage, *options, data="mixed.npz"):
 def test_study_interrupted_and_resumed_is_the_whole(cluster, files, tmp_path, monkeypatch, capsys):
     study(files[0], tmp_path / "whole", "--covariant", "--local")
     printed = capsys.readouterr().out
-    assert "null ladder" in printed and "65 of 130 puzzles are solved" in printed and printed.count(".png") == 8
+    assert "null ladder" in printed and "65 of 130 puzzles are solved" in printed and printed.count(".png") == 9
     whole = tmp_path / "whole" / "s" / "result.safetensors"
     result = load_result(whole)
     assert result.covariant.shape == (130, 5) and result.local.shape == (130, 8, 2)
