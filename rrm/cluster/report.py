@@ -12,11 +12,13 @@ from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tas
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
 from rrm.cluster.progress import Bar, table
 from rrm.cluster.session import Request
+from rrm.cluster.stability import examples, ladder_sentences
 from rrm.dynamics import LyapunovResult, Settings, load_result
 from rrm.statistics import (
     OutcomePanel,
     SweepPoint,
     by_model,
+    evidence,
     late_drift,
     perturbation_sentence,
     separation,
@@ -120,8 +122,14 @@ def label(trial: dict) -> str:
 
 def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[OutcomePanel]:
     """What Figs. 1 and 2 draw."""
-    measured = [results[t["name"]] for t in trials]
-    return [OutcomePanel(r.provenance["label"], r.lambda_per_call, r.solved, late_drift(r.drift_H)) for r in measured]
+    panels = []
+    for result in (results[t["name"]] for t in trials):
+        rows = result.finite
+        drift = late_drift(result.drift_H[rows])
+        panels.append(
+            OutcomePanel(result.provenance["label"], result.lambda_per_call[rows], result.solved[rows], drift)
+        )
+    return panels
 
 
 def points(trials: list[dict], scores: dict, count: int) -> list[SweepPoint]:
@@ -152,10 +160,20 @@ def draw(folder: JobFolder, outcome: list[OutcomePanel], arms: list[SweepPoint])
     return [target / name for name in figures]
 
 
-def findings(outcome: list[OutcomePanel], arms: list[SweepPoint], best: dict) -> list[str]:
-    """Two sentences: does lambda_1 separate outcomes for the best model, does the perturbation help its type."""
+def findings(
+    outcome: list[OutcomePanel], results: dict[str, LyapunovResult], arms: list[SweepPoint], best: dict
+) -> list[str]:
+    """Sentences: does lambda_1 separate outcomes for the best model, what does it add to the null scores on the same
+    puzzles, and does the perturbation help the model's type.
+    """
     panel = next(p for p in outcome if p.label == label(best))
-    return [separation_sentence(panel), perturbation_sentence(by_model(arms)[best["config"]["model"]])]
+    result = results[best["name"]]
+    found = evidence(examples(result, np.flatnonzero(result.finite), {}))
+    return [
+        separation_sentence(panel),
+        *ladder_sentences(label(best), found),
+        perturbation_sentence(by_model(arms)[best["config"]["model"]]),
+    ]
 
 
 def summary_table(trials: list[dict], scores: dict) -> list[str]:

@@ -235,13 +235,18 @@ def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, floa
     )
 
 
+def ladder_sentences(label: str, found: Evidence) -> list[str]:
+    """What lambda_1 adds to the scores of convergence, and to those of confidence too."""
+    return [ladder_sentence(label, found.ladders[nulls], nulls) for nulls in SPOKEN]
+
+
 def _report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
     found, result, rows = study.found, study.result, study.rows
     lost = len(result) - len(rows)
     sentences = [
         f"{found.n - found.n_failed} of {found.n} puzzles are solved after {result.settings.segments} segments"
         + (f"; {lost} left out because their state or tangents were not finite." if lost else "."),
-        *(ladder_sentence(study.label, found.ladders[nulls], nulls) for nulls in SPOKEN),
+        *ladder_sentences(study.label, found),
     ]
     curves, rates = survival(study)
     metrics = _metrics(study, rates)

@@ -86,7 +86,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     outcome = report.panels(measured, results)
     arms = report.points(trials, scores, len(splits.test))
     figures = report.draw(folder, outcome, arms)
-    sentences = [*report.findings(outcome, arms, best), spec.matching]
+    sentences = [*report.findings(outcome, results, arms, best), spec.matching]
     report.log_report(tracker, folder, trials, scores, outcome, measured, figures, sentences, best, len(splits.test))
 
     work += request.workers * sum(sum(t["seconds"].values()) for t in known["trials"])

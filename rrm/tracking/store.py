@@ -65,7 +65,9 @@ class Tracker:
             if found is None:
                 # The default location would be relative to whatever folder the process stands in.
                 location = self.artifact_root.resolve().as_uri() if self.uri.startswith("sqlite") else None
-                self.experiment_id = client.create_experiment(self.experiment, artifact_location=location)
+                # Without its kind the UI takes an experiment for one of language models and hides the charts.
+                kind = {"mlflow.experimentKind": "custom_model_development"}
+                self.experiment_id = client.create_experiment(self.experiment, artifact_location=location, tags=kind)
             else:
                 self.experiment_id = found.experiment_id
         except (MlflowException, SQLAlchemyError, OSError) as error:
