@@ -5,6 +5,7 @@
 """
 
 from rrm.dynamics.covariant import CovariantResult, covariant, covariant_features
+from rrm.dynamics.differentiable import window_exponents
 from rrm.dynamics.dimensions import kaplan_yorke, positive_sum
 from rrm.dynamics.escape import EscapeResult, escape, escape_time, relapsed
 from rrm.dynamics.jacobian import jacobian_spectrum
@@ -25,5 +26,5 @@ __all__ = [
     "covariant_features", "escape", "escape_time", "freed", "jacobian_spectrum", "join_files", "join_results",
     "kaplan_yorke", "load_result", "lyapunov_spectrum", "map_spectrum", "max_lyapunov", "measure",
     "orthonormalize", "positive_sum", "random_basis", "relapsed", "restarts", "rollout", "save_result",
-    "singular_value_ftle",
+    "singular_value_ftle", "window_exponents",
 ]  # fmt: skip

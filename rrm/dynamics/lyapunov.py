@@ -37,16 +37,18 @@ def start_basis(z: Tensor, k: int, seed: int, Q0: Tensor | None = None, dtype: t
 
 
 def factorizations(
-    system: TangentMap, V: Tensor, n_steps: int, qr_every: int = 1
+    system: TangentMap, V: Tensor, n_steps: int, qr_every: int = 1, *, first: int = 0, z: Tensor | None = None
 ) -> Iterator[tuple[int, Tensor, Factors | None]]:
     """Run the map for `n_steps` with tangents V [B, k, N]; yield (t, z(t) [B, N], QR factors) for t = 1 ... n_steps.
 
-    The factors are None at the steps between two factorisations. ValueError where `qr_every` lets the tangents of a row
-    spread by more than a factor exp(7): beyond that the trailing exponents are rounding.
+    The run begins at the start state, or at the state `z` that `first` steps lead to; t counts from there. The factors
+    are None at the steps between two factorisations. Everything yielded is differentiable. ValueError where `qr_every`
+    lets the tangents of a row spread by more than a factor exp(7): beyond that the trailing exponents are rounding.
+    ArithmeticError as in `orthonormalize`.
     """
-    z = system.start()
+    z = system.start() if z is None else z
     for t in range(n_steps):
-        z, V = system.push(t, z, V)
+        z, V = system.push(first + t, z, V)
         if (t + 1) % qr_every and t + 1 < n_steps:
             yield t + 1, z, None
             continue
@@ -58,7 +60,7 @@ def factorizations(
 
 
 def _check_spread(factors: Factors, qr_every: int, t: int) -> None:
-    logs = factors.log_diagonal
+    logs = factors.log_diagonal.detach()
     spread = float((logs.amax(-1) - logs.amin(-1)).nan_to_num(0.0).max())
     if spread > MAX_LOG_SPREAD:
         raise ValueError(

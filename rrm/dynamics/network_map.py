@@ -34,7 +34,7 @@ class NetworkMap(TangentMap):
         self.model, self.compiled = model, compiled
         self.calls_per_segment = len(model.segment_calls)
         self._generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad(), model.precision(torch.float32):
+        with model.precision(torch.float32):
             self._x = embed_batch(model, batch)
             self._start = model.initial_state(len(self._x), self._generator)
         self.half_shape = tuple(self._x.shape[1:])
@@ -60,6 +60,8 @@ class NetworkMap(TangentMap):
             return flat(self.model.step(half, state, self._x, self._noise_of_call(t)))
 
     def push(self, t: int, z: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+        if self._wide is not None and torch.is_grad_enabled() and z.requires_grad:
+            raise ValueError("wide_tangents is True: tangents on a copy of the weights have no gradient to the model")
         half, state, model = self._half(t), self.state(z), self.model
         V_H, V_L = V.unflatten(2, (2, *self.half_shape)).unbind(2)
         # A call sees the sum of the halves, so a tangent needs one product, in the direction dz_H + dz_L; the half

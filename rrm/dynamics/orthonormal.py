@@ -44,17 +44,26 @@ def orthonormalize(V: Tensor) -> Factors:
     on every device and differentiable. What it leaves of non-orthogonality the next Gram matrix measures, so that it
     does not add up in log R. Rows where it breaks down (dependent or vanishing tangents) take Householder in float64;
     rows that are not finite give nan.
+
+    Raises:
+        ArithmeticError: V carries gradient and the tangents of a row are dependent up to rounding: R has no inverse
+            there, and Q and log R no derivative.
     """
-    L, info = torch.linalg.cholesky_ex(_gram(V))
+    gram = _gram(V)
+    L, info = torch.linalg.cholesky_ex(gram)
     diagonal = L.detach().diagonal(dim1=-2, dim2=-1)
     trusted = (info == 0) & (diagonal.amin(-1) > _CHOLESKY_TRUST * diagonal.amax(-1))
     if bool(trusted.all()):
         return Factors(_triangular_inverse(L).to(V.dtype) @ V, L.mT)
     # The slow path is taken by those rows alone that need it.
     Q, R = torch.full_like(V, torch.nan), torch.full_like(L, torch.nan)
-    Q[trusted], R[trusted] = _triangular_inverse(L[trusted]).to(V.dtype) @ V[trusted], L[trusted].mT
+    # Factorised again, because rows that fail would send nan back through the factorisation of all.
+    easy = torch.linalg.cholesky(gram[trusted])
+    Q[trusted], R[trusted] = _triangular_inverse(easy).to(V.dtype) @ V[trusted], easy.mT
     hard = ~trusted & V.isfinite().flatten(1).all(1)
     q, r = torch.linalg.qr(V[hard].double().mT)
+    if torch.is_grad_enabled() and V.requires_grad:
+        _check_independent(r.detach(), V.dtype)
     sign = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
     Q[hard], R[hard] = (q * sign.unsqueeze(-2)).mT.to(V.dtype), r * sign.unsqueeze(-1)
     return Factors(Q, R)
@@ -63,6 +72,16 @@ def orthonormalize(V: Tensor) -> Factors:
 def invertible(R: Tensor) -> Tensor:
     """R [..., k, k] with the diagonal entries of directions that died raised to exp(LOG_FLOOR)."""
     return R + torch.diag_embed((math.exp(LOG_FLOOR) - R.diagonal(dim1=-2, dim2=-1)).clamp_min(0))
+
+
+def _check_independent(r: Tensor, dtype: torch.dtype) -> None:
+    diagonal = r.diagonal(dim1=-2, dim2=-1).abs()
+    dependent = int((diagonal.amin(-1) <= torch.finfo(dtype).eps * diagonal.amax(-1)).sum())
+    if dependent:
+        raise ArithmeticError(
+            f"the tangents of {dependent} row(s) became dependent, so that their exponents have no gradient: "
+            f"k is {r.shape[-1]}, use fewer exponents"
+        )
 
 
 def _gram(V: Tensor) -> Tensor:
