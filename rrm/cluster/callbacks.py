@@ -8,7 +8,7 @@ from rrm.cluster.progress import Live, duration, table
 from rrm.cluster.search import CLOCK
 from rrm.tracking import Tracker
 
-CURVES = ("train/", "validation/", "perturbation/", "time/")
+CURVES = ("train/", "validation/", "perturbation/", "flossing/", "time/")
 
 
 def trial_name(config: dict) -> str:

@@ -20,6 +20,9 @@ class NetworkMap(TangentMap):
     the rounding. `wide_tangents` pushes float64 tangents along the float32 trajectory: a check on the arithmetic that
     leaves the orbit alone. `compiled` as in `rrm.dynamics.tangents.push`. `seed` fixes what a model with randomness of
     its own draws (EqR: start state and noise at every call): the exponents are those of that random map.
+
+    With gradients enabled, state and tangents carry them to the weights of the blocks and of the input embedding. Wide
+    tangents run on a copy of the weights and cannot: ValueError.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
 """What a sweep can turn besides the model: one line per intervention."""
 
+from dataclasses import fields, replace
+
 from rrm.errors import InputError
+from rrm.training.flossing import FLOSSING, Flossing
 from rrm.training.perturbation import TrajectoryPerturbation
 
 PERTURBATIONS = {"initial_state": TrajectoryPerturbation}
-
-# Gradient-flossing schedules by name; "none" trains on the task loss alone.
-FLOSSING = {"none": None}
 
 
 def perturbation(kind: str, **settings):
@@ -16,8 +16,18 @@ def perturbation(kind: str, **settings):
     return PERTURBATIONS[kind](**settings)
 
 
-def flossing(schedule: str):
-    """The flossing schedule of this name, None for "none"."""
-    if schedule not in FLOSSING:
-        raise InputError(f"flossing schedule {schedule!r} is unknown: use one of {', '.join(FLOSSING)}")
-    return FLOSSING[schedule]
+def flossing(schedule: str | dict) -> Flossing | None:
+    """The settings of a flossing schedule, None for "none".
+
+    `schedule` is the name of a preset, or {"preset": name, and the settings to change}.
+    """
+    name, changes = (schedule, {}) if isinstance(schedule, str) else (schedule.get("preset"), dict(schedule))
+    changes.pop("preset", None)
+    if name not in FLOSSING:
+        raise InputError(f"flossing schedule {name!r} is unknown: use one of {', '.join(FLOSSING)}")
+    allowed = [f.name for f in fields(Flossing)] if FLOSSING[name] else []
+    for setting in changes:
+        if setting not in allowed:
+            has = f"it has {', '.join(allowed)}" if allowed else "it has none"
+            raise InputError(f"flossing schedule {name!r} has no setting {setting!r}: {has}")
+    return replace(FLOSSING[name], **changes) if changes else FLOSSING[name]

@@ -1,9 +1,11 @@
 """A recipe is everything that decides a training run besides the data."""
 
+from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 
 from rrm.errors import InputError
 from rrm.models import RecursiveModel
+from rrm.training import interventions
 from rrm.training.schedule import Growth
 
 
@@ -14,6 +16,9 @@ class Recipe:
     The budget is counted in *call units*, the currency in which arms of different cost are equal: one forward network
     call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
     perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget.
+
+    `flossing` is the name of a preset of `rrm.training.flossing`, or {"preset": name, and the settings to change}. Its
+    episodes are paid from the budget too.
 
     `growth` = {"H": [[percent, increment], ...], "L": [...]}, `moment_reset_scale` (factor on the optimizer's moments
     at a growth step), `transition_warmup_steps` and `prob_detach_prev_H` concern models trained on whole rollouts.
@@ -32,7 +37,7 @@ class Recipe:
     puzzle_lr: float = 1e-4
     puzzle_weight_decay: float = 1.0
     perturbation: dict = field(default_factory=lambda: {"kind": "initial_state", "sigma": 0.0, "copies": 1})
-    flossing: str = "none"
+    flossing: str | dict = "none"
     lr_min_ratio: float = 1.0
     clip_norm: float | None = None
     growth: dict = field(default_factory=dict)
@@ -58,14 +63,31 @@ class Recipe:
         mean = sum(call_units(model, growth.depth(permille, 1000)) for permille in range(1000)) / 1000
         return mean * self.batch_size * trajectories
 
+    def flossing_units(self, model: RecursiveModel, total_steps: int) -> int:
+        """Call units of the flossing episodes in a training of `total_steps`."""
+        flossing = interventions.flossing(self.flossing)
+        growth, units = self.growth_schedule(), 0
+        for step in flossing.episodes_at(total_steps) if flossing else ():
+            H, L = growth.depth(step + 1, total_steps)
+            rollout = (self.halt_max_steps, len(model.segment_calls)) if model.carries_state else (H, L + 1)
+            units += flossing.steps * flossing.units(*rollout)
+        return units
+
     def steps(self, model: RecursiveModel, trajectories: int) -> int:
-        """Optimizer steps that the budget pays for."""
+        """Optimizer steps that the budget pays for, after what flossing takes."""
         per_step = self.units_per_step(model, trajectories)
         steps = int(self.budget // per_step)
+        if interventions.flossing(self.flossing):
+            # More steps can bring more episodes, so the price of a training is a function of its length.
+            def price(steps: int) -> float:
+                return steps * per_step + self.flossing_units(model, steps)
+
+            steps = bisect_right(range(1, steps + 1), self.budget, key=price)
         if steps < self.evaluations:
+            needed = self.evaluations * per_step + self.flossing_units(model, self.evaluations)
             raise InputError(
                 f"budget {self.budget:g} pays for {steps} steps of {per_step:g} call units, fewer than the "
-                f"{self.evaluations} evaluations: raise the budget to {self.evaluations * per_step:g} or more"
+                f"{self.evaluations} evaluations: raise the budget to {needed:g} or more"
             )
         return steps
 

@@ -16,6 +16,7 @@ from rrm.tasks.base import PuzzleSet, Task
 from rrm.training import checkpoint, interventions
 from rrm.training.deep_supervision import DeepSupervision
 from rrm.training.evaluate import evaluate
+from rrm.training.flosser import Flosser
 from rrm.training.last_step import LastStepSupervision
 from rrm.training.objective import Carry
 from rrm.training.optim import EMA, AdamATan2, SignSGD
@@ -54,7 +55,9 @@ class Trainer:
         self.rank, self.world, self.device = rank, world, torch.device(device)
         self.model = build(recipe.model).to(self.device)
         perturbation = interventions.perturbation(**recipe.perturbation)
-        interventions.flossing(recipe.flossing)
+        flossing = interventions.flossing(recipe.flossing)
+        shared = {"seed": recipe.seed, "rank": rank, "world": world}
+        self.flosser = Flosser(flossing, self.model, train, task, **shared) if flossing else None
         self.growth = recipe.growth_schedule()
         if self.model.carries_state:
             objective = DeepSupervision(self.model, perturbation, recipe.halt_max_steps, recipe.halt_exploration_prob)
@@ -105,6 +108,7 @@ class Trainer:
     def _train_step(self) -> dict[str, torch.Tensor]:
         self.model.train()
         self._grow()
+        self._floss()
         # Fresh per step and rank, so that an interrupted run resumes with the very same noise.
         seed = np.random.SeedSequence([self.recipe.seed, self.step, self.rank]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(seed >> 1))
@@ -139,6 +143,20 @@ class Trainer:
             for moments in self.optimizer.state.values():
                 for name in ("exp_avg", "exp_avg_sq"):
                     moments[name].mul_(self.recipe.moment_reset_scale)
+
+    def _floss(self) -> None:
+        """The flossing episode that comes before the coming step, if there is one."""
+        due = self.flosser.settings.episodes_at(self.total_steps) if self.flosser else []
+        if self.step not in due:
+            return
+        settings, depth = self.flosser.settings, self._how_to_run()["segments"]
+        record = self.flosser.episode(due.index(self.step), depth)
+        if not np.isfinite([record["loss"], record["gradient_norm"], record["task_loss_after"]]).all():
+            raise Diverged(f"gradient flossing is not finite before step {self.step + 1}")
+        self.call_units += settings.steps * settings.units(depth, len(self.model.segment_calls))
+        if self.step == 0:
+            # Training starts from the flossed weights, and so does their average.
+            self.ema = EMA(self.model, self.recipe.ema_decay)
 
     def _lr_factor(self) -> float:
         r = self.recipe
@@ -180,6 +198,7 @@ class Trainer:
             "validation/objective": scores["exact"] + 0.01 * scores["cells"],
             "validation/best_exact": self.best["exact"],
             "validation/best_step": self.best["step"],
+            **(self.flosser.metrics() if self.flosser else {}),
             **{f"time/{name}_s": value for name, value in self.seconds.items()},
         }
 
@@ -195,6 +214,7 @@ class Trainer:
         meta = {"recipe": self.recipe.to_dict(), "task": self.task.name, "data_hash": data_hash}
         meta |= {"best": self.best, "final": {"step": self.step, **self._how_to_run()}}
         meta |= {"seconds": self.seconds, "call_units": self.call_units}
+        meta |= {"flossing": self.flosser.records} if self.flosser else {}
         checkpoint.write_meta(folder, meta)
 
     def load(self, folder: Path | str) -> None:
@@ -218,6 +238,8 @@ class Trainer:
         self.best_weights = checkpoint.load_tensors(Path(folder) / "best.safetensors")
         self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
         self.call_units = meta["call_units"]
+        if self.flosser:
+            self.flosser.load(part.get("flossing", {}), meta["flossing"])
 
     def _training_tensors(self) -> dict[str, Tensor]:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
@@ -225,6 +247,8 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             for slot, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{slot}/{name}"] = value
+        if self.flosser:
+            tensors |= {f"flossing/{name}": value for name, value in self.flosser.tensors().items()}
         for name, half in zip(State._fields, self.carry.state, strict=True):
             tensors[f"carry/{name}"] = self._everyones(half, self.trajectories)
         for name in ("steps", "halted"):
