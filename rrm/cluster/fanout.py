@@ -34,6 +34,8 @@ def run_tasks(
     import ray
 
     at_once = trials_at_once(request, resources)
+    # What is handed out runs where there is room, so that a limit below the room must not be queued beyond.
+    handed_out = QUEUED * at_once if at_once != request.at_most else at_once
 
     def call(*job):
         torch.set_num_threads(max(1, int(request.cpus)))
@@ -45,7 +47,7 @@ def run_tasks(
     numbered, pending = enumerate(jobs), {}
     try:
         while True:
-            while len(pending) < QUEUED * at_once and (drawn := next(numbered, None)):
+            while len(pending) < handed_out and (drawn := next(numbered, None)):
                 pending[remote.remote(*drawn[1])] = drawn[0]
             if not pending:
                 return
