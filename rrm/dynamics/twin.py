@@ -49,23 +49,44 @@ def max_lyapunov(
     if n_steps < 1 or transient < 0:
         raise ValueError(f"n_steps is {n_steps}, transient {transient}: at least 1 step and no negative transient")
     z = system.start()
-    if z.dtype not in _RMS_DISTANCE:
-        raise ValueError(f"the state is {z.dtype}: two trajectories need float32 or float64")
-    distance = _RMS_DISTANCE[z.dtype] * math.sqrt(z.shape[1]) if distance is None else float(distance)
+    distance = default_distance(z) if distance is None else float(distance)
     if not distance > 0:
         raise ValueError(f"distance is {distance}: it must be positive")
     first = random_basis(z.shape[1], 1, seed, torch.float64).to(z.device).expand(len(z), -1)
     direction, log_growth, collapsed = first, [], torch.zeros(len(z), dtype=torch.int64, device=z.device)
     for t in range(transient + n_steps):
-        companion = (z.double() + distance * direction).to(z.dtype)
-        before = torch.linalg.vector_norm(companion.double() - z.double(), dim=1)
-        companion, z = system.step(t, companion), system.step(t, z)
-        separation = companion.double() - z.double()
-        after = torch.linalg.vector_norm(separation, dim=1)
-        met = after == 0
+        twin, size = companion(z, direction, distance)
+        twin, z = system.step(t, twin), system.step(t, z)
+        direction, grown, met = apart(twin, z, size, first)
         collapsed += met
-        direction = torch.where(met[:, None], first, separation / after[:, None])
         if t >= transient:
-            log_growth.append(torch.where(met, LOG_FLOOR, (after / before).log().clamp_min(LOG_FLOOR)))
+            log_growth.append(grown)
     log_growth = torch.stack(log_growth)
     return TwinResult(log_growth, log_growth.mean(0), distance, collapsed)
+
+
+def default_distance(z: torch.Tensor) -> float:
+    """The separation for states z [B, N]; ValueError for a dtype other than float32 and float64."""
+    if z.dtype not in _RMS_DISTANCE:
+        raise ValueError(f"the state is {z.dtype}: two trajectories need float32 or float64")
+    return _RMS_DISTANCE[z.dtype] * math.sqrt(z.shape[1])
+
+
+def companion(z: torch.Tensor, direction: torch.Tensor, distance: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """z [B, N] moved by `distance` along unit vectors, and how far [B] float64 it is from z after rounding."""
+    twin = (z.double() + distance * direction).to(z.dtype)
+    return twin, torch.linalg.vector_norm(twin.double() - z.double(), dim=1)
+
+
+def apart(
+    twin: torch.Tensor, z: torch.Tensor, before: torch.Tensor, first: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where two orbits that were `before` [B] apart are now: direction [B, N], log of the growth [B], met [B] bool.
+
+    Orbits that met have grown by the floor and go apart again along `first`.
+    """
+    separation = twin.double() - z.double()
+    after = torch.linalg.vector_norm(separation, dim=1)
+    met = after == 0
+    direction = torch.where(met[:, None], first, separation / after[:, None])
+    return direction, torch.where(met, LOG_FLOOR, (after / before).log().clamp_min(LOG_FLOOR)), met
