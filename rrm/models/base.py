@@ -1,7 +1,8 @@
 """The protocol every recursive reasoner obeys: start state, the sequence of network calls of a segment, readout."""
 
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -92,14 +93,24 @@ class RecursiveModel(nn.Module, ABC):
         """The state after one call."""
         return self.update(half, state, self.network(half)(self.inject(half, state, x_BLD)), generator)
 
-    def segment(self, state: State, x_BLD: Tensor, generator: torch.Generator | None = None) -> State:
-        """The state after one segment; only the last `grad_calls` calls are recorded for backward."""
-        recorded_from = len(self.segment_calls) - self.grad_calls
-        with torch.no_grad():
-            for half in self.segment_calls[:recorded_from]:
+    def segment(
+        self,
+        state: State,
+        x_BLD: Tensor,
+        generator: torch.Generator | None = None,
+        after_call: Callable[[str, State], State] | None = None,
+        grad_calls: int | None = None,
+    ) -> State:
+        """The state after one segment; only the last `grad_calls` calls (None: the model's own) are recorded.
+
+        `after_call(half, state)`, where given, returns the state that the next call starts from.
+        """
+        recorded_from = len(self.segment_calls) - (self.grad_calls if grad_calls is None else grad_calls)
+        for number, half in enumerate(self.segment_calls):
+            with nullcontext() if number >= recorded_from else torch.no_grad():
                 state = self.step(half, state, x_BLD, generator)
-        for half in self.segment_calls[recorded_from:]:
-            state = self.step(half, state, x_BLD, generator)
+                if after_call:
+                    state = after_call(half, state)
         return state
 
     @property

@@ -20,6 +20,9 @@ class ReasonerConfig:
     Subclasses say, by a field or as a fact, whether a SwiGLU mixes positions instead of attention (`mlp_t`) and how
     many positions the prefix has (`puzzle_emb_len`). A puzzle vector of `puzzle_emb_ndim` numbers (0: none) fills the
     prefix from the left; the rest of it starts as zeros.
+
+    `damping`, `call_noise` and `random_start` make TRM's EqR (arXiv 2605.21488; .95, .01, True): damped updates, noise
+    at every call in training and evaluation, and a start drawn anew for every row, position and channel.
     """
 
     position_encodings: ClassVar[tuple[str, ...]] = ("none", "learned", "rope")
@@ -36,6 +39,9 @@ class ReasonerConfig:
     puzzle_emb_ndim: int = 0
     num_puzzle_identifiers: int = 1
     forward_dtype: str = "float32"
+    damping: float = 1.0
+    call_noise: float = 0.0
+    random_start: bool = False
 
     def __post_init__(self):
         for name in ("H_cycles", "L_cycles", "L_layers"):
@@ -76,6 +82,7 @@ class Reasoner(RecursiveModel):
     def __init__(self, config: ReasonerConfig, depths: dict[str, int]):
         super().__init__()
         self.config = config
+        self.damping, self.call_noise = config.damping, config.call_noise
         self.forward_dtype = FORWARD_DTYPES[config.forward_dtype]
         width, length = config.hidden_size, config.puzzle_emb_len + config.seq_len
         self.length = length
@@ -111,7 +118,12 @@ class Reasoner(RecursiveModel):
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         shape = (batch_size, self.length, self.config.hidden_size)
         # Materialised: forward-mode duals refuse tensors whose rows share memory.
-        return State(*(start.to(self.compute_dtype).expand(shape).contiguous() for start in (self.H_init, self.L_init)))
+        state = State(
+            *(start.to(self.compute_dtype).expand(shape).contiguous() for start in (self.H_init, self.L_init))
+        )
+        if not self.config.random_start:
+            return state
+        return State(*(layers.truncated_normal_(torch.empty(half.shape), 1.0, generator).to(half) for half in state))
 
     def embed(self, inputs_BS: Tensor, puzzle_identifiers_B: Tensor) -> Tensor:
         c, dtype = self.config, self.compute_dtype
