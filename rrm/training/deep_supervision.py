@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rrm.models.base import RecursiveModel, State
+from rrm.training.noise import Noise
 from rrm.training.objective import Carry, Objective, Score
 from rrm.training.perturbation import TrajectoryPerturbation
 
@@ -21,8 +22,8 @@ Q_LOSS_WEIGHT = 0.5
 class DeepSupervision(Objective):
     """One segment a step, and one loss.
 
-    The trajectories of one puzzle share its carry row: they start together and are refilled together, when the clean
-    trajectory halts, so that all of them learn the same target. The loss is averaged over trajectories.
+    The trajectories of one puzzle share its carry row: they start together and are refilled together, when the first
+    (the clean one, where there is one) halts, so that all learn the same target. The loss is averaged over them.
     """
 
     def __init__(
@@ -39,16 +40,18 @@ class DeepSupervision(Objective):
     def forward(
         self, carry: Carry, batch: Mapping[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, Carry, dict[str, Tensor]]:
-        carry, realised_sigma = self._refill(carry, batch, generator)
+        noise = self.noise(len(carry.steps), generator)
+        carry = self._refill(carry, batch, noise, generator)
+        noise.follow(carry.data)
         x = self.embed(carry.data)
-        state = self.model.segment(carry.state, x, generator)
+        state = self.segment(carry.state, x, noise, generator)
         readout = self.model.readout(state)
         score = self.score(readout.logits, carry.data["labels"])
         solved = score.solved.to(readout.q_halt)
         q_loss = F.binary_cross_entropy_with_logits(readout.q_halt, solved, reduction="none")
         steps, state = carry.steps + 1, state.detach()
         if self.model.q_learning:
-            target = self._continue_target(state, x.detach(), steps, generator)
+            target = self._continue_target(state, x.detach(), steps, noise, generator)
             q_loss = q_loss + F.binary_cross_entropy_with_logits(readout.q_continue, target, reduction="none")
         loss = score.loss.mean() + Q_LOSS_WEIGHT * q_loss.mean()
 
@@ -56,34 +59,40 @@ class DeepSupervision(Objective):
         threshold = readout.q_continue if self.model.q_learning else torch.zeros_like(readout.q_halt)
         wants = (readout.q_halt > threshold).detach()[:rows]
         halted = self._halting(steps, wants, generator)
-        clean = Score(*(value[:rows].detach() for value in score))
+        first = Score(*(value[:rows].detach() for value in score))
         metrics = {
             "rows": torch.tensor(float(rows)),
-            "lm_loss": clean.loss.sum(),
+            "lm_loss": first.loss.sum(),
             "q_loss": q_loss[:rows].detach().sum(),
-            "realised_sigma": realised_sigma,
+            **noise.realised(),
             # The field counts these on rows that halt now.
             "halted": halted.sum(),
-            "halted_exact": (clean.solved & halted).sum(),
-            "halted_cells": (clean.cells * halted).sum(),
+            "halted_exact": (first.solved & halted).sum(),
+            "halted_cells": (first.cells * halted).sum(),
             "halted_steps": (steps * halted).sum(),
         }
         return loss, Carry(state, steps, halted, carry.data), metrics
 
-    def _refill(self, carry: Carry, batch: Mapping[str, Tensor], generator: torch.Generator) -> tuple[Carry, Tensor]:
-        start, realised_sigma = self.start(len(carry.steps), generator)
+    def _refill(self, carry: Carry, batch: Mapping[str, Tensor], noise: Noise, generator: torch.Generator) -> Carry:
+        start = self.start(len(carry.steps), noise, generator)
         fresh = carry.halted.repeat(self.perturbation.trajectories).view(-1, 1, 1)
         state = State(*(torch.where(fresh, new, old) for new, old in zip(start, carry.state, strict=True)))
+        arriving = {**batch, **noise.drawn}
         data = {
-            key: torch.where(carry.halted.view(-1, *[1] * (old.dim() - 1)), batch[key], old)
+            key: torch.where(carry.halted.view(-1, *[1] * (old.dim() - 1)), arriving[key].to(old.device), old)
             for key, old in carry.data.items()
         }
-        return Carry(state, carry.steps.masked_fill(carry.halted, 0), carry.halted, data), realised_sigma
+        return Carry(state, carry.steps.masked_fill(carry.halted, 0), carry.halted, data)
 
     @torch.no_grad()
-    def _continue_target(self, state: State, x: Tensor, steps: Tensor, generator: torch.Generator) -> Tensor:
-        """HRM's Q-learning target: the better score after one more segment, of halting only at the last step."""
-        after = self.model.readout(self.model.segment(state, x, generator))
+    def _continue_target(
+        self, state: State, x: Tensor, steps: Tensor, noise: Noise, generator: torch.Generator
+    ) -> Tensor:
+        """HRM's Q-learning target: the better score after one more segment, of halting only at the last step.
+
+        The segment is noisy like any other: the target is what the next step would see.
+        """
+        after = self.model.readout(self.segment(state, x, noise, generator))
         last = (steps >= self.halt_max_steps).repeat(self.perturbation.trajectories)
         return torch.where(last, after.q_halt, torch.maximum(after.q_halt, after.q_continue)).sigmoid()
 

@@ -1,18 +1,34 @@
 """What a sweep can turn besides the model: one line per intervention."""
 
+import inspect
 from dataclasses import fields, replace
+from functools import partial
 
 from rrm.errors import InputError
 from rrm.training.flossing import FLOSSING, Flossing
-from rrm.training.perturbation import TrajectoryPerturbation
+from rrm.training.perturbation import EQR, PRESETS, TIMES, TrajectoryPerturbation, clean_copies, eqr
 
-PERTURBATIONS = {"initial_state": TrajectoryPerturbation}
+# By the time of the noise, by published name, and the control arm.
+PERTURBATIONS = {
+    **{time: partial(TrajectoryPerturbation, time=time) for time in TIMES},
+    **{name: partial(TrajectoryPerturbation, **settings) for name, settings in PRESETS.items()},
+    "eqr": eqr,
+    "clean_copies": clean_copies,
+}
+
+# What a perturbation needs of the model it trains: settings that take the place of the recipe's own.
+MODEL_SETTINGS = {"eqr": EQR}
 
 
 def perturbation(kind: str, **settings):
     """The perturbation `kind` with its settings."""
     if kind not in PERTURBATIONS:
         raise InputError(f"perturbation {kind!r} is unknown: use one of {', '.join(PERTURBATIONS)}")
+    allowed = [name for name in inspect.signature(PERTURBATIONS[kind]).parameters if name != "time"]
+    for name in settings:
+        if name not in allowed:
+            takes = f"it has {', '.join(allowed)}" if allowed else "it has none"
+            raise InputError(f"perturbation {kind!r} has no setting {name!r}: {takes}")
     return PERTURBATIONS[kind](**settings)
 
 

@@ -29,25 +29,23 @@ class LastStepSupervision(Objective):
     ) -> tuple[Tensor, Carry, dict[str, Tensor]]:
         rows = len(batch["inputs"])
         keep = bool(torch.rand((), generator=generator) >= self.prob_detach_prev_H)
-        state, realised_sigma = self.start(rows, generator)
+        noise = self.noise(rows, generator)
+        state = self.start(rows, noise, generator)
         x = self.embed(batch)
-        with torch.no_grad():
-            for half in self.model.segment_calls * (self.depth - 1):
-                before, state = state, self.model.step(half, state, x, generator)
-        if keep and self.depth > 1:
-            # The last call of the history, an "H", once more with gradient; its z_L calls stay without.
-            state = self.model.step(self.model.segment_calls[-1], before, x, generator)
-        state = self.model.segment(state, x, generator)
+        for cycles_left in range(self.depth - 1, 0, -1):
+            # The last call of the history is an "H"; the z_L calls before it stay without gradient.
+            state = self.segment(state, x, noise, generator, grad_calls=int(keep and cycles_left == 1))
+        state = self.segment(state, x, noise, generator)
         score = self.score(self.model.readout(state).logits, batch["labels"])
-        clean = Score(*(value[:rows].detach() for value in score))
+        first = Score(*(value[:rows].detach() for value in score))
         metrics = {
             "rows": torch.tensor(float(rows)),
-            "lm_loss": clean.loss.sum(),
+            "lm_loss": first.loss.sum(),
             "q_loss": torch.zeros(()),
-            "realised_sigma": realised_sigma,
+            **noise.realised(),
             "halted": torch.tensor(float(rows)),
-            "halted_exact": clean.solved.sum(),
-            "halted_cells": clean.cells.sum(),
+            "halted_exact": first.solved.sum(),
+            "halted_cells": first.cells.sum(),
             "halted_steps": torch.tensor(float(rows * self.depth)),
         }
         return score.loss.mean(), carry, metrics

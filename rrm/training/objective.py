@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rrm.models.base import RecursiveModel, State
+from rrm.training.noise import Noise
 from rrm.training.perturbation import TrajectoryPerturbation
 
 IGNORED = -100
@@ -32,7 +33,8 @@ class Carry:
     """Where a batch of rows stands between steps. B puzzles, R trajectories each, the clean ones first.
 
     state: [R*B, L, D] per half.  steps: [B] int32, segments since the refill.  halted: [B] bool, to be refilled.
-    data: inputs [B, S], labels [B, S], puzzle_identifiers [B].
+    data: inputs [B, S], labels [B, S], puzzle_identifiers [B]; `noise_factors` [B, R'] where perturbed trajectories
+    have scales of their own.
     """
 
     state: State
@@ -48,6 +50,7 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.model = model
         self.perturbation = perturbation
+        self.progress = 0.0  # share of training that is done, for what is scheduled
 
     @abstractmethod
     def forward(
@@ -59,17 +62,27 @@ class Objective(nn.Module, ABC):
         """Every row halted, so that the first step takes the whole batch."""
         rows = len(batch["inputs"])
         device = batch["inputs"].device
+        kept = {**batch, **self.noise(rows, torch.Generator()).drawn}
         return Carry(
             state=self.model.initial_state(self.perturbation.trajectories * rows),
             steps=torch.zeros(rows, dtype=torch.int32, device=device),
             halted=torch.ones(rows, dtype=torch.bool, device=device),
-            data={key: torch.zeros_like(value) for key, value in batch.items()},
+            data={key: torch.zeros_like(value, device=device) for key, value in kept.items()},
         )
 
-    def start(self, rows: int, generator: torch.Generator) -> tuple[State, Tensor]:
-        """Initial states of all trajectories of `rows` puzzles, and the realised noise scale."""
-        start = self.model.initial_state(self.perturbation.trajectories * rows, generator)
-        return self.perturbation.perturb_start(start, rows, generator)
+    def noise(self, rows: int, generator: torch.Generator) -> Noise:
+        """The noise of this step."""
+        return self.perturbation.noise(rows, generator, self.progress)
+
+    def start(self, rows: int, noise: Noise, generator: torch.Generator) -> State:
+        """Initial states of all trajectories of `rows` puzzles, with their noise."""
+        return noise.start(self.model.initial_state(self.perturbation.trajectories * rows, generator))
+
+    def segment(
+        self, state: State, x: Tensor, noise: Noise, generator: torch.Generator, grad_calls: int | None = None
+    ) -> State:
+        """The state after one segment under the noise; see `RecursiveModel.segment`."""
+        return self.model.segment(noise.segment(state), x, generator, noise.call, grad_calls)
 
     def embed(self, data: Mapping[str, Tensor]) -> Tensor:
         """x [R*B, L, D], the same for every trajectory of a puzzle."""

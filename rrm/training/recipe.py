@@ -17,6 +17,9 @@ class Recipe:
     call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
     perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget.
 
+    `perturbation` = {"kind": a name of `interventions.PERTURBATIONS`, and its settings}. A kind that is a property of
+    the model ("eqr") sets the settings of the model.
+
     `flossing` is the name of a preset of `rrm.training.flossing`, or {"preset": name, and the settings to change}. Its
     episodes are paid from the budget too.
 
@@ -51,6 +54,8 @@ class Recipe:
         for name in ("budget", "batch_size", "lr", "evaluations", "halt_max_steps"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
+        needed = interventions.MODEL_SETTINGS.get(self.perturbation["kind"], {})
+        object.__setattr__(self, "model", self.model | needed)
 
     def growth_schedule(self) -> Growth:
         """Depth over training, from the cycles of the model's description."""

@@ -85,16 +85,16 @@ def srm_maze(task: Task, **changes) -> Recipe:
 def eqr_sudoku(task: Task, **changes) -> Recipe:
     """EqR on Sudoku-Extreme (arXiv 2605.21488): random start, noise at every call, damping; 99.8 %."""
     description = _paper_model(task, "trm_mlp", H_cycles=3, L_cycles=6, L_layers=2)
-    return _paper(description | _EQR, 50_000, {}, changes)
+    return _paper(description, 50_000, _EQR, changes)
 
 
 def eqr_maze(task: Task, **changes) -> Recipe:
     """EqR on Maze-Unique (arXiv 2605.21488): 93 %."""
     description = _paper_model(task, "trm_att", H_cycles=3, L_cycles=4, L_layers=1) | {"hidden_size": 128}
-    return _paper(description | _EQR, 100_000, {}, changes)
+    return _paper(description, 100_000, _EQR, changes)
 
 
-_EQR = {"damping": 0.95, "call_noise": 0.01, "random_start": True}
+_EQR = {"perturbation": {"kind": "eqr"}}
 _SRM = {"lr": 1e-3, "betas": (0.8, 0.9), "lr_min_ratio": 0.02, "clip_norm": 1.0}
 
 

@@ -109,6 +109,7 @@ class Trainer:
         self.model.train()
         self._grow()
         self._floss()
+        self.bare_objective.progress = self.step / self.total_steps
         # Fresh per step and rank, so that an interrupted run resumes with the very same noise.
         seed = np.random.SeedSequence([self.recipe.seed, self.step, self.rank]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(seed >> 1))
@@ -181,6 +182,7 @@ class Trainer:
             self.best_weights = self.ema.weights(self.model)
         self.seconds["evaluate"] += time.perf_counter() - started
         halted = max(sums["halted"], 1.0)
+        realised = {name: sums[name] / sums["steps"] for name in sums if name.startswith("realised_sigma")}
         return {
             "step": self.step,
             "evaluation": self.evaluation_steps.index(self.step) + 1,
@@ -192,7 +194,7 @@ class Trainer:
             "train/exact": sums["halted_exact"] / halted,
             "train/cells": sums["halted_cells"] / halted,
             "train/halting_step": sums["halted_steps"] / halted,
-            "perturbation/realised_sigma": sums["realised_sigma"] / sums["steps"],
+            **{f"perturbation/{name}": value for name, value in realised.items()},
             **{f"validation/{name}": value for name, value in scores.items()},
             # What a search maximises: exact accuracy, the right cells deciding between equals.
             "validation/objective": scores["exact"] + 0.01 * scores["cells"],

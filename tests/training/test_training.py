@@ -72,19 +72,9 @@ def test_carry_refills_halted_rows_and_keeps_the_others(splits):
     assert carry.halted.tolist() == [True, False, True, True]  # at the last step, whatever the Q head says
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("sigma", [1e-3, 0.3])
-def test_realised_noise_and_shared_target(splits, dtype, sigma):
+def test_perturbed_rollouts_share_the_row_of_their_puzzle(splits):
     torch.manual_seed(0)
-    model = build(recipe().model | {"forward_dtype": dtype})
-    objective = DeepSupervision(model, TrajectoryPerturbation(sigma, copies=3), halt_exploration_prob=0.0)
-    start, realised = objective.perturbation.perturb_start(model.initial_state(32), 8, torch.Generator().manual_seed(1))
-    clean = model.initial_state(32)
-    for moved, still in zip(start, clean, strict=True):
-        assert torch.equal(moved[:8].float(), still[:8].float())
-        noise = moved[8:] - still[8:].float()
-        assert noise.std() == pytest.approx(sigma, rel=0.02) and noise.dtype == torch.float32
-    assert realised.item() == pytest.approx(sigma, rel=0.02)
+    objective = DeepSupervision(build(recipe().model), TrajectoryPerturbation(0.1, copies=3), halt_exploration_prob=0.0)
     batch = to_batch(splits.train.subset(slice(0, 8)), TASK)
     _, carry, metrics = objective(objective.initial_carry(batch), batch, torch.Generator())
     assert carry.state.z_H.shape[0] == 32 and len(carry.steps) == 8 and metrics["rows"] == 8
@@ -184,4 +174,3 @@ def test_workers_share_each_batch_without_overlap(splits):
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         change()
-

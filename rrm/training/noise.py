@@ -1,0 +1,83 @@
+"""The noise of one training step: drawn, added and measured."""
+
+import torch
+from torch import Tensor
+
+from rrm.models.base import State
+
+FACTORS = "noise_factors"
+
+
+class Noise:
+    """What a perturbation does in one step to the states [R * rows, L, D] of R trajectories per puzzle.
+
+    time: see `TrajectoryPerturbation`.  halves: those that get noise.  level: its standard deviation; 0 leaves the
+    states as they are and draws nothing.  clean: so many rows at the front get none.  factors [rows, R']: multiples of
+    `level` for each of the R' trajectories behind them; None: 1.  generator: draws everything.
+
+    The noise is drawn and added in float32, and the sum stays float32 until a network call replaces the half: in
+    bfloat16 a level below 3e-3 would be neither Gaussian nor of its nominal size. A bfloat16 call still rounds the sum
+    of state and puzzle that enters it, once. Gradients see the noise as a constant.
+    """
+
+    def __init__(
+        self,
+        *,
+        time: str,
+        halves: tuple[str, ...],
+        level: float,
+        clean: int,
+        factors: Tensor | None,
+        generator: torch.Generator,
+    ):
+        self._time, self._halves, self._level, self._clean = time, halves, level, clean
+        self._generator = generator
+        self._squares: dict[str, list[Tensor]] = {half: [] for half in State._fields}
+        # What a row keeps from its refill on, beside its puzzle.
+        self.drawn = {} if factors is None else {FACTORS: factors}
+        self.follow(self.drawn)
+
+    def follow(self, data: dict[str, Tensor]) -> None:
+        """Take the factors from what the rows have kept, instead of those just drawn."""
+        self._factors = data[FACTORS].T.reshape(-1, 1, 1) if FACTORS in data else None
+
+    def start(self, state: State) -> State:
+        """The initial state with its noise."""
+        return self._move(state, State._fields) if self._time == "initial_state" else state
+
+    def segment(self, state: State) -> State:
+        """The state that a segment starts from with its noise."""
+        return self._move(state, State._fields) if self._time == "every_segment" else state
+
+    def call(self, half: str, state: State) -> State:
+        """The state after a call of `half` ("H" or "L") with its noise."""
+        return self._move(state, (f"z_{half}",)) if self._time == "every_call" else state
+
+    def realised(self) -> dict[str, Tensor]:
+        """RMS of the differences made in this step to perturbed trajectories: over all, and by half (0: none made)."""
+        squares = {half: torch.stack(made).mean() for half, made in self._squares.items() if made}
+        total = torch.stack([*squares.values()]).mean().sqrt() if squares else torch.zeros(())
+        by_half = {f"realised_sigma_{half}": squares.get(half, torch.zeros(())).sqrt() for half in State._fields}
+        return {"realised_sigma": total, **by_half}
+
+    def _move(self, state: State, halves: tuple[str, ...]) -> State:
+        if self._level == 0:
+            return state
+        moved = {half: self._moved(half, getattr(state, half)) for half in halves if half in self._halves}
+        return state._replace(**moved)
+
+    def _moved(self, half: str, values: Tensor) -> Tensor:
+        wide = values.to(torch.promote_types(values.dtype, torch.float32))
+        still = wide[self._clean :]
+        noise = torch.randn(still.shape, generator=self._on(still.device), device=still.device, dtype=torch.float32)
+        scale = self._level if self._factors is None else self._level * self._factors.to(still)
+        moved = still + scale * noise.to(still)
+        self._squares[half].append((moved.detach() - still.detach()).square().mean())
+        return torch.cat((wide[: self._clean], moved)) if self._clean else moved
+
+    def _on(self, device: torch.device) -> torch.Generator:
+        """The generator, or on another device one seeded from it: millions of numbers a call should not travel."""
+        if self._generator.device.type != device.type:
+            seed = int(torch.randint(2**63 - 1, (), generator=self._generator))
+            self._generator = torch.Generator(device).manual_seed(seed)
+        return self._generator
