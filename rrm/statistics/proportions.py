@@ -2,6 +2,7 @@
 
 import math
 
+from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from rrm.statistics.interval import Interval
@@ -19,6 +20,23 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """
     ends = binomtest(successes, n).proportion_ci(level, method="wilson")
     return Interval(successes / n, float(ends.low), float(ends.high), level, n)
+
+
+def clustered_wilson_interval(share: float, variance: float, n: int, level: float = 0.95) -> Interval:
+    """Wilson interval of a share whose rows are not independent draws, such as several rollouts of each puzzle.
+
+    Args:
+        share: the estimate, in [0, 1].
+        variance: of the estimate, over the `n` puzzles. It stands for share (1 - share) / variance independent draws;
+            where it is 0, for `n` draws.
+        n: puzzles behind the estimate, at least 1.
+        level: nominal coverage.
+    """
+    draws = share * (1 - share) / variance if variance > 0 else n
+    z = ndtri((1 + level) / 2)
+    centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
+    margin = z / (1 + z**2 / draws) * math.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))
+    return Interval(float(share), float(max(0, centre - margin)), float(min(1, centre + margin)), level, int(n))
 
 
 def newcombe_interval(successes_a: int, n_a: int, successes_b: int, n_b: int, level: float = 0.95) -> Interval:

@@ -1,0 +1,174 @@
+"""Choosing one answer among several rollouts of a puzzle: how often is it right, and how far from the best choice?
+
+A selector sees k of the K rollouts of a puzzle. Its accuracy is the exact mean over all C(K, k) subsets, puzzle by
+puzzle, so that no draw of subsets adds noise; the interval is over puzzles. The K rollouts must be exchangeable.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import comb
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+from rrm.statistics.interval import Interval
+from rrm.statistics.normal import mean_interval
+from rrm.statistics.proportions import clustered_wilson_interval
+
+RANDOM, MAJORITY, ORACLE = "random", "majority", "oracle"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """How often a selector's choice among k rollouts is right; intervals over puzzles.
+
+    Attributes:
+        selector: its name.
+        k: rollouts it chooses from.
+        accuracy: share of puzzles, Wilson interval.
+        gap: accuracy of the oracle minus its own, paired.
+        over_random, over_majority: its accuracy minus that of these selectors, paired.
+    """
+
+    selector: str
+    k: int
+    accuracy: Interval
+    gap: Interval
+    over_random: Interval
+    over_majority: Interval
+
+
+def selection(
+    solved: ArrayLike, answer: ArrayLike, scores: Mapping[str, ArrayLike], counts: Sequence[int] | None = None
+) -> list[Selected]:
+    """Every selector at every number of rollouts.
+
+    Args:
+        solved: [N, K] booleans, N at least 2, the answer of each rollout is right.
+        answer: [N, K] integers, equal where answers are equal.
+        scores: [N, K] each; the selector of that name takes the rollout with the highest.
+        counts: numbers of rollouts, 1 to K; default 1, 4, 16, ... and K.
+
+    Returns:
+        Random, majority, those of `scores` and the oracle, for each of `counts` in turn.
+
+    Raises:
+        ValueError: as `expected_accuracies`, or fewer than two puzzles.
+    """
+    solved = np.asarray(solved, bool)
+    if solved.ndim != 2 or len(solved) < 2:
+        raise ValueError(f"solved has shape {solved.shape}: selection needs [N, K], N at least 2")
+    table = []
+    for k in powers_of_four(solved.shape[1]) if counts is None else counts:
+        expected = expected_accuracies(solved, answer, scores, k)
+        for name, of_puzzle in expected.items():
+            table.append(
+                Selected(
+                    name,
+                    int(k),
+                    _share(of_puzzle),
+                    *(
+                        mean_interval(difference)
+                        for difference in (
+                            expected[ORACLE] - of_puzzle,
+                            of_puzzle - expected[RANDOM],
+                            of_puzzle - expected[MAJORITY],
+                        )
+                    ),
+                )
+            )
+    return table
+
+
+def powers_of_four(K: int) -> list[int]:
+    """1, 4, 16, ... up to K, and K itself."""
+    return sorted({4**power for power in range(K.bit_length()) if 4**power <= K} | {K})
+
+
+def expected_accuracies(
+    solved: ArrayLike, answer: ArrayLike, scores: Mapping[str, ArrayLike], k: int
+) -> dict[str, np.ndarray]:
+    """Probability [N] that each selector's choice among k of the K rollouts of a puzzle is right, all subsets alike.
+
+    random: any rollout.  majority: the answer of most rollouts, ties broken at random among the answers.  Of a score:
+    the rollout with the highest, ties broken at random among the rollouts, nan below every number.  oracle: right if
+    any is.
+
+    Args:
+        solved, answer, scores: as in `selection`.
+        k: 1 to K.
+
+    Raises:
+        ValueError: shapes that do not match, k out of range, or a score with the name of another selector.
+    """
+    solved, answer = np.asarray(solved, bool), np.asarray(answer)
+    scores = {name: np.asarray(score, float) for name, score in scores.items()}
+    for name, array in {"answer": answer, **scores}.items():
+        if array.shape != solved.shape or solved.ndim != 2:
+            raise ValueError(f"{name} has shape {array.shape}, solved {solved.shape}: all must be [N, K]")
+    if taken := {RANDOM, MAJORITY, ORACLE} & set(scores):
+        raise ValueError(f"{taken.pop()!r} is no name for a score: it names another selector")
+    K = solved.shape[1]
+    if not 1 <= k <= K:
+        raise ValueError(f"k is {k}: of {K} rollouts 1 to {K} can be chosen from")
+    none_right = np.array([comb(K - right, k) / comb(K, k) for right in range(K + 1)])
+    return {
+        RANDOM: solved.mean(1),
+        MAJORITY: np.array([_majority(*row, k) for row in zip(solved, answer, strict=True)]),
+        **{name: (_weights(score, k) * solved).sum(1) for name, score in scores.items()},
+        ORACLE: 1 - none_right[solved.sum(1)],
+    }
+
+
+def _weights(score: np.ndarray, k: int) -> np.ndarray:
+    """Probability [N, K] that each rollout has the highest score in a random subset of k."""
+    K = score.shape[1]
+    # The rollout of rank j (from 0) is chosen if it is there and none of the j above it is.
+    up_to = np.r_[0, np.cumsum([comb(K - 1 - j, k - 1) / comb(K, k) for j in range(K)])]
+    below = -np.where(np.isnan(score), -np.inf, score)
+    first, last = (rankdata(below, method, axis=1).astype(int) for method in ("min", "max"))
+    return (up_to[last] - up_to[first - 1]) / (last - first + 1)
+
+
+def _majority(solved: np.ndarray, answer: np.ndarray, k: int) -> float:
+    votes, right = Counter(answer.tolist()), Counter(answer[solved].tolist())
+    total = 0.0
+    for name, of_right in right.items():
+        others = tuple(sorted(count for other, count in votes.items() if other != name))
+        # An answer is right or not, so that the share is 1 but for rollouts that broke down.
+        total += of_right / votes[name] * _wins(votes[name], others)[k - 1]
+    return total
+
+
+@lru_cache(maxsize=1 << 16)
+def _wins(count: int, others: tuple[int, ...]) -> np.ndarray:
+    """Probability [K] that an answer of `count` votes wins among k = 1 ... K of all votes drawn at random.
+
+    With a votes for it and t others that have as many, it wins with probability 1 / (1 + t), the integral of y^t over
+    0 <= y <= 1. So the sum over all subsets is the coefficient of x^k in x^a C(count, a) prod_i p_i(x, y), with
+    p_i = sum_(b < a) C(n_i, b) x^b + y C(n_i, a) x^a, integrated over y: a polynomial, exact by Gauss-Legendre.
+    """
+    K = count + sum(others)
+    nodes, node_weights = np.polynomial.legendre.leggauss(len(others) // 2 + 1)
+    a, y = np.arange(1, count + 1)[:, None, None], ((nodes + 1) / 2)[None, :, None]
+    product = np.zeros((count, len(nodes), K + 1))
+    product[:, :, 0] = 1
+    for n in others:
+        before, product = product, np.zeros_like(product)
+        for b in range(min(n, count) + 1):
+            factor = comb(n, b) * np.where(b < a, 1.0, np.where(b == a, y, 0.0))
+            product[:, :, b:] += factor * before[:, :, : K + 1 - b]
+    of_a = product.swapaxes(1, 2) @ node_weights / 2  # [count, K + 1], of the votes for others
+    return np.array(
+        [sum(comb(count, v) * of_a[v - 1, k - v] for v in range(1, min(count, k) + 1)) / comb(K, k)
+         for k in range(1, K + 1)]
+    )  # fmt: skip
+
+
+def _share(of_puzzle: np.ndarray) -> Interval:
+    # Subsets that weigh 1 in all may sum to a rounding more.
+    share = min(1.0, float(of_puzzle.mean()))
+    return clustered_wilson_interval(share, of_puzzle.var(ddof=1) / of_puzzle.size, of_puzzle.size)
