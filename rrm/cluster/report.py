@@ -12,7 +12,7 @@ from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tas
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
 from rrm.cluster.progress import Bar, table
 from rrm.cluster.session import Request
-from rrm.cluster.stability import examples, ladder_sentences
+from rrm.cluster.stability_report import examples, ladder_sentences
 from rrm.dynamics import LyapunovResult, Settings, load_result
 from rrm.statistics import (
     OutcomePanel,

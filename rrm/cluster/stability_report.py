@@ -1,0 +1,263 @@
+"""What a stability study says: tables, sentences, metrics and figures, printed and logged."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rrm.cluster.folder import JobFolder
+from rrm.cluster.progress import table
+from rrm.dynamics import (
+    EscapeResult,
+    Freed,
+    LyapunovResult,
+    RestartResult,
+    escape_time,
+    freed,
+    kaplan_yorke,
+    positive_sum,
+    relapsed,
+)
+from rrm.models import build
+from rrm.statistics import (
+    Evidence,
+    Examples,
+    Interval,
+    Survival,
+    escape_rate,
+    kaplan_meier,
+    ladder_lines,
+    ladder_sentence,
+    rounding_norm,
+)
+from rrm.tracking import Tracker
+
+# The ladders put into words and figures; where the solution is unique, violations leave nothing to say.
+SPOKEN = ("convergence", "convergence and confidence")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was measured; `rows` are the finite puzzles behind the statistics."""
+
+    label: str
+    result: LyapunovResult
+    rows: np.ndarray
+    found: Evidence
+    deep: EscapeResult
+    kicked: RestartResult
+
+    @property
+    def lambda_1(self) -> np.ndarray:
+        """[n] nats per call, of `rows`."""
+        return self.result.lambda_per_call[self.rows, 0]
+
+    @property
+    def solved(self) -> np.ndarray:
+        """[n] bool, of `rows`."""
+        return self.result.solved[self.rows]
+
+
+def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, float]) -> Examples:
+    """The statistics' view of a result; `untrained`: lambda_1 of an untrained network by position in the data."""
+    confidence = {"margin": -result.margin[rows, -1], "entropy": result.entropy[rows, -1]}
+    if np.isfinite(result.q_halt[rows]).all():
+        confidence = {"Q head": -result.q_halt[rows, -1], **confidence}
+    return Examples(
+        lambda_spectrum=result.lambda_per_call[rows],
+        lambda_segments=result.lambda_segments[rows, :, 0],
+        drift=result.drift_H[rows],
+        solved_at=result.solved_at[rows],
+        confidence=confidence,
+        violations=result.violations[rows],
+        covariant=None if result.covariant is None else result.covariant[rows],
+        untrained=np.array([untrained.get(index, np.nan) for index in result.index[rows]]),
+    )
+
+
+def ladder_sentences(label: str, found: Evidence) -> list[str]:
+    """What lambda_1 adds to the scores of convergence, and to those of confidence too."""
+    return [ladder_sentence(label, found.ladders[nulls], nulls) for nulls in SPOKEN]
+
+
+def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
+    """Print the tables and what was found, draw the figures, and log all of it to the run."""
+    found, result, rows = study.found, study.result, study.rows
+    lost = len(result) - len(rows)
+    sentences = [
+        f"{found.n - found.n_failed} of {found.n} puzzles are solved after {result.settings.segments} segments"
+        + (f"; {lost} left out because their state or tangents were not finite." if lost else "."),
+        *ladder_sentences(study.label, found),
+    ]
+    curves, rates = survival(study)
+    metrics = _metrics(study, rates)
+    figures = draw(study, curves, rates, folder.path / "figures")
+    print()
+    text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in _tables(study, rates).items())
+    print(text + "\n")
+    (folder.path / "tables.txt").write_text(text + "\n")
+    tracker.artifact(run, folder.path / "tables.txt")
+    print("found\n  " + "\n  ".join(sentences))
+    target = folder.path / "result.safetensors"
+    with open(target, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    tracker.summary(run, metrics)
+    tracker.tags(run, {"mlflow.note.content": "\n\n".join(sentences), "rrm.result_hash": digest})
+    for path in (target, folder.path / "untrained.safetensors", folder.path / "study.json"):
+        tracker.artifact(run, path)
+    print("\nfigures")
+    for path in figures:
+        tracker.artifact(run, path, "figures")
+        print(f"  {path}")
+    command, link = tracker.ui()
+    print(f"\nresult    {target}\n          sha256 {digest}\nMLflow    {command}\n          {link}")
+
+
+def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
+    """Kaplan-Meier curve of the deep rollouts, and the rate of escape of what is unsolved at the training depth.
+
+    The rate is per segment and counted from the training depth on, until which the model was made to escape.
+    """
+    time_, escaped = escape_time(study.deep.solved)
+    late = time_ > (depth := study.result.settings.segments)
+    name = "deep rollouts"
+    return {name: kaplan_meier(time_, escaped)}, {name: escape_rate(time_[late] - depth, escaped[late])}
+
+
+def _exponents(study: Study) -> list[str]:
+    """Medians by outcome. Where k exponents do not reach the negative ones, bound and dimension are lower estimates."""
+    lines = []
+    spectra = study.result.lambda_per_call[study.rows]
+    dimension = 2 * _half_entries(study.result)
+    for name, rows in (("solved", study.solved), ("failed", ~study.solved)):
+        if not rows.any():
+            continue
+        spectrum = torch.from_numpy(spectra[rows])
+        (total, open_sum), (size, open_size) = positive_sum(spectrum, dimension), kaplan_yorke(spectrum, dimension)
+        per_segment = study.result.settings.calls_per_segment * np.median(spectra[rows, 0])
+        lines.append(
+            {
+                "": f"{name} {np.count_nonzero(rows)}",
+                "lambda_1 per call": f"{np.median(spectra[rows, 0]):+.4f}",
+                "per segment": f"{per_segment:+.3f}",
+                f"lambda_{spectra.shape[1]} per call": f"{np.median(spectra[rows, -1]):+.4f}",
+                "sum of positive (truncated)": f"{total.median():.3f} ({open_sum.double().mean():.0%})",
+                "Kaplan-Yorke (truncated)": f"{size.median():.2f} ({open_size.double().mean():.0%})",
+            }
+        )
+    return table(lines)
+
+
+def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
+    found, n = study.found, study.found.n
+    tables = {"exponents, medians in nats": _exponents(study)}
+    for nulls, climbed in found.ladders.items():
+        if climbed:
+            tables[f"null ladder over {nulls}, log-loss and gain in nats per puzzle"] = table(ladder_lines(climbed))
+    if found.nulls:
+        rows = [{"AUC": name, "lambda_1 or null": f"{value:.3f}", "what says nothing more": ""}
+                for name, value in found.nulls.items()]  # fmt: skip
+        rows += [{"AUC": name, "lambda_1 or null": f"{value:.3f}",
+                  "what says nothing more": f"{found.control_nulls[name]:.3f}"}
+                 for name, value in found.controls.items()]  # fmt: skip
+        tables["controls and nulls, AUC for failed"] = table(rows)
+    if found.table:
+        t = found.table
+        lines = table([{"": "settled", "correct": str(t.A), "wrong": str(t.B)},
+                       {"": "unsettled", "correct": str(t.C), "wrong": str(t.D)}])  # fmt: skip
+        tables[f"settling against correctness, {n} puzzles, late drift split at {t.tau:.3g}"] = lines
+    (rate,), depth, share = rates.values(), study.result.settings.segments, study.deep.solved[:, -1].mean()
+    tables["deep rollouts, escapes"] = [
+        f"solved after {study.deep.segments} segments: {share:.1%} of {len(study.deep.index)}",
+        f"{rate.n} unsolved after {depth} segments escape at a rate of {rate:.2g} per segment",
+        f"solved once and lost again: {np.count_nonzero(relapsed(study.deep.solved))}",
+    ]
+    summary = _freed(study.kicked)
+    tables["kicked restarts, shares"] = table(
+        [{"kick": f"{kick:g}", "realised": f"{np.median(realised):.3g}", "failed": str(summary.failed),
+          "freed by some copy": f"{summary.freed_puzzles[i]:.2f}", "freed pairs": f"{summary.freed_pairs[i]:.2f}",
+          "solved": str(summary.succeeded), "lost by some copy": f"{summary.lost_puzzles[i]:.2f}"}
+         for i, (kick, realised) in enumerate(zip(study.kicked.kicks[1:], study.kicked.realised[1:], strict=True))]
+    )  # fmt: skip
+    return tables
+
+
+def _metrics(study: Study, rates: dict[str, Interval]) -> dict[str, float]:
+    found, solved = study.found, study.solved
+    metrics = {"exact": float(solved.mean()), "not_finite": float(len(study.result) - len(study.rows))}
+    for name, rows in (("solved", solved), ("failed", ~solved)):
+        if rows.any():
+            metrics[f"lambda_1/{name}_median"] = float(np.median(study.lambda_1[rows]))
+    for nulls, climbed in found.ladders.items():
+        if climbed:
+            for rung in climbed.rungs:
+                metrics |= _named(f"auc/{rung.name}", rung.auc)
+            for step in climbed.steps:
+                metrics |= _named(f"gain over {nulls}/{step.name}", step.gain)
+    for name, value in (found.nulls | found.controls).items():
+        metrics |= _named(f"auc/{name}", value)
+    (rate,) = rates.values()
+    return metrics | _named("escape_rate", rate)
+
+
+def _named(name: str, value: Interval) -> dict[str, float]:
+    # MLflow's names take no comma.
+    name = name.replace(",", "").replace(" ", "_")
+    return {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def draw(study: Study, curves: dict[str, Survival], rates: dict[str, Interval], target: Path) -> list[Path]:
+    """The figures of a study as PNG files."""
+    from rrm.figures import (
+        horizon_figure,
+        kick_figure,
+        lambda_distributions,
+        leading_spectrum,
+        local_exponents,
+        null_ladder,
+        save,
+        settling_figure,
+        survival_figure,
+    )
+    from rrm.statistics import OutcomePanel
+
+    found, result, rows = study.found, study.result, study.rows
+    panels = [OutcomePanel(study.label, result.lambda_per_call[rows], study.solved, found.late_drift)]
+    figures = {
+        "lambda_distributions": lambda_distributions(panels),
+        "leading_spectrum": leading_spectrum(panels),
+        "local_exponents": local_exponents(study.label, result.lambda_segments[rows, :, 0], study.solved),
+        "horizon": horizon_figure(study.label, found.horizon),
+        "survival": survival_figure(curves, rates, result.settings.segments),
+        "kicks": kick_figure(
+            np.median(study.kicked.realised[1:], (1, 2)), study.kicked.solved.shape[2], **vars(_freed(study.kicked))
+        ),
+    }
+    for nulls in SPOKEN:
+        if climbed := found.ladders[nulls]:
+            figures[f"null_ladder_{nulls.replace(' ', '_')}"] = null_ladder(
+                f"{study.label}, over {nulls}", climbed, found.controls, found.nulls | found.control_nulls
+            )
+    if found.table:
+        floor = rounding_norm(_half_entries(result), result.settings.precision) * 2**0.5
+        figures["settling"] = settling_figure(
+            study.label, found.late_drift, study.lambda_1, study.solved, found.table, found.sweep, floor
+        )
+    target.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        save(figure, target / f"{name}.png")
+    return [target / f"{name}.png" for name in figures]
+
+
+def _freed(kicked: RestartResult) -> Freed:
+    """The kicks against the first of them, which is none."""
+    return freed(kicked.solved[1:], kicked.solved[0, :, 0])
+
+
+def _half_entries(result: LyapunovResult) -> int:
+    """Numbers in one half of the state."""
+    model = build(json.loads(result.settings.model))
+    return model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
