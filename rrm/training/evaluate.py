@@ -19,7 +19,8 @@ def predict(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int
         batch = to_batch(puzzles.subset(np.arange(first, min(first + batch_size, len(puzzles)))), task)
         generator = torch.Generator().manual_seed(0)
         start = model.initial_state(len(batch["inputs"]), generator)
-        *_, (_, readout) = segments_of(model, embed_batch(model, batch), segments, start, generator)
+        for _, readout in segments_of(model, embed_batch(model, batch), segments, start, generator):  # noqa: B007
+            pass  # only the last readout is kept
         answers.append(readout.logits.argmax(-1).to(torch.uint8).cpu().numpy())
         scores.append(None if readout.q_halt is None else readout.q_halt.float().cpu().numpy())
     model.train(was_training)
