@@ -1,5 +1,9 @@
 """The contract of every registered perturbation, seen from outside: what happened to the states between calls."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -17,7 +21,7 @@ from rrm.training.recipes import cpu_sudoku
 from rrm.training.trainer import Trainer
 
 TASK = get_task("sudoku-4x4")
-ROWS, SEGMENTS = 8, 3
+ROWS, SEGMENTS = 8, 2
 
 # Every registered name, those without a scale of their own at one.
 NAMED = {name: {"sigma": 0.05} if name in TIMES else {} for name in interventions.PERTURBATIONS}
@@ -259,6 +263,21 @@ def test_eqr_is_the_model(model):
     starts = [network.initial_state(2, torch.Generator().manual_seed(seed)).z_L for seed in (0, 0, 1)]
     assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[1], starts[2])
     assert interventions.perturbation("eqr") == TrajectoryPerturbation()
+
+
+def test_table_of_realised_noise(capsys, monkeypatch):
+    script = Path(__file__).resolve().parents[2] / "analysis" / "perturbation_noise.py"
+    monkeypatch.setattr(sys, "argv", ["", "--kind", "single", "eqr", "clean_copies", "--model", "srm_mlp"])
+    torch.set_num_threads(1)
+    runpy.run_path(str(script), run_name="__main__")
+    head, *lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    single, eqr, control = (
+        [dict(zip(head, line, strict=False)) for line in lines if line[0] == name]
+        for name in ("single", "eqr", "clean_copies")
+    )
+    assert [line["half"] for line in single] == ["z_H", "z_L"] * 2 and len(eqr) == 8 and len(control) == 2
+    for line in single + eqr:
+        assert float(line["realised"]) == pytest.approx(float(line["nominal"]), rel=0.02)
 
 
 @pytest.mark.parametrize(
