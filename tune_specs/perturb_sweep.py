@@ -3,8 +3,9 @@
     python tune_specs/perturb_sweep.py                  # ten minutes on two CPU cores
     python tune_specs/perturb_sweep.py --preset smoke   # two minutes, to see the pipeline work
 
-Three axes: model type x perturbation magnitude sigma x flossing schedule. Every model type gets one unperturbed
-baseline, which is never stopped early; the other trials are drawn by TPE, and ASHA stops the weak ones.
+Three axes: model type x perturbation (magnitude sigma, when there is noise, on which half of the state) x flossing
+schedule. Every model type gets one unperturbed baseline, which is never stopped early; the other trials are drawn by
+TPE, and ASHA stops the weak ones.
 """
 
 from rrm.cluster.command import run_command
@@ -12,21 +13,30 @@ from rrm.cluster.spec import Preset, SweepSpec
 
 MODELS = ("trm_mlp", "trm_att", "hrm", "srm_mlp")
 SIGMA = (1e-4, 1.0)  # log-uniform; 0 is the baseline
+KINDS = ("initial_state", "every_segment", "every_call")
+LOCATIONS = ("both", "z_H", "z_L")
 FLOSSING = ("none",)
 COPIES = 1  # perturbed rollouts beside the clean one
 
 
 def baselines(models):
     """The configurations every other is compared with."""
-    return [{"model": model, "sigma": 0.0, "flossing": "none"} for model in models]
+    unperturbed = {"sigma": 0.0, "kind": "initial_state", "location": "both", "flossing": "none"}
+    return [{"model": model, **unperturbed} for model in models]
 
 
 def space(trial, models, sigmas):
-    """The perturbed configurations, define-by-run. `sigmas`: the values of --sigma, None for the whole range."""
+    """The perturbed configurations, define-by-run. `sigmas`: the values of --sigma, None for the whole range.
+
+    The location is asked for where the noise keeps coming. Once, at the start, it is on both halves as published: they
+    enter the first call as one sum.
+    """
     model = trial.suggest_categorical("model", models)
     sigma = trial.suggest_categorical("sigma", sigmas) if sigmas else trial.suggest_float("sigma", *SIGMA, log=True)
+    kind = trial.suggest_categorical("kind", KINDS)
+    location = "both" if kind == "initial_state" else trial.suggest_categorical("location", LOCATIONS)
     flossing = trial.suggest_categorical("flossing", FLOSSING)
-    return {"model": model, "sigma": sigma, "flossing": flossing}
+    return {"model": model, "sigma": sigma, "kind": kind, "location": location, "flossing": flossing}
 
 
 def recipe(config, task, preset, seed):
@@ -41,7 +51,7 @@ def recipe(config, task, preset, seed):
         batch_size=32 // trajectories,
         budget=12 * 32 * preset.steps,
         evaluations=preset.evaluations,
-        perturbation={"kind": "initial_state", "sigma": config["sigma"], "copies": COPIES},
+        perturbation={"copies": COPIES} | {name: config[name] for name in ("kind", "sigma", "location")},
         flossing=config["flossing"],
         seed=seed,
     )
