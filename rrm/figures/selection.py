@@ -71,7 +71,7 @@ def selection_figure(
     """
     if not table:
         raise ValueError("a selection figure needs at least one selector")
-    titles = [f"accuracy after {depth} segments", "reliability of Q", "Q and stability, by problem"]
+    titles = [f"accuracy after {depth} segments", "reliability of Q", "Q and stability"]
     with paper_style():
         figure, (accuracy, reliability, correlation) = panel_grid(titles, columns=3, height=3.6)
         headline(figure, f"{label}: {table[0].accuracy.n} puzzles")
