@@ -1,6 +1,7 @@
 """Figures for a paper. Each function takes plain records and returns a `matplotlib.figure.Figure`; `save` writes it."""
 
 from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
+from rrm.figures.flossing_toy import flossing_toy_figure
 from rrm.figures.horizon import horizon_figure
 from rrm.figures.kicks import kick_figure
 from rrm.figures.lambda_distributions import lambda_distributions
@@ -17,6 +18,7 @@ __all__ = [
     "OutcomePanel",
     "SweepPoint",
     "accuracy_against_sigma",
+    "flossing_toy_figure",
     "horizon_figure",
     "kick_figure",
     "lambda_distributions",
