@@ -76,8 +76,7 @@ def differences(objective):
     return found, metrics
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("model", ["trm_mlp", "srm_mlp"])
+@pytest.mark.parametrize(("model", "dtype"), [("trm_mlp", "float32"), ("trm_mlp", "bfloat16"), ("srm_mlp", "float32")])
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_only_the_named_half_moves_at_the_named_time_by_the_nominal_amount(name, settings, model, dtype):
     perturbation = interventions.perturbation(name, **settings)
