@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from rrm.cluster.spec import SweepSpec
@@ -60,6 +62,52 @@ def run_command(spec: SweepSpec, description: str, argv: list[str] | None = None
 
     try:
         run_sweep(spec, args)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
+        sys.exit(130)
+
+
+def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
+    """The options of every study of one checkpoint: what it is made on, where it runs and is kept."""
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", metavar="RUN_ID", help="MLflow run of a trial")
+    source.add_argument("--checkpoint", metavar="PATH", help="checkpoint folder of rrm, or a public checkpoint file")
+    add("--config", metavar="FILE.json", help="configuration of a public checkpoint")
+    add("--weights", default="best", help="best or final (default: %(default)s)")
+    add("--data", metavar="PATH", help="CSV file, .npz puzzle set or npy folder (default: the run's test puzzles)")
+    add("--count", type=int, metavar="N", help="a seeded sample of N puzzles (default: all)")
+    add("--workers", type=int, metavar="N", help="tasks at a time (default: as many as fit)")
+    add("--gpus", type=float, default=0, metavar="F", help="fraction of a GPU for each task (default: CPU)")
+    add("--storage", default="runs", metavar="DIR", help="folder of studies and MLflow store (default: ./%(default)s)")
+    add("--name", help=f"folder and MLflow name of this study (default: {folder}-HASH, of the checkpoint)")
+    add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: sqlite in the storage folder)")
+    add("--address", help="a Ray cluster to connect to (default: a local one)")
+    add("--resume", action="store_true", help="carry on with an interrupted study")
+    add("--verbose", action="store_true", help="show what Ray prints")
+
+
+def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
+    """InputError for files that are not there, and for counts below 1: those of every study and `at_least_one`."""
+    for option in ("count", "workers", *at_least_one):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise InputError(f"--{option} {value} is too few: use 1 or more")
+    if args.gpus < 0:
+        raise InputError(f"--gpus {args.gpus:g} is no share of a GPU: use 0 (CPU) or more")
+    for option in ("checkpoint", "data", "config"):
+        value = getattr(args, option)
+        if value and not Path(value).exists():
+            raise InputError(f"--{option} {value} does not exist: correct the path")
+
+
+@exit_on_bad_input
+def run_study_command(parse: Callable[[list[str] | None], argparse.Namespace], module: str, argv: list[str] | None):
+    """Run `run_study` of a module of rrm.cluster as a command, as `run_command` does a sweep."""
+    args = parse(argv)
+    study = import_module(f"rrm.cluster.{module}")
+    try:
+        study.run_study(args)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
         sys.exit(130)

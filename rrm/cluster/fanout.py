@@ -188,6 +188,7 @@ def gather(
     resources: dict[str, float],
     request: Request,
     progress: Callable[[int, float], None],
+    shard: int = SHARD,
 ):
     """`function(model, puzzles, task, index=rows, **arguments)` over shards of rows, joined; a few hundred puzzles.
 
@@ -197,7 +198,8 @@ def gather(
     import ray
 
     folder.mkdir(parents=True, exist_ok=True)
-    shards = [np.arange(first, min(first + SHARD, len(puzzles))) for first in range(0, len(puzzles), SHARD)]
+    starts = range(0, len(puzzles), shard)
+    shards = [np.arange(first, min(first + shard, len(puzzles))) for first in starts]
     paths = [folder / f"shard-{number:06d}.npz" for number in range(len(shards))]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     progress(len(puzzles) - sum(len(shards[number]) for number in missing), 0.0)

@@ -10,6 +10,7 @@ import torch
 
 from rrm.cluster.folder import JobFolder
 from rrm.cluster.progress import table
+from rrm.cluster.study import interval_metrics
 from rrm.dynamics import (
     EscapeResult,
     Freed,
@@ -194,19 +195,13 @@ def _metrics(study: Study, rates: dict[str, Interval]) -> dict[str, float]:
     for nulls, climbed in found.ladders.items():
         if climbed:
             for rung in climbed.rungs:
-                metrics |= _named(f"auc/{rung.name}", rung.auc)
+                metrics |= interval_metrics(f"auc/{rung.name}", rung.auc)
             for step in climbed.steps:
-                metrics |= _named(f"gain over {nulls}/{step.name}", step.gain)
+                metrics |= interval_metrics(f"gain over {nulls}/{step.name}", step.gain)
     for name, value in (found.nulls | found.controls).items():
-        metrics |= _named(f"auc/{name}", value)
+        metrics |= interval_metrics(f"auc/{name}", value)
     (rate,) = rates.values()
-    return metrics | _named("escape_rate", rate)
-
-
-def _named(name: str, value: Interval) -> dict[str, float]:
-    # MLflow's names take no comma.
-    name = name.replace(",", "").replace(" ", "_")
-    return {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}
+    return metrics | interval_metrics("escape_rate", rate)
 
 
 def draw(study: Study, curves: dict[str, Survival], rates: dict[str, Interval], target: Path) -> list[Path]:
