@@ -132,7 +132,5 @@ FLOSSING: dict[str, Flossing | None] = {
     "inter_spectrum": Flossing(**_INTER, penalty="spectrum"),
     "inter_volume": Flossing(**_INTER, penalty="volume"),
     # One-sided, where rollouts end and only where they end wrong, the more the worse.
-    "inter_late_failed": Flossing(
-        **_INTER, penalty="spectrum", late=True, examples="failed", weighted=True, batch_size=4
-    ),
+    "inter_late_failed": Flossing(**_INTER, penalty="spectrum", late=True, examples="failed", weighted=True),
 }

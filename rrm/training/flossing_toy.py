@@ -104,7 +104,7 @@ class ToySettings:
 
 # The paper's setting takes several minutes a seed and arm on one thread, the small one about half a minute.
 PRESETS = {
-    "small": ToySettings(units=40, delay=8, length=80, budget=1500, steps=150, k=30, window=40, transient=12),
+    "small": ToySettings(units=40, length=80, budget=1500, steps=150, k=30, window=40, transient=12),
     "paper": ToySettings(),
 }
 
