@@ -17,6 +17,7 @@ from pathlib import Path
 from rrm.cluster.command import OneLineParser, RawText
 from rrm.errors import InputError, exit_on_bad_input
 
+JACOBIAN = ("log10_condition", "log10_condition_k", "log10_largest")
 ARMS = ("none", "pre", "inter", "pre_inter")
 
 
@@ -85,16 +86,16 @@ def table(runs: dict[str, list]) -> list[str]:
     for arm in others:
         gain = bootstrap_interval(np.mean, final[arm] - final[first])
         lines.append(f"  {arm} minus {first}, by seed: {gain:+.3f}")
-    columns = "  {:10} {:9} {:>9} {:>9} {:>9} {:>12} {:>12} {:>12}"
+    columns = "  {:10} {:9} {:>9} {:>9} {:>9} {:>12} {:>12} {:>12} {:>10}"
     lines.append("medians over seeds; exponents in nats per step, Jacobian over twice the delay")
-    header = ("arm", "moment", "lambda_1", "mean", "lambda_N", "log10 cond.", "log10 norm", "|gradient|")
+    header = ("arm", "moment", "lambda_1", "mean", "lambda_N", "log10 cond.", "of k alone", "log10 norm", "|gradient|")
     lines.append(columns.format(*header))
     for arm, found in runs.items():
         for moment in found[0].conditioning:
             at = [run.conditioning[moment] for run in found]
             spectra = np.array([c.exponents for c in at])
             numbers = [spectra[:, 0], spectra.mean(1), spectra[:, -1]]
-            numbers += [[getattr(c, name) for c in at] for name in ("log10_condition", "log10_largest")]
+            numbers += [[getattr(c, name) for c in at] for name in JACOBIAN]
             texts = [f"{np.median(values):.2f}" for values in numbers]
             lines.append(columns.format(arm, moment, *texts, f"{np.median([c.gradient_norm for c in at]):.2g}"))
     return lines

@@ -164,13 +164,14 @@ class Conditioning:
     """How well a network carries gradients.
 
     exponents: the spectrum, N in nats per step, over a window of the orbit.
-    log10_condition, log10_largest: of the singular values of the Jacobian over 2 `delay` steps, largest over smallest
-    and the largest itself.
+    log10_condition, log10_condition_k, log10_largest: of the singular values of the Jacobian over 2 `delay` steps,
+    largest over smallest, largest over the k-th, as many as are flossed, and the largest itself.
     gradient_norm: of the task loss in J.
     """
 
     exponents: list[float]
     log10_condition: float
+    log10_condition_k: float
     log10_largest: float
     gradient_norm: float
 
@@ -254,4 +255,10 @@ def _conditioning(network: TanhNetwork, s: ToySettings) -> Conditioning:
         logs = torch.stack([f.log_diagonal[0] for f in factors])[s.transient : s.window].mean(0)
         # All N tangents are carried, so the last factors are those of the Jacobian itself, but for rotations.
         singular = singular_value_ftle(torch.stack([f.R for f in factors[-span:]]))[0] * span / math.log(10)
-    return Conditioning(logs.tolist(), (singular[0] - singular[-1]).item(), singular[0].item(), gradient.norm().item())
+    return Conditioning(
+        exponents=logs.tolist(),
+        log10_condition=(singular[0] - singular[-1]).item(),
+        log10_condition_k=(singular[0] - singular[s.k - 1]).item(),
+        log10_largest=singular[0].item(),
+        gradient_norm=gradient.norm().item(),
+    )

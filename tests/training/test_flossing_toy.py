@@ -70,7 +70,11 @@ def test_flossing_brings_exponents_to_zero_and_arms_share_start_and_price():
     assert plain.conditioning["initial"] == flossed.conditioning["initial"] and plain.accuracy[0] <= 1
     before, after = (flossed.conditioning[moment] for moment in ("initial", "flossed"))
     assert abs(sum(after.exponents[:6])) < 0.8 * abs(sum(before.exponents[:6]))
-    assert after.log10_condition > 0 and after.gradient_norm > 0 and "flossed" not in plain.conditioning
+    assert (
+        after.log10_condition > after.log10_condition_k > 0
+        and after.gradient_norm > 0
+        and "flossed" not in plain.conditioning
+    )
     # 30 steps x 7 passes x 16 calls of one row against 4 rows of 20 calls.
     assert TINY.episode_cost == 42 and len(flossed.accuracy) == 60 - 42 and len(plain.accuracy) == 60
     assert TINY.spent()[0] == 42 and TINY.spent()[-1] == 59
