@@ -17,7 +17,6 @@ from rrm.dynamics.stochastic import BATCH, PUZZLES, StochasticResult, stochastic
 from rrm.errors import InputError
 from rrm.statistics import Interval, wilson_interval
 from rrm.statistics.calibration import Calibration, calibration
-from rrm.statistics.normal import undefined_interval
 from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected, selection
 from rrm.statistics.within_problem import (
     agreement,
@@ -36,18 +35,20 @@ PLAIN, SETTLING, BOTH = "within problems", "given settling time", "and agreement
 
 @dataclass(frozen=True)
 class Found:
-    """What the noisy rollouts of N puzzles say.
+    """What the noisy rollouts of N puzzles say at one depth.
 
     Attributes:
-        tables: selectors at every number of rollouts, by depth; `clean`: accuracy of the rollout without noise there.
-        calibration: of the Q head at the last depth; None without one. All that follow are at the last depth, too.
+        depth: in segments.
+        table: selectors at every number of rollouts.  clean: accuracy of the rollout without noise.
+        calibration: of the Q head; None without one.
         within: by name, the correlations [n] of the mixed problems and their mean; empty without Q head.
         pooled: correlations over all rollouts at once.
         mixed: number of mixed problems.
     """
 
-    tables: dict[int, list[Selected]]
-    clean: dict[int, Interval]
+    depth: int
+    table: list[Selected]
+    clean: Interval
     calibration: Calibration | None
     within: dict[str, tuple[np.ndarray, Interval]]
     pooled: dict[str, Interval]
@@ -80,65 +81,55 @@ def run_study(args: Namespace) -> None:
             shard=PUZZLES,
         )  # fmt: skip
         save_rows(result, frame.folder.path / "result.npz")
-        _report(label, result, find(result), frame.folder, frame.tracker, run)
+        found = [find(result, place) for place in range(len(result.depths))]
+        _report(label, found, frame.folder, frame.tracker, run)
 
     conduct(frame, lambda resources: settings, work)
 
 
-def find(result: StochasticResult) -> Found:
-    """The statistics of a result; those of selection are over the noisy rollouts, which are exchangeable."""
-    noisy = slice(1, None)
-    tables, clean = {}, {}
-    for m, depth in enumerate(result.depths.tolist()):
-        at = noisy, m
-        scores = {
-            "best Q": result.q_halt[:, *at],
-            "lowest residual": -result.residual[:, *at],
-            "most stable": -result.growth[:, *at],
-            "lowest lambda_1": -result.lambda_1[:, *at],
-        }
-        scores = {name: score for name, score in scores.items() if np.isfinite(score).any()}
-        tables[depth] = selection(result.solved[:, *at], result.answer[:, *at], scores)
-        clean[depth] = wilson_interval(int(result.solved[:, 0, m].sum()), len(result.index))
-    solved, q = result.solved[:, noisy, -1], result.q_halt[:, noisy, -1]
+def find(result: StochasticResult, place: int) -> Found:
+    """The statistics at depths[place]; all but `clean` are over the noisy rollouts, which are exchangeable."""
+    depth, noisy = int(result.depths[place]), (slice(None), slice(1, None), place)
+    solved, answer, q = result.solved[noisy], result.answer[noisy], result.q_halt[noisy]
+    stability = -result.growth[noisy]
+    scores = {
+        "best Q": q,
+        "lowest residual": -result.residual[noisy],
+        "most stable": stability,
+        "lowest lambda_1": -result.lambda_1[noisy],
+    }
+    selectors = selection(solved, answer, {name: score for name, score in scores.items() if np.isfinite(score).any()})
+    clean = wilson_interval(int(result.solved[:, 0, place].sum()), len(solved))
     mixed = mixed_problems(solved)
     known = np.isfinite(q).all(1)
     if np.count_nonzero(known) < 2:
-        return Found(tables, clean, None, {}, {}, np.count_nonzero(mixed))
-    stability, settled = -result.growth[:, noisy, -1], result.settled[:, noisy, -1]
-    controls = {PLAIN: [], SETTLING: [settled], BOTH: [settled, agreement(result.answer[:, noisy, -1])]}
-    within = {}
+        return Found(depth, selectors, clean, None, {}, {}, np.count_nonzero(mixed))
+    within, pooled = {}, {"pooled, all problems": pooled_correlation(q, stability)}
     if mixed.any():
+        settled = result.settled[noisy]
+        controls = {PLAIN: [], SETTLING: [settled], BOTH: [settled, agreement(answer)]}
         for name, held in controls.items():
             values = within_problem(q[mixed], stability[mixed], [control[mixed] for control in held])
             within[name] = values, mean_correlation(values)
-    pooled = {
-        "pooled, all problems": pooled_correlation(q, stability),
-        "pooled, mixed ones": pooled_correlation(q[mixed], stability[mixed]) if mixed.any() else undefined_interval(0),
-    }
+        pooled["pooled, mixed ones"] = pooled_correlation(q[mixed], stability[mixed])
     found = calibration(expit(q[known].astype(float)), solved[known])
-    return Found(tables, clean, found, within, pooled, np.count_nonzero(mixed))
+    return Found(depth, selectors, clean, found, within, pooled, np.count_nonzero(mixed))
 
 
 def sentences(label: str, found: Found) -> list[str]:
     """What noise buys, which selector to take, and whether Q and stability agree within problems."""
-    depth, rows = list(found.tables.items())[-1]
+    depth, rows, clean = found.depth, found.table, found.clean
     last = {row.selector: row for row in rows if row.k == rows[-1].k}
-    clean, K = found.clean[depth], rows[-1].k
+    K = rows[-1].k
     text = [
         f"{label}: after {depth} segments one rollout without noise solves {_percent(clean)} of {clean.n} puzzles, one "
         f"with noise {_percent(last[RANDOM].accuracy)}, at least one of {K} {_percent(last[ORACLE].accuracy)}."
     ]
     chosen = [row for name, row in last.items() if name not in (RANDOM, ORACLE, MAJORITY)]
     for row in [last[MAJORITY], *chosen]:
-        verdict = (
-            "no different from" if 0 in row.over_random else "better than" if row.over_random.low > 0 else "worse than"
-        )
-        words = f"Of {K} rollouts, {row.selector} solves {_percent(row.accuracy)}, {verdict} a random choice"
+        words = f"Of {K} rollouts, {row.selector} solves {_percent(row.accuracy)}, {_versus(row.over_random)} random"
         if row.selector != MAJORITY:
-            versus = row.over_majority
-            verdict = "no different from" if 0 in versus else "better than" if versus.low > 0 else "worse than"
-            words += f" and {verdict} the majority ({100 * versus.estimate:+.1f} points)"
+            words += f" and {_versus(row.over_majority)} the majority ({100 * row.over_majority.estimate:+.1f} points)"
         text.append(f"{words}; {100 * row.gap.estimate:.1f} points short of the oracle.")
     if not found.within or math.isnan(found.within[PLAIN][1].estimate):
         text.append(f"{found.mixed} problems are mixed: nothing can be said of Q and stability within problems.")
@@ -155,34 +146,40 @@ def sentences(label: str, found: Found) -> list[str]:
     return text
 
 
+def _versus(difference: Interval) -> str:
+    if 0 in difference:
+        return "not measurably better than"
+    return "better than" if difference.low > 0 else "worse than"
+
+
 def _percent(value: Interval) -> str:
     return f"{100 * value.estimate:.1f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"
 
 
 def tables(found: Found) -> dict[str, list[str]]:
     """Lines of the tables, by title."""
-    shown = {}
-    for depth, rows in found.tables.items():
-        counts = sorted({row.k for row in rows})
-        lines = []
-        for name in dict.fromkeys(row.selector for row in rows):
-            of_name = {row.k: row for row in rows if row.selector == name}
-            last = of_name[counts[-1]]
-            line = {"selector": name} | {f"K = {k}": _points(of_name[k].accuracy, ".1f") for k in counts}
-            line |= {"short of oracle": _points(last.gap, ".1f"), "over random": _points(last.over_random, "+.1f")}
-            lines.append(line | {"over majority": _points(last.over_majority, "+.1f")})
-        title = f"puzzles solved after {depth} segments, %; differences in points at K = {counts[-1]}"
-        shown[title] = [f"without noise, one rollout: {_points(found.clean[depth], '.1f')}", *table(lines)]
+    after, shown = f"after {found.depth} segments", {}
+    counts = sorted({row.k for row in found.table})
+    lines = []
+    for name in dict.fromkeys(row.selector for row in found.table):
+        of_name = {row.k: row for row in found.table if row.selector == name}
+        last = of_name[counts[-1]]
+        line = {"selector": name} | {f"K = {k}": _points(of_name[k].accuracy, ".1f") for k in counts}
+        line |= {"short of oracle": _points(last.gap, ".1f"), "over random": _points(last.over_random, "+.1f")}
+        lines.append(line | {"over majority": _points(last.over_majority, "+.1f")})
+    title = f"puzzles solved {after}, %; differences in points at K = {counts[-1]}"
+    shown[title] = [f"without noise, one rollout: {_points(found.clean, '.1f')}", *table(lines)]
     if q := found.calibration:
         lines = [{"Q says": f"{each.predicted:.3f}", "solved": f"{each.observed:.3f}", "rollouts": str(each.rollouts)}
                  for each in q.bins]  # fmt: skip
         parts = f"reliability {q.reliability:.4f}, resolution {q.resolution:.4f}, uncertainty {q.uncertainty:.4f}"
-        shown["calibration of Q"] = [f"Brier {q.brier:.4f}: {parts}, within bins {q.within_bins:+.4f}", *table(lines)]
+        brier = f"Brier {q.brier:.4f}: {parts}, within bins {q.within_bins:+.4f}"
+        shown[f"calibration of Q {after}"] = [brier, *table(lines)]
     if found.pooled:
         values = {name: mean for name, (_, mean) in found.within.items()} | found.pooled
         lines = [{"Q and stability": name, "rank correlation": f"{value:+.3f}", "problems": str(value.n)}
                  for name, value in values.items()]  # fmt: skip
-        shown[f"rank correlations, {found.mixed} mixed problems"] = table(lines)
+        shown[f"rank correlations {after}, {found.mixed} mixed problems"] = table(lines)
     return shown
 
 
@@ -192,27 +189,27 @@ def _points(value: Interval, spec: str) -> str:
 
 def metrics(found: Found) -> dict[str, float]:
     """Everything in the tables as metrics."""
-    named = {}
-    for depth, rows in found.tables.items():
-        named |= interval_metrics(f"accuracy/depth_{depth}/clean", found.clean[depth])
-        for row in rows:
-            at = f"depth_{depth}/K_{row.k}/{row.selector}"
-            named |= interval_metrics(f"accuracy/{at}", row.accuracy) | interval_metrics(f"gap/{at}", row.gap)
-            named |= interval_metrics(f"over_majority/{at}", row.over_majority)
+    at = f"depth_{found.depth}"
+    named = interval_metrics(f"accuracy/{at}/clean", found.clean) | {f"mixed_problems/{at}": float(found.mixed)}
+    for row in found.table:
+        of_row = f"{at}/K_{row.k}/{row.selector}"
+        named |= interval_metrics(f"accuracy/{of_row}", row.accuracy) | interval_metrics(f"gap/{of_row}", row.gap)
+        named |= interval_metrics(f"over_majority/{of_row}", row.over_majority)
     if q := found.calibration:
-        named |= interval_metrics("calibration/brier", q.brier)
-        named |= {f"calibration/{part}": getattr(q, part) for part in ("reliability", "resolution", "uncertainty")}
+        named |= interval_metrics(f"calibration/{at}/brier", q.brier)
+        named |= {f"calibration/{at}/{part}": getattr(q, part) for part in ("reliability", "resolution", "uncertainty")}
     for name, value in ({name: mean for name, (_, mean) in found.within.items()} | found.pooled).items():
-        named |= interval_metrics(f"rank_correlation/{name}", value)
-    return named | {"mixed_problems": float(found.mixed)}
+        named |= interval_metrics(f"rank_correlation/{at}/{name}", value)
+    return named
 
 
-def _report(label: str, result: StochasticResult, found: Found, folder: JobFolder, tracker: Tracker, run: str) -> None:
-    text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in tables(found).items())
-    words = sentences(label, found)
+def _report(label: str, found: list[Found], folder: JobFolder, tracker: Tracker, run: str) -> None:
+    titled = {title: lines for at_depth in found for title, lines in tables(at_depth).items()}
+    text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in titled.items())
+    words = sentences(label, found[-1])
     print("\n" + text + "\n\nfound\n  " + "\n  ".join(words))
     (folder.path / "tables.txt").write_text(text + "\n")
-    tracker.summary(run, metrics(found))
+    tracker.summary(run, {name: value for at_depth in found for name, value in metrics(at_depth).items()})
     tracker.tags(run, {"mlflow.note.content": "\n\n".join(words)})
     for name in ("tables.txt", "result.npz", "study.json"):
         tracker.artifact(run, folder.path / name)
@@ -224,15 +221,13 @@ def _report(label: str, result: StochasticResult, found: Found, folder: JobFolde
     print(f"\nresult    {folder.path / 'result.npz'}\nMLflow    {command}\n          {link}")
 
 
-def draw(label: str, found: Found, target: Path) -> list[Path]:
-    """Fig. 4 at every depth as PNG files; panels b and c are those of the last depth."""
+def draw(label: str, found: list[Found], target: Path) -> list[Path]:
+    """Fig. 4 at every depth as PNG files."""
     from rrm.figures import save
     from rrm.figures.selection import selection_figure
 
     target.mkdir(exist_ok=True)
-    paths = []
-    for depth, rows in found.tables.items():
-        paths.append(target / f"fig4_selection_depth_{depth}.png")
-        figure = selection_figure(label, rows, depth, found.clean[depth], found.calibration, found.within, found.pooled)
-        save(figure, paths[-1])
+    paths = [target / f"fig4_selection_depth_{at.depth}.png" for at in found]
+    for at, path in zip(found, paths, strict=True):
+        save(selection_figure(label, at.table, at.depth, at.clean, at.calibration, at.within, at.pooled), path)
     return paths
