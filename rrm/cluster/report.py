@@ -116,8 +116,12 @@ def result_path(folder: JobFolder, trial: dict) -> Path:
 
 def label(trial: dict) -> str:
     """How figures and sentences call a trial."""
-    sigma = trial["config"]["sigma"]
-    return f"{trial['config']['model']}, {f'σ = {sigma:.2g}' if sigma else 'σ = 0 (baseline)'}"
+    config = trial["config"]
+    if not config["sigma"]:
+        return f"{config['model']}, σ = 0 (baseline)"
+    kind, location = config.get("kind", "initial_state"), config.get("location", "both")
+    where = f", {kind.replace('_', ' ')}" if kind != "initial_state" else ""
+    return f"{config['model']}, σ = {config['sigma']:.2g}{where}{f' on {location}' if location != 'both' else ''}"
 
 
 def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[OutcomePanel]:

@@ -17,14 +17,15 @@ from rrm.dynamics.restarts import Freed, RestartResult, freed, restarts
 from rrm.dynamics.result import LyapunovResult, Settings, join_files, join_results, load_result, save_result
 from rrm.dynamics.rollout import Rollout, rollout
 from rrm.dynamics.singular_values import singular_value_ftle
+from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.dynamics.tangent_map import CallableMap, TangentMap
 from rrm.dynamics.twin import TwinResult, max_lyapunov
 
 __all__ = [
     "CallableMap", "CovariantResult", "EscapeResult", "Freed", "LyapunovResult", "MapSpectrum", "NetworkMap",
-    "RestartResult", "Rollout", "Settings", "Spectrum", "TangentMap", "TwinResult", "choose_batch", "covariant",
-    "covariant_features", "escape", "escape_time", "freed", "jacobian_spectrum", "join_files", "join_results",
-    "kaplan_yorke", "load_result", "lyapunov_spectrum", "map_spectrum", "max_lyapunov", "measure",
-    "orthonormalize", "positive_sum", "random_basis", "relapsed", "restarts", "rollout", "save_result",
-    "singular_value_ftle", "window_exponents",
+    "RestartResult", "Rollout", "Settings", "Spectrum", "StochasticResult", "TangentMap", "TwinResult",
+    "choose_batch", "covariant", "covariant_features", "escape", "escape_time", "freed", "jacobian_spectrum",
+    "join_files", "join_results", "kaplan_yorke", "load_result", "lyapunov_spectrum", "map_spectrum",
+    "max_lyapunov", "measure", "orthonormalize", "positive_sum", "random_basis", "relapsed", "restarts",
+    "rollout", "save_result", "singular_value_ftle", "stochastic_rollouts", "window_exponents",
 ]  # fmt: skip
