@@ -37,7 +37,10 @@ from rrm.statistics import (
 from rrm.tracking import Tracker
 
 # The ladders put into words and figures; where the solution is unique, violations leave nothing to say.
-SPOKEN = ("convergence", "convergence and confidence")
+SPOKEN = {
+    "convergence": "convergence detection",
+    "convergence and confidence": "convergence detection and confidence",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, floa
 
 def ladder_sentences(label: str, found: Evidence) -> list[str]:
     """What lambda_1 adds to the scores of convergence, and to those of confidence too."""
-    return [ladder_sentence(label, found.ladders[nulls], nulls) for nulls in SPOKEN]
+    return [ladder_sentence(label, found.ladders[nulls], words) for nulls, words in SPOKEN.items()]
 
 
 def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:

@@ -140,10 +140,10 @@ def ladder(
     )
 
 
-def ladder_sentence(label: str, found: Ladder | None, nulls: str = "convergence") -> str:
+def ladder_sentence(label: str, found: Ladder | None, nulls: str = "convergence detection") -> str:
     """What the first added score is worth beside the first null score, and beyond all of them, for people.
 
-    `nulls` names what the null scores detect.
+    `nulls` says what the null scores amount to.
     """
     if found is None:
         return (
@@ -194,7 +194,7 @@ def _loss_interval(loss: np.ndarray) -> Interval:
 def _step_words(step: Step, nulls: str) -> str:
     if step.adds:
         return f"{step.name} lowers it by {step.gain:.5f}"
-    return f"{step.name} adds nothing measurable beyond {nulls} detection (gain {step.gain:+.5f})"
+    return f"{step.name} adds nothing measurable beyond {nulls} (gain {step.gain:+.5f})"
 
 
 def _line(score: str, auc: str = "", log_loss: str = "", gain: str = "") -> dict[str, str]:
