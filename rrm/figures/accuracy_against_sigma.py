@@ -44,7 +44,7 @@ def accuracy_against_sigma(arms: Sequence[SweepPoint]) -> Figure:
         axes[0].set_ylabel("exact accuracy on test (%)")
         zero = _sigma_axis(axes, [point.sigma for point in arms])
         for ax, points in zip(axes, models.values(), strict=True):
-            _draw_baseline(ax, [point for point in points if point.sigma == 0])
+            _draw_baseline(ax, [point for point in points if point.baseline])
             for point in points:
                 _draw_run(ax, point, point.sigma or zero)
             # Runs that solve nothing would otherwise spread the width of one interval over the whole axis.
@@ -89,7 +89,7 @@ def _add_legend(figure: Figure, arms: Sequence[SweepPoint]) -> None:
     }
     if any(point.stopped_early for point in arms):
         entries["stopped early"] = Line2D([], [], color=_STOPPED, linestyle="", marker="o", markersize=3)
-    if any(point.sigma == 0 for point in arms):
+    if any(point.baseline for point in arms):
         line = Line2D([], [], color=GREY, linewidth=0.8, linestyle="--")
         entries[r"$\sigma = 0$ with 95 % interval"] = (Patch(color=_BAND, linewidth=0), line)
     columns = 2 if figure.get_figwidth() == COLUMN else 4

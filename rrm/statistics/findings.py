@@ -43,8 +43,8 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
         raise ValueError(f"a perturbation effect is stated for one model type at a time; got {', '.join(models)}")
     if not points:
         return "No run was scored, so nothing can be said about the perturbation."
-    perturbed = [point for point in points if point.sigma > 0]
-    baseline, baseline_fair = select(point for point in points if point.sigma == 0)
+    perturbed = [point for point in points if not point.baseline]
+    baseline, baseline_fair = select(point for point in points if point.baseline)
     best, best_fair = select(perturbed)
     if best is None:
         return (

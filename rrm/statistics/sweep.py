@@ -11,15 +11,25 @@ class SweepPoint:
 
     Attributes:
         model: model type, such as "TRM".
-        sigma: standard deviation of the perturbation, in units of the state; 0 is the baseline.
+        sigma: standard deviation of the perturbation, in units of the state; 0 where training has no noise.
         best: test accuracy, as a fraction, of the checkpoint that was best on validation.
         final: test accuracy, as a fraction, of the last checkpoint.
         n: number of test puzzles.
         stopped_early: the run ended before its budget.
         validation: validation accuracy, as a fraction, of the best checkpoint; None when it was not kept.
+        kind: name of the perturbation, "none" for unperturbed training. "clean_copies" is the control with the compute
+            of a perturbed arm and no noise. Where only a sigma above 0 is given, "initial_state".
+        location: the half of the state that is perturbed, "both", "z_H" or "z_L".
+        flossing: name of the flossing schedule, with its changed settings if there are any; "none" without.
+        seed: training seed.
+        area: mean validation accuracy, as a fraction, over the evaluations, which are evenly spaced in the budget: the
+            area under the learning curve. None when it was not kept.
+        call_units: compute of training: a forward call of the network on one row is 1, a backward call 2. None when it
+            was not counted.
+        arm: name of the configuration without model and seed; made of sigma, kind, location and flossing if not given.
 
     Raises:
-        ValueError: an accuracy outside [0, 1], a negative sigma, or no puzzles.
+        ValueError: an accuracy outside [0, 1], a negative sigma, no puzzles, or compute that is not positive.
     """
 
     model: str
@@ -29,9 +39,16 @@ class SweepPoint:
     n: int
     stopped_early: bool
     validation: float | None = None
+    kind: str = "none"
+    location: str = "both"
+    flossing: str = "none"
+    seed: int = 0
+    area: float | None = None
+    call_units: float | None = None
+    arm: str = ""
 
     def __post_init__(self):
-        for name in ("best", "final", "validation"):
+        for name in ("best", "final", "validation", "area"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{self.model}, sigma {self.sigma}: {name} must be a fraction in [0, 1]; got {value}")
@@ -39,6 +56,24 @@ class SweepPoint:
             raise ValueError(f"{self.model}: sigma must be finite and not negative; got {self.sigma}")
         if self.n < 1:
             raise ValueError(f"{self.model}, sigma {self.sigma}: needs at least one test puzzle; got {self.n}")
+        if self.call_units is not None and not (math.isfinite(self.call_units) and self.call_units > 0):
+            raise ValueError(f"{self.model}, sigma {self.sigma}: call_units must be positive; got {self.call_units}")
+        if self.kind == "none" and self.sigma > 0:
+            object.__setattr__(self, "kind", "initial_state")
+        if not self.arm:
+            object.__setattr__(self, "arm", "baseline" if self.baseline else self._intervention())
+
+    @property
+    def baseline(self) -> bool:
+        """Whether nothing was changed in training: no perturbation, also no copies without noise, and no flossing."""
+        return self.kind == "none" and self.flossing == "none"
+
+    def _intervention(self) -> str:
+        words = [] if self.kind == "none" else [self.kind.replace("_", " ")]
+        words += [f"sigma = {self.sigma:g}"] if self.sigma > 0 else []
+        words += [f"on {self.location}"] if self.location != "both" else []
+        words += [f"flossing {self.flossing}"] if self.flossing != "none" else []
+        return ", ".join(words)
 
 
 def by_model(points: Iterable[SweepPoint]) -> dict[str, list[SweepPoint]]:

@@ -29,26 +29,31 @@ def find_run(uri: str, run_id: str):
 
 
 def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
-    """The scored trials of the sweep whose parent run is `run_id`, as points of accuracy against sigma."""
+    """The scored trials of the sweep whose parent run is `run_id`; what a run does not say keeps its default."""
     parent = find_run(uri, run_id)
     query = f"tags.`mlflow.parentRunId` = '{run_id}'"
     runs = open_client(uri).search_runs([parent.info.experiment_id], query, max_results=5000)
-    points = [
-        SweepPoint(
-            model=run.data.tags["rrm.model"],
-            sigma=float(run.data.tags["rrm.sigma"]),
-            best=run.data.metrics["test/best_exact"],
-            final=run.data.metrics["test/final_exact"],
-            n=int(run.data.tags["rrm.test_puzzles"]),
-            stopped_early=run.data.tags["rrm.stopped_early"] == "True",
-            validation=run.data.metrics["validation/best_exact"],
-        )
-        for run in runs
-        if "test/final_exact" in run.data.metrics
-    ]
+    points = [_point(run.data.tags, run.data.metrics) for run in runs if "test/final_exact" in run.data.metrics]
     if not points:
         raise InputError(f"run {run_id} has no scored trials: give the id of a finished sweep's parent run")
     return points
+
+
+def _point(tags: dict[str, str], metrics: dict[str, float]) -> SweepPoint:
+    said = {name: tags[f"rrm.{name}"] for name in ("kind", "location", "flossing", "arm") if f"rrm.{name}" in tags}
+    return SweepPoint(
+        model=tags["rrm.model"],
+        sigma=float(tags["rrm.sigma"]),
+        best=metrics["test/best_exact"],
+        final=metrics["test/final_exact"],
+        n=int(tags["rrm.test_puzzles"]),
+        stopped_early=tags["rrm.stopped_early"] == "True",
+        validation=metrics["validation/best_exact"],
+        seed=int(tags.get("rrm.seed", 0)),
+        area=metrics.get("validation/area"),
+        call_units=metrics.get("call_units"),
+        **said,
+    )
 
 
 def stability_results(uri: str, run_id: str) -> list[LyapunovResult]:
