@@ -1,57 +1,95 @@
-"""Searcher and scheduler of a sweep: baselines first and unharmed, both restored with their memory."""
+"""Searcher and scheduler of a sweep: fixed configurations first and unharmed, both restored with their memory."""
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 
 import optuna
-from ray.tune.schedulers import ASHAScheduler
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from rrm.cluster.spec import SweepSpec
+from rrm.cluster.spec import OBJECTIVES, SweepSpec
 
-OBJECTIVE = "validation/objective"
+OBJECTIVE = OBJECTIVES["accuracy"][0]
 CLOCK = "evaluation"
+ONE_OBJECTIVE = ("accuracy",)
 
 
 class Nearest:
-    """Stands in for an Optuna trial: answers every question with the configuration's value or the nearest allowed."""
+    """Stands in for an Optuna trial: answers every question with the configuration's value or the nearest allowed.
+
+    A question that the configuration does not answer gets the first choice, or the lowest number.
+    """
 
     def __init__(self, config: dict):
         self.config, self.params, self.distributions = config, {}, {}
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        self.distributions[name] = optuna.distributions.FloatDistribution(low, high, log=log)
-        self.params[name] = min(max(self.config[name], low), high)
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False):
+        return self._answer(name, FloatDistribution(low, high, log=log, step=step))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False):
+        return self._answer(name, IntDistribution(low, high, log=log, step=step))
+
+    def suggest_categorical(self, name: str, choices: Sequence):
+        return self._answer(name, CategoricalDistribution(choices))
+
+    def _answer(self, name: str, distribution: BaseDistribution):
+        self.distributions[name] = distribution
+        self.params[name] = _nearest(self.config.get(name), distribution)
         return self.params[name]
 
-    def suggest_categorical(self, name: str, choices):
-        self.distributions[name] = optuna.distributions.CategoricalDistribution(choices)
-        self.params[name] = self.config[name] if self.config[name] in choices else choices[0]
-        return self.params[name]
+
+def _nearest(value, distribution: BaseDistribution):
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+        if value not in choices and all(isinstance(v, Real) for v in (value, *choices)):
+            return min(choices, key=lambda choice: abs(choice - value))
+        return value if value in choices else choices[0]
+    if not isinstance(value, Real):
+        return distribution.low
+    value = min(max(value, distribution.low), distribution.high)
+    if distribution.step:  # Optuna lowers `high` to the last multiple of the step
+        value = distribution.low + round((value - distribution.low) / distribution.step) * distribution.step
+    return value
 
 
 class BaselinesFirst(OptunaSearch):
-    """TPE (seeded, multivariate) that hands out the baselines before it draws anything.
+    """TPE (seeded, multivariate) that hands out the fixed configurations before it draws anything.
 
-    The baselines lie outside the drawn space (sigma = 0 has no logarithm), so Optuna is told of each as of its nearest
-    point there, the smallest sigma. Every configuration carries its number, which names the trial for good, through
-    restores as well.
+    Fixed configurations may lie outside the drawn space (sigma = 0 has no logarithm): Optuna is told of each as of its
+    nearest point there. Every configuration carries its number, which names the trial for good, through restores as
+    well; a drawn one also the seed of the sweep. Without a space the search ends with the fixed configurations.
+
+    `objectives` are names of `rrm.cluster.spec.OBJECTIVES`; with several of them the sampler looks for their Pareto
+    front. A trial of which one is missing or not finite has FAILED for Optuna, and the sampler does not learn from it:
+    a number in its place would be invented, and without an answer the trial would stay RUNNING for ever.
     """
 
-    def __init__(self, space: Callable, baselines: list[dict], seed: int):
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=len(baselines) + 1)
-        super().__init__(space=space, metric=OBJECTIVE, mode="max", sampler=sampler)
-        self._baselines = list(baselines)
+    def __init__(self, space: Callable | None, fixed: list[dict], seed: int, objectives: Sequence[str] = ONE_OBJECTIVE):
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=len(fixed) + 1)
+        self._metrics = [OBJECTIVES[name][0] for name in objectives]
+        metric, mode = self._metrics, [OBJECTIVES[name][1] for name in objectives]
+        if len(objectives) == 1:
+            (metric,), (mode,) = metric, mode
+        super().__init__(space=space, metric=metric, mode=mode, sampler=sampler)
+        self._fixed = list(fixed)
+        self._training_seed = seed
         self._handed: dict[str, dict] = {}
         self._count = 0
 
-    def suggest(self, trial_id: str) -> dict:
-        number, self._count = self._count, self._count + 1
-        if number < len(self._baselines):
-            self._handed[trial_id] = self._baselines[number]
-            return {"trial": number, **self._baselines[number]}
-        return {"trial": number, **super().suggest(trial_id)}
+    def suggest(self, trial_id: str) -> dict | str:
+        number = self._count
+        if number < len(self._fixed):
+            config = self._handed[trial_id] = self._fixed[number]
+        elif self._space:
+            config = {"seed": self._training_seed} | super().suggest(trial_id)
+        else:
+            return self.FINISHED
+        self._count += 1
+        return config | {"trial": number}
 
     def save(self, checkpoint_path: str) -> None:
         # The space is code, which pickle cannot write; a restored searcher brings its own.
@@ -69,24 +107,28 @@ class BaselinesFirst(OptunaSearch):
             super().on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        values = [(result or {}).get(metric, math.nan) for metric in self._metrics]
+        known = all(math.isfinite(value) for value in values)
         if trial_id not in self._handed:
-            super().on_trial_complete(trial_id, result, error)
-        elif result and OBJECTIVE in result:
+            super().on_trial_complete(trial_id, result if known else None, error=not known)
+        elif known and self._space:
             nearest = Nearest(self._handed[trial_id])
             self._space(nearest)
             self._ot_study.add_trial(
-                optuna.trial.create_trial(
-                    params=nearest.params, distributions=nearest.distributions, value=result[OBJECTIVE]
-                )
+                optuna.trial.create_trial(params=nearest.params, distributions=nearest.distributions, values=values)
             )
 
 
 class FairASHA(ASHAScheduler):
-    """ASHA (Li et al., arXiv 1810.05934) on equal budgets, that spares baselines and remembers after a restore.
+    """ASHA (Li et al., arXiv 1810.05934) on equal budgets, that spares the first trials and remembers after a restore.
 
-    Tune restores the searcher but not the rungs of the scheduler: the results of known trials are read back from their
-    result.json.
+    The first `spared` trials, the fixed configurations, run to the end of their budget. Tune restores the searcher but
+    not the rungs of the scheduler: the results of known trials are read back from their result.json.
     """
+
+    def __init__(self, spared: int, **settings):
+        super().__init__(**settings)
+        self._spared = spared
 
     def on_trial_add(self, tune_controller, trial) -> None:
         super().on_trial_add(tune_controller, trial)
@@ -101,20 +143,34 @@ class FairASHA(ASHAScheduler):
 
     def on_trial_result(self, tune_controller, trial, result: dict) -> str:
         decision = super().on_trial_result(tune_controller, trial, result)
-        spared = trial.config["sigma"] == 0 and result[CLOCK] < self._max_t
+        spared = trial.config["trial"] < self._spared and result[CLOCK] < self._max_t
         return self.CONTINUE if spared else decision
 
 
-def searcher(spec: SweepSpec, models: list[str], sigmas: list[float] | None, seed: int) -> BaselinesFirst:
-    """The searcher of a sweep whose axes the command line may have narrowed."""
+def searcher(
+    spec: SweepSpec,
+    fixed: list[dict],
+    models: list[str],
+    sigmas: list[float] | None,
+    seed: int,
+    objectives: Sequence[str] = ONE_OBJECTIVE,
+) -> BaselinesFirst:
+    """The searcher of a sweep that runs `fixed` first, and whose axes the command line may have narrowed."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     positive = [sigma for sigma in sigmas or [] if sigma > 0]
-    return BaselinesFirst(lambda trial: spec.space(trial, models, positive), spec.baselines(models), seed)
+    space = spec.space and (lambda trial: spec.space(trial, models, positive))
+    return BaselinesFirst(space, fixed, seed, objectives)
 
 
-def scheduler(evaluations: int) -> FairASHA:
-    """Stops the weaker half at half of the budget: before that, small models solve nothing and cannot be told apart."""
+def scheduler(evaluations: int, spared: int, objectives: Sequence[str] = ONE_OBJECTIVE) -> TrialScheduler:
+    """Stops the weaker half at half of the budget: before that, small models solve nothing and cannot be told apart.
+
+    The first `spared` trials are never stopped. Nor is any other where something else than accuracy alone decides: what
+    a trial gives up for it is known at its end.
+    """
+    if tuple(objectives) != ONE_OBJECTIVE:
+        return FIFOScheduler()
     grace = max(1, evaluations // 2)
     return FairASHA(
-        time_attr=CLOCK, metric=OBJECTIVE, mode="max", max_t=evaluations, grace_period=grace, reduction_factor=2
+        spared, time_attr=CLOCK, metric=OBJECTIVE, mode="max", max_t=evaluations, grace_period=grace, reduction_factor=2
     )
