@@ -17,14 +17,18 @@ from rrm.dynamics.shards import BATCH, join, row_batches
 from rrm.models.base import Readout, RecursiveModel, State
 from rrm.tasks.base import PuzzleSet, Task
 
+# What an answer may be counted as; see `EscapeResult`.
+OUTCOMES = ("solved", "valid", "shortest")
+
 
 @dataclass(frozen=True)
 class EscapeResult:
     """What N puzzles answer after each of T segments: column t is after segment t + 1. Rows ascend in `index`.
 
     index [N] int64, position in the data set.  solved [N, T] bool, the answer equals the label.  valid [N, T] bool, the
-    answer breaks no constraint and changes no given, by the task's own verifier, which needs no label.  drift_H [N, T]
-    float32, Euclidean norm of the change of z_H over the segment, in state units per segment.
+    answer breaks no constraint and changes no given, by the task's own verifier, which needs no label.  shortest [N, T]
+    bool, valid and, of a maze, along a shortest path.  drift_H [N, T] float32, Euclidean norm of the change of z_H over
+    the segment, in state units per segment.
     finite [N] bool: state and logits stayed free of nan and inf. Of a row that did not, the answer counts as neither
     solved nor valid from that segment on, and drift_H is nan or inf.
     segments: T.  seed: of what a model with randomness of its own (EqR) draws.
@@ -35,10 +39,11 @@ class EscapeResult:
     index: np.ndarray
     solved: np.ndarray
     valid: np.ndarray
+    shortest: np.ndarray
     drift_H: np.ndarray
     finite: np.ndarray
 
-    row_axes: ClassVar[dict[str, int]] = {"index": 0, "solved": 0, "valid": 0, "drift_H": 0, "finite": 0}
+    row_axes: ClassVar[dict[str, int]] = dict.fromkeys(("index", *OUTCOMES, "drift_H", "finite"), 0)
 
 
 def escape(
@@ -71,7 +76,7 @@ def escape(
 
 @torch.no_grad()
 def _escape_batch(model, puzzles: PuzzleSet, task: Task, segments: int, seed: int, rows: np.ndarray) -> EscapeResult:
-    solved, valid = np.zeros((2, len(rows), segments), bool)
+    right = {name: np.zeros((len(rows), segments), bool) for name in OUTCOMES}
     drift_H = np.zeros((len(rows), segments), np.float32)
     finite = np.ones(len(rows), bool)
     with model.precision(torch.float32):
@@ -80,10 +85,11 @@ def _escape_batch(model, puzzles: PuzzleSet, task: Task, segments: int, seed: in
         before = model.initial_state(len(x), generator)
         for t, (state, readout) in enumerate(segments_of(model, x, segments, before, generator)):
             finite &= finite_rows(state, readout)
-            solved[:, t], valid[:, t] = verdict(puzzles, task, readout, finite)
+            for name, of_rows in verdict(puzzles, task, readout, finite).items():
+                right[name][:, t] = of_rows
             drift_H[:, t] = drift(before, state)[0].cpu().numpy()
             before = state
-    return EscapeResult(segments, seed, rows, solved, valid, drift_H, finite)
+    return EscapeResult(segments, seed, rows, **right, drift_H=drift_H, finite=finite)
 
 
 def finite_rows(state: State, readout: Readout) -> np.ndarray:
@@ -92,12 +98,24 @@ def finite_rows(state: State, readout: Readout) -> np.ndarray:
     return torch.stack([part.isfinite().flatten(1).all(1) for part in parts]).all(0).cpu().numpy()
 
 
-def verdict(puzzles: PuzzleSet, task: Task, readout: Readout, finite: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(solved, valid), bool [B] each, of the answers of `puzzles`; a row that is not `finite` has no answer."""
+def verdict(puzzles: PuzzleSet, task: Task, readout: Readout, finite: np.ndarray) -> dict[str, np.ndarray]:
+    """OUTCOMES, bool [B] each, of the answers of `puzzles`; a row that is not `finite` has no answer."""
     answers = readout.logits.argmax(-1).to(torch.uint8).cpu().numpy()
     score = task.score(puzzles.inputs, puzzles.labels, answers)
     valid = (score["violations"] == 0) & (score["changed_givens"] == 0)
-    return score["exact"] & finite, valid & finite
+    outcomes = {"solved": score["exact"], "valid": valid, "shortest": score.get("shortest", valid)}
+    return {name: right & finite for name, right in outcomes.items()}
+
+
+def distinct_outcomes(puzzles: PuzzleSet, task: Task) -> tuple[str, ...]:
+    """Those of OUTCOMES that differ for the task: only "solved" where the label is the one right answer.
+
+    The last is the one to judge by. A maze has millions of shortest paths, of which "solved" asks for the one that a
+    rule of neighbour order picks; "valid" is met by marking every cell that is open.
+    """
+    first = puzzles.subset(slice(0, 1))
+    several = "valid" in task.score(first.inputs, first.labels, first.labels)
+    return OUTCOMES if several else OUTCOMES[:1]
 
 
 def escape_time(solved: np.ndarray, hold: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rrm.dynamics.escape import finite_rows, verdict
+from rrm.dynamics.escape import OUTCOMES, finite_rows, verdict
 from rrm.dynamics.rollout import embed_batch, segments_of
 from rrm.dynamics.shards import BATCH, join, row_batches
 from rrm.models.base import RecursiveModel, State
@@ -21,7 +21,7 @@ class RestartResult:
     """What N puzzles answer after the last segment, from `copies` starts at each of K kick sizes.
 
     index [N] int64, position in the data set, ascending.  kicks [K] float64, the sigmas asked for, in state units.
-    solved, valid, finite [K, N, copies] bool, as in `EscapeResult`, at the last segment (finite: throughout).
+    solved, valid, shortest, finite [K, N, copies] bool, as in `EscapeResult`, at the last segment (finite: throughout).
     realised [K, N, copies] float32, size of the kick that arrived in the state, RMS per entry of the joint (z_H, z_L),
     in state units.  relative [K, N, copies] float32, Euclidean norm of that kick over that of the joint start state.
     segments: depth of the rollouts.  seed: of the kicks, and of what a model with randomness of its own (EqR) draws.
@@ -33,12 +33,13 @@ class RestartResult:
     index: np.ndarray
     solved: np.ndarray
     valid: np.ndarray
+    shortest: np.ndarray
     finite: np.ndarray
     realised: np.ndarray
     relative: np.ndarray
 
     row_axes: ClassVar[dict[str, int]] = {
-        "index": 0, "solved": 1, "valid": 1, "finite": 1, "realised": 1, "relative": 1,
+        "index": 0, **dict.fromkeys((*OUTCOMES, "finite", "realised", "relative"), 1),
     }  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def restarts(
 @torch.no_grad()
 def _restart_batch(model, puzzles: PuzzleSet, task: Task, segments, kicks, copies, seed, rows) -> RestartResult:
     shape = (len(kicks), len(rows), copies)
-    solved, valid, finite = np.zeros(shape, bool), np.zeros(shape, bool), np.ones(shape, bool)
+    right, finite = {name: np.zeros(shape, bool) for name in OUTCOMES}, np.ones(shape, bool)
     realised, relative = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     with model.precision(torch.float32):
         x = embed_batch(model, puzzles.arrays)
@@ -99,11 +100,12 @@ def _restart_batch(model, puzzles: PuzzleSet, task: Task, segments, kicks, copie
                     start, realised[at], relative[at] = kicked(start, sigma, noise)
                 for state, readout in segments_of(model, x, segments, start, generator):
                     finite[at] &= finite_rows(state, readout)
-                solved[at], valid[at] = verdict(puzzles, task, readout, finite[at])
+                for name, of_rows in verdict(puzzles, task, readout, finite[at]).items():
+                    right[name][at] = of_rows
             if not sigma:
-                for outcome in (solved, valid, finite):
+                for outcome in (*right.values(), finite):
                     outcome[k] = outcome[k, :, :1]
-    return RestartResult(segments, seed, kicks, rows, solved, valid, finite, realised, relative)
+    return RestartResult(segments, seed, kicks, rows, **right, finite=finite, realised=realised, relative=relative)
 
 
 def start_noise(positions: np.ndarray, shape: Sequence[int], seed: int, kick: int, copy: int) -> State:
@@ -153,8 +155,8 @@ def freed(solved: np.ndarray, solved_plain: np.ndarray) -> Freed:
     """Compare restarts with the plain rollout of the same depth.
 
     Args:
-        solved: [K, N, copies] bool, `solved` (or `valid`) of a RestartResult.
-        solved_plain: [N] bool of the same puzzles, such as the last column of `escape(...).solved`.
+        solved: [K, N, copies] bool, one of OUTCOMES of a RestartResult.
+        solved_plain: [N] bool of the same puzzles and outcome, such as the last column of `escape(...).solved`.
 
     Raises:
         ValueError: the shapes do not fit.

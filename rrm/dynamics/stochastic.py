@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rrm.dynamics.escape import verdict
+from rrm.dynamics.escape import OUTCOMES, verdict
 from rrm.dynamics.lyapunov import start_basis
 from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.orthonormal import orthonormalize
@@ -40,13 +40,14 @@ class StochasticResult:
     sigma: std of the noise, in state units (the state has unit RMS).  where: "H", "L" or "both", the halves it falls
     on.  seed: of the noise, of directions, and of what a model with randomness of its own (EqR) draws.
     depths [M] int64, ascending, in segments.  index [N] int64, position in the data set.
-    solved, valid [N, R, M] bool, as in `EscapeResult`.  answer [N, R, M] uint64, hash of the decoded tokens: equal
-    answers, equal hashes.  q_halt [N, R, M] float32, the halting logit; nan without a Q head.
+    solved, valid, shortest [N, R, M] bool, as in `EscapeResult`.  answer [N, R, M] uint64, hash of the decoded tokens,
+    label or not: equal answers, equal hashes.  q_halt [N, R, M] float32, the halting logit; nan without a Q head.
     residual [N, R, M] float32, Euclidean norm of the change of the joint state (z_H, z_L) over one more segment without
     noise, which is not part of the rollout; state units per segment.
     growth [N, R, M] float32, log of the growth of a small separation under the same noise, nats per segment: the mean
     over the last SPAN segments before the depth but the first of them, in which a direction drawn from the seed aligns
-    (over the one there is at depth 1). A cheap stand-in for the late leading exponent; lower is more stable.
+    (over the one there is at depth 1). A cheap stand-in for the late leading exponent; lower is more stable. nan where
+    it was not asked for.
     settled [N, R, M] int32, first segment (from 1) from which the answer stayed what it is at the depth.
     lambda_1 [N, R, M] float64, leading exponent of the random map over all segments to the depth, nats per network
     call; nan where it was not asked for.
@@ -60,6 +61,7 @@ class StochasticResult:
     index: np.ndarray
     solved: np.ndarray
     valid: np.ndarray
+    shortest: np.ndarray
     answer: np.ndarray
     q_halt: np.ndarray
     residual: np.ndarray
@@ -69,7 +71,7 @@ class StochasticResult:
     finite: np.ndarray
 
     row_axes: ClassVar[dict[str, int]] = dict.fromkeys(
-        ("index", "solved", "valid", "answer", "q_halt", "residual", "growth", "settled", "lambda_1", "finite"), 0
+        ("index", *OUTCOMES, "answer", "q_halt", "residual", "growth", "settled", "lambda_1", "finite"), 0
     )
 
 
@@ -83,6 +85,7 @@ def stochastic_rollouts(
     where: str = "L",
     *,
     exponent: bool = False,
+    growth: bool = True,
     index: np.ndarray | None = None,
     batch_size: int = BATCH,
     seed: int = 0,
@@ -98,7 +101,8 @@ def stochastic_rollouts(
 
     `batch_size` rows (puzzle, rollout) are run together, as whole rollouts of PUZZLES puzzles and at least one; memory
     depends on it and not on depth or K. `exponent` adds lambda_1 at about the price of another rollout; states then
-    pass the linearised calls, whose rounding differs. `progress` hears of each PUZZLES rows when all rollouts are done.
+    pass the linearised calls, whose rounding differs. `growth` costs SPAN segments a depth and changes nothing else.
+    `progress` hears of each PUZZLES rows when all rollouts are done.
 
     ValueError for K or a depth below 1, depths that come twice, a sigma that is negative or not finite, an unknown
     place, a negative seed, and as `row_batches`.
@@ -120,7 +124,7 @@ def stochastic_rollouts(
         groups = [range(0, 1), *(range(r, min(r + together, K + 1)) for r in range(1, K + 1, together))]
         of_groups = [
             _Batch(model, puzzles.subset(rows), task, rows, group, seed, exponent).run(
-                np.sort(depths), sigma, PLACES[where]
+                np.sort(depths), sigma, PLACES[where], growth
             )
             for group in groups
         ]
@@ -148,7 +152,7 @@ class _Batch:
         self.log_R = z.new_zeros(len(z), dtype=torch.float64)
 
     @torch.no_grad()
-    def run(self, depths: np.ndarray, sigma: float, halves: list[int]) -> dict[str, np.ndarray]:
+    def run(self, depths: np.ndarray, sigma: float, halves: list[int], growth: bool) -> dict[str, np.ndarray]:
         """The arrays of a `StochasticResult`, each [B, rollouts, M]."""
         system, z, tokens, found = self.system, self.system.start(), None, []
         finite = torch.ones(len(z), dtype=torch.bool, device=z.device)
@@ -159,7 +163,7 @@ class _Batch:
                 z = self._kicked(z, sigma, halves)
             before, z = z, self._segment(segment, z)
             for depth, separation in separations.items():
-                if depth - SPAN <= segment < depth:
+                if growth and depth - SPAN <= segment < depth:
                     aligned = segment > max(0, depth - SPAN) or depth == 1
                     separation.grow(before, z, lambda twin, t=segment: self._plain(t, twin), aligned)
             readout = system.readout(z)
@@ -203,11 +207,9 @@ class _Batch:
     def _found(self, depth, z, readout, settled, finite, separation: "_Separation") -> dict[str, np.ndarray]:
         unknown = torch.full_like(self.log_R, torch.nan)
         residual = torch.linalg.vector_norm(self._plain(depth, z) - z, dim=1)
-        solved, valid = verdict(self.puzzles, self.task, readout, finite.cpu().numpy())
         per_call = unknown if self.V is None else self.log_R / (depth * self.system.calls_per_segment)
         return {
-            "solved": solved,
-            "valid": valid,
+            **verdict(self.puzzles, self.task, readout, finite.cpu().numpy()),
             "answer": answer_hash(readout.logits.argmax(-1).cpu().numpy()),
             "q_halt": (unknown if readout.q_halt is None else readout.q_halt).float().cpu().numpy(),
             "residual": residual.float().cpu().numpy(),
@@ -234,7 +236,7 @@ class _Separation:
 
     @property
     def mean(self) -> Tensor:
-        """[rows] float64, nats per segment."""
+        """[rows] float64, nats per segment; nan where it never grew."""
         return self.total / self.counted
 
 

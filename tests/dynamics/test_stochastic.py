@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from rrm.dynamics.escape import escape
+from rrm.dynamics.escape import OUTCOMES, distinct_outcomes, escape
 from rrm.dynamics.lyapunov import lyapunov_spectrum
 from rrm.dynamics.network_map import NetworkMap
+from rrm.dynamics.restarts import restarts
 from rrm.dynamics.rollout import rollout
 from rrm.dynamics.shards import join, load_rows, save_rows
 from rrm.dynamics.stochastic import PUZZLES as TOGETHER
 from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.dynamics.twin import max_lyapunov
 from rrm.models import VARIANTS, Readout, RecursiveModel, State, build, variant
-from rrm.tasks import get_task
+from rrm.tasks import PuzzleSet, dihedral, get_task
+from rrm.tasks.maze_cells import OPEN, PATH
+from rrm.tasks.maze_labels import label_mazes
+from rrm.tasks.puzzle_csv import read_puzzles
 
 TASK = get_task("sudoku-4x4")
 PUZZLES = TASK.generate(12, seed=0)
@@ -155,3 +159,75 @@ def test_bad_input_is_named(changes, message):
     arguments = {"K": 1, "depths": (2,), "sigma": 0.1} | changes
     with pytest.raises(ValueError, match=message):
         stochastic_rollouts(Doubling(), PUZZLES, TASK, **arguments)
+
+
+class Reciting(RecursiveModel):
+    """Gives the `answers` [A, S] in turn, one after each segment; it reads no puzzle, so that all must be one puzzle."""
+
+    segment_calls, grad_calls, forward_dtype = ("H",), 1, torch.float32
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = torch.nn.Parameter(torch.from_numpy(answers).float(), requires_grad=False)
+
+    def initial_state(self, batch_size, generator=None):
+        return State(*torch.zeros(2, batch_size, self.answers.shape[1], 1))
+
+    def embed(self, inputs_BS, puzzle_identifiers_B):
+        return torch.zeros(*inputs_BS.shape, 1)
+
+    def network(self, half):
+        raise NotImplementedError
+
+    def step(self, half, state, x_BLD, generator=None):
+        return State(state.z_H + 1, state.z_L)
+
+    def readout(self, state):
+        said = self.answers[state.z_H[:, 0, 0].round().long() - 1].long()
+        return Readout(torch.nn.functional.one_hot(said, 6).float(), None, None)
+
+
+def several_answers(maze):
+    """The label, another shortest path, a path with a detour, a way without an end, and every open cell marked."""
+    task = get_task(maze.task)
+    moved, labels = task.transform(maze.inputs, maze.labels, 2, relabel=True)  # half a turn, its own inverse
+    assert np.array_equal(dihedral.apply(2, moved), maze.inputs)
+    label, other = maze.labels[0], dihedral.apply(2, labels)[0]
+    cut, everything = label.copy(), np.where(maze.inputs[0] == OPEN, PATH, maze.inputs[0])
+    cut[np.flatnonzero(label == PATH)[3]] = OPEN
+    detour = np.where(other == PATH, PATH, label)
+    return np.stack([label, other, detour, cut, everything])
+
+
+def counted_of_a_maze(maze):
+    task, answers = get_task(maze.task), several_answers(maze)
+    found = stochastic_rollouts(Reciting(answers), maze, task, 1, range(1, 6), 0.0, growth=False)
+    assert distinct_outcomes(maze, task) == ("solved", "valid", "shortest") and np.isnan(found.growth).all()
+    deep, kicked = escape(Reciting(answers), maze, task, 5), restarts(Reciting(answers), maze, task, 2, [0], 1)
+    for name in OUTCOMES:
+        assert np.array_equal(getattr(found, name)[:, 1], getattr(deep, name))
+        assert np.array_equal(getattr(kicked, name)[0], getattr(deep, name)[:, 1:2])
+    assert len(np.unique(found.answer)) == len(np.unique(answers, axis=0)) == 5
+    return {name: getattr(found, name)[0, 1].tolist() for name in OUTCOMES}
+
+
+EXPECTED = {
+    "solved": [True, False, False, False, False],
+    "valid": [True, True, True, False, True],
+    "shortest": [True, True, False, False, False],
+}
+
+
+def test_a_maze_has_many_right_answers():
+    rows = ["#######", "#S    #", "# ### #", "#     #", "# ### #", "#    G#", "#######"]
+    task = get_task("maze-7x7")
+    inputs = task.encode("".join(rows))[None]
+    assert counted_of_a_maze(PuzzleSet.of(task.name, inputs, label_mazes(inputs)[0])) == EXPECTED
+    assert distinct_outcomes(PUZZLES, TASK) == ("solved",)
+
+
+def test_real_mazes_have_many_right_answers(request):
+    path = request.config.rootpath.parent / "shared/data/maze-real/test.csv"
+    if not path.is_file():
+        pytest.skip(f"no real mazes at {path}")
+    assert counted_of_a_maze(read_puzzles(path, np.arange(1))) == EXPECTED
