@@ -1,9 +1,11 @@
 """Statistics over puzzles: rank AUC and its intervals, null models, proportions, settling, the findings in words.
 
 The unit of every interval here is the puzzle: they say how well one trained model's numbers are known, and nothing
-about the spread between training runs. Nothing in this package draws or needs matplotlib.
+about the spread between training runs. The one exception is `arms`, where the unit is the training run. Nothing in this
+package draws or needs matplotlib.
 """
 
+from rrm.statistics.arms import ArmComparison, Contrast, arm_sentences, arm_table, compare_arms
 from rrm.statistics.auc import auc
 from rrm.statistics.bootstrap import auc_difference_interval, auc_interval, bootstrap_interval
 from rrm.statistics.delong import delong_covariance, delong_difference_interval, delong_interval
@@ -33,6 +35,8 @@ from rrm.statistics.sweep import SweepPoint, by_model, select
 from rrm.statistics.transient_chaos import TransientChaos, matched_eps, transient_chaos, transient_chaos_auc
 
 __all__ = [
+    "ArmComparison",
+    "Contrast",
     "Evidence",
     "Examples",
     "HorizonPoint",
@@ -48,12 +52,15 @@ __all__ = [
     "Survival",
     "SweepPoint",
     "TransientChaos",
+    "arm_sentences",
+    "arm_table",
     "auc",
     "auc_difference_interval",
     "auc_interval",
     "bootstrap_interval",
     "by_model",
     "class_shortage",
+    "compare_arms",
     "delong_covariance",
     "delong_difference_interval",
     "delong_interval",

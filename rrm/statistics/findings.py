@@ -30,10 +30,11 @@ def separation_sentence(panel: OutcomePanel) -> str:
 
 
 def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
-    """Whether the best perturbed run of one model type beats its sigma = 0 baseline by more than sampling error.
+    """Whether the best run of a search over one model type beats the unperturbed baseline by more than sampling error.
 
     Among several runs the one best on validation is taken, on both sides. The interval treats the two test scores as
-    independent (`newcombe_interval`) and covers the draw of test puzzles only.
+    independent (`newcombe_interval`) and covers the draw of test puzzles only: what another seed would give, and what
+    the choice of the best of many owes to its luck, is the matter of `compare_arms`.
 
     Raises:
         ValueError: the points belong to more than one model type.
@@ -43,28 +44,29 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
         raise ValueError(f"a perturbation effect is stated for one model type at a time; got {', '.join(models)}")
     if not points:
         return "No run was scored, so nothing can be said about the perturbation."
-    perturbed = [point for point in points if not point.baseline]
+    others = [point for point in points if not point.baseline]
     baseline, baseline_fair = select(point for point in points if point.baseline)
-    best, best_fair = select(perturbed)
+    best, best_fair = select(others)
     if best is None:
         return (
-            f"{models[0]}: only sigma = 0 was run ({_accuracy_words(baseline)}), "
+            f"{models[0]}: only the unperturbed baseline was run ({_accuracy_words(baseline)}), "
             "so nothing can be said about the perturbation."
         )
-    choice = "the only perturbed run" if len(perturbed) == 1 else f"the best of {len(perturbed)} perturbed runs"
-    subject = f"{models[0]}: {choice}, sigma = {best.sigma:g}, solves {_accuracy_words(best)}"
+    choice = "the only run beside the baseline" if len(others) == 1 else f"the best of {len(others)} perturbed runs"
+    subject = f"{models[0]}: {choice}, {best.intervention}, solves {_accuracy_words(best)}"
     if baseline is None:
-        return f"{subject}, but no sigma = 0 baseline was run to compare it with."
+        return f"{subject}, but no unperturbed baseline was run to compare it with."
     difference = newcombe_interval(_successes(best), best.n, _successes(baseline), baseline.n)
     beyond_sampling = "no larger" if 0 in difference else "larger"
     if baseline_fair and best_fair:
         selection = "selected on validation, scored on test"
     else:
         selection = "selected on the test score itself for want of a validation score, so it is optimistic"
+    curse = "" if len(others) == 1 else ", and the best of many also owes to the luck of its seed (winner's curse)"
     return (
-        f"{subject} against {_accuracy_words(baseline)} without perturbation: a difference of "
+        f"{subject} against {_accuracy_words(baseline)} of the baseline: a difference of "
         f"{_points(difference)} percentage points ({selection}), {beyond_sampling} than sampling error; "
-        "one training seed per configuration cannot tell an effect of sigma from seed noise."
+        f"two single training runs cannot tell an effect from seed noise{curse}."
     )
 
 

@@ -61,14 +61,16 @@ class SweepPoint:
         if self.kind == "none" and self.sigma > 0:
             object.__setattr__(self, "kind", "initial_state")
         if not self.arm:
-            object.__setattr__(self, "arm", "baseline" if self.baseline else self._intervention())
+            object.__setattr__(self, "arm", "baseline" if self.baseline else self.intervention)
 
     @property
     def baseline(self) -> bool:
         """Whether nothing was changed in training: no perturbation, also no copies without noise, and no flossing."""
         return self.kind == "none" and self.flossing == "none"
 
-    def _intervention(self) -> str:
+    @property
+    def intervention(self) -> str:
+        """What was changed in training, in words: "every call, sigma = 0.1, on z_L, flossing pre"."""
         words = [] if self.kind == "none" else [self.kind.replace("_", " ")]
         words += [f"sigma = {self.sigma:g}"] if self.sigma > 0 else []
         words += [f"on {self.location}"] if self.location != "both" else []

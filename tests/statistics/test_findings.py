@@ -89,7 +89,9 @@ def test_a_panel_checks_its_arrays(arrays, message):
         OutcomePanel("TRM", *arrays)
 
 
-@pytest.mark.parametrize("changes", [{"best": 1.2}, {"final": np.nan}, {"sigma": -1}, {"sigma": np.inf}, {"n": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"best": 1.2}, {"final": np.nan}, {"area": 2}, {"sigma": -1}, {"n": 0}, {"call_units": 0}]
+)
 def test_a_sweep_point_checks_its_numbers(changes):
     with pytest.raises(ValueError, match="TRM"):
         SweepPoint(**{"model": "TRM", "sigma": 0, "best": 0.5, "final": 0.5, "n": 9, "stopped_early": False} | changes)
@@ -108,20 +110,31 @@ def test_points_are_grouped_by_model_and_sorted_by_sigma():
     assert [p.sigma for p in groups["TRM"]] == [0, 0.1]
 
 
+def test_a_point_says_what_was_changed_in_its_training():
+    assert point(0, 0.5).baseline and point(0, 0.5).arm == "baseline"
+    assert (point(1e-3, 0.5).kind, point(1e-3, 0.5).arm) == ("initial_state", "initial state, sigma = 0.001")
+    for changes in ({"kind": "clean_copies"}, {"flossing": "pre"}):
+        assert not point(0, 0.5, **changes).baseline
+    everything = point(0.1, 0.5, kind="every_call", location="z_L", flossing="pre, k = 8")
+    assert everything.intervention == "every call, sigma = 0.1, on z_L, flossing pre, k = 8"
+    assert point(0.1, 0.5, arm="mine").arm == "mine"
+
+
 def test_perturbation_within_sampling_error():
     sentence = perturbation_sentence([point(0, 0.874, 0.87), point(1e-3, 0.9, 0.91), point(1e-2, 0.95, 0.6)])
-    assert "the best of 2 perturbed runs, sigma = 0.001, solves 90.0 [87.1, 92.3] % of 500 test puzzles" in sentence
+    assert "best of 2 perturbed runs, initial state, sigma = 0.001, solves 90.0 [87.1, 92.3] % of 500 test" in sentence
+    assert "against 87.4 [" in sentence
     assert "+2.6 [-1.3, +6.6] percentage points (selected on validation, scored on test)" in sentence
     assert "no larger than sampling error" in sentence
-    assert "one training seed per configuration cannot tell an effect of sigma from seed noise" in sentence
+    assert "two single training runs cannot tell an effect from seed noise" in sentence and "winner's curse" in sentence
 
 
 @pytest.mark.parametrize(("best", "sign"), [(0.9, "+"), (0.3, "-")])
 def test_perturbation_beyond_sampling_error(best, sign):
-    sentence = perturbation_sentence([point(0, 0.6), point(1e-3, best, stopped_early=True)])
-    assert "the only perturbed run" in sentence and "(stopped early)" in sentence
+    sentence = perturbation_sentence([point(0, 0.6), point(0, best, kind="clean_copies", stopped_early=True)])
+    assert "the only run beside the baseline, clean copies, solves" in sentence and "(stopped early)" in sentence
     assert f"a difference of {sign}30.0 [" in sentence and ", larger than sampling error" in sentence
-    assert "selected on validation" in sentence
+    assert "selected on validation" in sentence and "winner" not in sentence
 
 
 def test_perturbation_admits_selection_on_test():
@@ -129,8 +142,8 @@ def test_perturbation_admits_selection_on_test():
 
 
 def test_perturbation_with_missing_pieces():
-    assert "only sigma = 0 was run" in perturbation_sentence([point(0, 0.5)])
-    assert "no sigma = 0 baseline was run" in perturbation_sentence([point(0.1, 0.5)])
+    assert "only the unperturbed baseline was run" in perturbation_sentence([point(0, 0.5)])
+    assert "no unperturbed baseline was run" in perturbation_sentence([point(0, 0.5, flossing="pre")])
     assert perturbation_sentence([]).startswith("No run was scored")
     with pytest.raises(ValueError, match="HRM, TRM"):
         perturbation_sentence([point(0, 0.5), point(0.1, 0.5, model="HRM")])
