@@ -4,11 +4,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from rrm.cluster.session import Request
-from rrm.cluster.spec import Preset
+from rrm.cluster.spec import OBJECTIVES, Preset
+from rrm.dynamics.success import success_lambda_1
 from rrm.tasks import get_task
+from rrm.tasks.base import PuzzleSet
 from rrm.tasks.splits import Splits
 from rrm.training.trainer import Trainer
 
@@ -16,10 +19,13 @@ from rrm.training.trainer import Trainer
 # a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
 COORDINATOR_CPU = 0.01
 
+# Validation puzzles on which a trial is asked for the stability of its successes.
+STABILITY_PUZZLES = 64
+
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a sweep share."""
+    """What all trials of a sweep share; `objectives` are names of `rrm.cluster.spec.OBJECTIVES`."""
 
     recipe: Callable
     preset: Preset
@@ -27,6 +33,7 @@ class Job:
     data_hash: str
     request: Request
     storage: str
+    objectives: tuple[str, ...] = ("accuracy",)
 
 
 def _device() -> str:
@@ -49,11 +56,21 @@ def _train(job: Job, config: dict, splits: Splits, module, wrap=lambda objective
         with previous.as_directory() as folder:
             trainer.load(folder)
     for metrics in trainer.run():
+        if rank == 0 and "success_lambda_1" in job.objectives:
+            metrics[OBJECTIVES["success_lambda_1"][0]] = _stability(trainer, splits.validation)
         with tempfile.TemporaryDirectory() as folder:
             trainer.save(folder, job.data_hash)
             # Every worker reports, for it is a barrier; the first one brings the checkpoint.
             checkpoint = module.Checkpoint.from_directory(folder) if rank == 0 else None
             module.report(metrics, checkpoint=checkpoint)
+
+
+def _stability(trainer: Trainer, validation: PuzzleSet) -> float:
+    """`success_lambda_1` of the averaged weights at the end of the budget; nan before it, for Tune wants a value."""
+    if trainer.step < trainer.total_steps:
+        return float("nan")
+    puzzles = validation.subset(np.arange(min(STABILITY_PUZZLES, len(validation))))
+    return success_lambda_1(trainer.averaged, puzzles, trainer.task, trainer._how_to_run()["segments"])
 
 
 def train_trial(config: dict, job: Job, splits: Splits) -> None:
