@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from rrm.statistics.interval import Interval
 from rrm.statistics.normal import mean_interval
-from rrm.statistics.proportions import clustered_wilson_interval
+from rrm.statistics.proportions import clustered_wilson_interval, wilson_interval
 
 RANDOM, MAJORITY, ORACLE = "random", "majority", "oracle"
 
@@ -81,6 +81,45 @@ def selection(
                 )
             )
     return table
+
+
+@dataclass(frozen=True)
+class AgainstDepth:
+    """A selector's choice among k rollouts against one rollout of k times their depth, which makes as many calls.
+
+    Attributes:
+        selector, k: as in `Selected`.
+        deep: share of puzzles that the deep rollout solves, Wilson interval.
+        over_deep: accuracy of the selector minus that, paired.
+    """
+
+    selector: str
+    k: int
+    deep: Interval
+    over_deep: Interval
+
+
+def against_depth(
+    solved: ArrayLike, answer: ArrayLike, scores: Mapping[str, ArrayLike], deep: Mapping[int, ArrayLike]
+) -> list[AgainstDepth]:
+    """Does breadth help more than depth? Every selector at every k of `deep`.
+
+    Args:
+        solved, answer, scores: as in `selection`.
+        deep: by k, whether [N] the rollout of k times the depth solves the same puzzles.
+
+    Raises:
+        ValueError: as `expected_accuracies`, or a deep rollout of other than N puzzles.
+    """
+    rows = []
+    for k, right in deep.items():
+        right = np.asarray(right, bool)
+        if right.shape != np.shape(solved)[:1]:
+            raise ValueError(f"deep rollouts at k = {k} have shape {right.shape}, solved {np.shape(solved)}")
+        alone = wilson_interval(int(right.sum()), right.size)
+        for name, of_puzzle in expected_accuracies(solved, answer, scores, k).items():
+            rows.append(AgainstDepth(name, int(k), alone, mean_interval(of_puzzle - right)))
+    return rows
 
 
 def powers_of_four(K: int) -> list[int]:

@@ -12,6 +12,7 @@ from rrm.cluster import selection
 from rrm.dynamics.shards import load_rows
 from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.models import build, describe, variant
+from rrm.statistics.within_problem import mixed_problems
 from rrm.tasks import get_task
 from rrm.training.checkpoint import save_tensors, write_meta
 from rrm.training.evaluate import predict
@@ -55,7 +56,7 @@ def test_study_interrupted_and_resumed_is_the_whole(cluster, files, tmp_path, mo
     alone = stochastic_rollouts(model, puzzles, TASK, 6, (2, 4), 0.003, exponent=True)
     for name in whole.row_axes:
         assert np.array_equal(getattr(whole, name), getattr(alone, name))
-    assert selection.mixed_problems(whole.solved[:, 1:, -1]).any()
+    assert mixed_problems(whole.solved[:, 1:, -1]).any()
 
     real = selection.save_rows
     monkeypatch.setattr(selection, "save_rows", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -162,7 +162,7 @@ def test_bad_input_is_named(changes, message):
 
 
 class Reciting(RecursiveModel):
-    """Gives the `answers` [A, S] in turn, one after each segment; it reads no puzzle, so that all must be one puzzle."""
+    """Gives the `answers` [A, S] in turn, one after each segment, whatever the puzzle."""
 
     segment_calls, grad_calls, forward_dtype = ("H",), 1, torch.float32
 

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rrm.statistics.selection import expected_accuracies, powers_of_four, selection
+from rrm.statistics.selection import against_depth, expected_accuracies, powers_of_four, selection
 
 
 def rollouts(n, K, p, seed=0):
@@ -107,6 +107,18 @@ def test_the_table_pairs_selectors_on_the_same_puzzles():
     assert oracle.gap.estimate == oracle.gap.high == 0 and at_16["majority"].over_majority.estimate == 0
     # Paired: the difference is known better than the accuracies are.
     assert np.ptp([q.gap.low, q.gap.high]) < np.ptp([q.accuracy.low, q.accuracy.high])
+
+
+def test_breadth_is_compared_with_depth_puzzle_by_puzzle():
+    solved = np.array([[True, False], [True, True], [False, False], [True, False]])
+    rows = against_depth(solved, solved, {}, {1: [True, True, False, False], 2: [False, True, False, True]})
+    found = {(row.selector, row.k): row for row in rows}
+    assert found["random", 1].over_deep.estimate == pytest.approx((-0.5 + 0 + 0 + 0.5) / 4)
+    assert found["oracle", 2].over_deep.estimate == pytest.approx(0.25)
+    assert found["oracle", 2].deep.estimate == 0.5 and found["oracle", 2].deep.n == 4
+    assert np.ptp([found["majority", 1].over_deep.low, found["majority", 1].over_deep.high]) > 0
+    with pytest.raises(ValueError, match="deep rollouts at k = 1 have shape .3,., solved .4, 2."):
+        against_depth(solved, solved, {}, {1: [True] * 3})
 
 
 def test_the_interval_covers_puzzles():

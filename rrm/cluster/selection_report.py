@@ -1,0 +1,257 @@
+"""What noisy rollouts say: accuracy of every selector, calibration of Q, whether Q and stability agree."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.special import expit
+
+from rrm.cluster.folder import JobFolder
+from rrm.cluster.progress import table
+from rrm.cluster.study import interval_metrics
+from rrm.dynamics.stochastic import StochasticResult
+from rrm.figures import save
+from rrm.figures.selection import selection_figure
+from rrm.statistics import Interval, wilson_interval
+from rrm.statistics.calibration import Calibration, calibration
+from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected, selection
+from rrm.statistics.within_problem import (
+    agreement,
+    mean_correlation,
+    mixed_problems,
+    pooled_correlation,
+    within_problem,
+)
+from rrm.tracking import Tracker
+
+# The ways to correlate Q with stability within problems.
+PLAIN, SETTLING, BOTH = "within problems", "given settling time", "and agreement too"
+BEST_Q, RESIDUAL, STABLE, EXPONENT = "best Q", "lowest residual", "most stable", "lowest lambda_1"
+# What a label says where one task has several outcomes.
+COUNTED = {
+    "solved": "only the label's answer counted",
+    "valid": "any valid answer counted",
+    "shortest": "any shortest path counted",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the noisy rollouts of N puzzles say at one depth.
+
+    Attributes:
+        label: of the model and its noise.  depth: in segments.
+        outcome: what is called solved, one of `rrm.dynamics.escape.OUTCOMES`.  counted: that in words, "" where there
+            is no other.
+        table: selectors at every number of rollouts.  clean: accuracy of the rollout without noise.
+        calibration: of the Q head; None without one.
+        within: by name, the correlations [n] of the mixed problems and their mean; empty without Q head.
+        pooled: correlations over all rollouts at once.
+        mixed: number of mixed problems.
+    """
+
+    label: str
+    depth: int
+    outcome: str
+    counted: str
+    table: list[Selected]
+    clean: Interval
+    calibration: Calibration | None
+    within: dict[str, tuple[np.ndarray, Interval]]
+    pooled: dict[str, Interval]
+    mixed: int
+
+    @property
+    def name(self) -> str:
+        """In metrics and file names."""
+        return f"depth_{self.depth}" + ("" if self.outcome == "solved" else f"_{self.outcome}")
+
+    @property
+    def after(self) -> str:
+        """In titles."""
+        return f"after {self.depth} segments" + (f", {self.counted}" if self.counted else "")
+
+
+@dataclass
+class Report:
+    """Pieces of a report: lines of tables by title, sentences, metrics, and figures by file name."""
+
+    tables: dict[str, list[str]] = field(default_factory=dict)
+    sentences: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+    def publish(self, folder: JobFolder, tracker: Tracker, run: str, *files: str) -> None:
+        """Print everything, write it to the folder, and log it to the run together with `files` of the folder."""
+        text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in self.tables.items())
+        print("\n" + text + "\n\nfound\n  " + "\n  ".join(self.sentences))
+        (folder.path / "tables.txt").write_text(text + "\n")
+        tracker.summary(run, self.metrics)
+        tracker.tags(run, {"mlflow.note.content": "\n\n".join(self.sentences)})
+        for name in ("tables.txt", "study.json", *files):
+            tracker.artifact(run, folder.path / name)
+        print("\nfigures")
+        (folder.path / "figures").mkdir(exist_ok=True)
+        for name, figure in self.figures.items():
+            path = folder.path / "figures" / f"{name}.png"
+            save(figure, path)
+            tracker.artifact(run, path, "figures")
+            print(f"  {path}")
+        command, link = tracker.ui()
+        print(f"\nresult    {folder.path / 'result.npz'}\nMLflow    {command}\n          {link}")
+
+
+def report(
+    label: str, result: StochasticResult, outcomes: Sequence[str], counts: Sequence[int] | None = None
+) -> Report:
+    """Everything at every depth and for every outcome; the sentences are about the last depth.
+
+    `counts`: numbers of rollouts to choose from; default 1, 4, 16, ... and K.
+    """
+    said = Report()
+    for place in range(len(result.depths)):
+        for outcome in outcomes:
+            found = find(label, result, place, outcome, COUNTED[outcome] if len(outcomes) > 1 else "", counts)
+            said.tables |= tables(found)
+            said.metrics |= metrics(found)
+            said.figures[f"fig4_selection_{found.name}"] = figure(found)
+            if place == len(result.depths) - 1:
+                said.sentences += sentences(found)
+    return said
+
+
+def scores(result: StochasticResult, place: int) -> dict[str, np.ndarray]:
+    """What the selectors rank the noisy rollouts by, [N, K] at depths[place]: the highest is taken. Known ones only."""
+    noisy = (slice(None), slice(1, None), place)
+    known = {
+        BEST_Q: result.q_halt[noisy],
+        RESIDUAL: -result.residual[noisy],
+        STABLE: -result.growth[noisy],
+        EXPONENT: -result.lambda_1[noisy],
+    }
+    return {name: score for name, score in known.items() if np.isfinite(score).any()}
+
+
+def find(
+    label: str,
+    result: StochasticResult,
+    place: int,
+    outcome: str = "solved",
+    counted: str = "",
+    counts: Sequence[int] | None = None,
+) -> Found:
+    """The statistics at depths[place]; all but `clean` are over the noisy rollouts, which are exchangeable."""
+    depth, noisy = int(result.depths[place]), (slice(None), slice(1, None), place)
+    right = getattr(result, outcome)
+    solved, answer, q, stability = right[noisy], result.answer[noisy], result.q_halt[noisy], -result.growth[noisy]
+    selectors = selection(solved, answer, scores(result, place), counts)
+    clean = wilson_interval(int(right[:, 0, place].sum()), len(solved))
+    mixed = mixed_problems(solved)
+    known = np.isfinite(q).all(1)
+    if np.count_nonzero(known) < 2:
+        return Found(label, depth, outcome, counted, selectors, clean, None, {}, {}, np.count_nonzero(mixed))
+    within, pooled = {}, {"pooled, all problems": pooled_correlation(q, stability)}
+    if mixed.any():
+        settled = result.settled[noisy]
+        controls = {PLAIN: [], SETTLING: [settled], BOTH: [settled, agreement(answer)]}
+        for name, held in controls.items():
+            values = within_problem(q[mixed], stability[mixed], [control[mixed] for control in held])
+            within[name] = values, mean_correlation(values)
+        pooled["pooled, mixed ones"] = pooled_correlation(q[mixed], stability[mixed])
+    found = calibration(expit(q[known].astype(float)), solved[known])
+    return Found(label, depth, outcome, counted, selectors, clean, found, within, pooled, np.count_nonzero(mixed))
+
+
+def sentences(found: Found) -> list[str]:
+    """What noise buys, which selector to take, and whether Q and stability agree within problems."""
+    rows, clean = found.table, found.clean
+    last = {row.selector: row for row in rows if row.k == rows[-1].k}
+    K = rows[-1].k
+    text = [
+        f"{found.label}: {found.after} one rollout without noise solves {percent(clean)} of {clean.n} puzzles, one "
+        f"with noise {percent(last[RANDOM].accuracy)}, at least one of {K} {percent(last[ORACLE].accuracy)}."
+    ]
+    chosen = [row for name, row in last.items() if name not in (RANDOM, ORACLE, MAJORITY)]
+    for row in [last[MAJORITY], *chosen]:
+        words = f"Of {K} rollouts, {row.selector} solves {percent(row.accuracy)}, {_versus(row.over_random)} random"
+        if row.selector != MAJORITY:
+            words += f" and {_versus(row.over_majority)} the majority ({100 * row.over_majority.estimate:+.1f} points)"
+        text.append(f"{words}; {100 * row.gap.estimate:.1f} points short of the oracle.")
+    if not found.within or math.isnan(found.within[PLAIN][1].estimate):
+        text.append(f"{found.mixed} problems are mixed: nothing can be said of Q and stability within problems.")
+        return text
+    for name in (PLAIN, SETTLING):
+        mean = found.within[name][1]
+        if math.isnan(mean.estimate):
+            text.append(f"Q and stability {name}: undefined.")
+            continue
+        verdict = "do not correlate beyond sampling error" if 0 in mean else "correlate"
+        text.append(f"Q and stability {name}: they {verdict}, {mean:+.2f} on average over {mean.n} mixed problems.")
+    pooled = found.pooled["pooled, all problems"]
+    text.append(f"Pooled over all problems the same correlation is {pooled:+.2f}, difficulty included.")
+    return text
+
+
+def _versus(difference: Interval) -> str:
+    if 0 in difference:
+        return "not measurably better than"
+    return "better than" if difference.low > 0 else "worse than"
+
+
+def percent(value: Interval) -> str:
+    return f"{100 * value.estimate:.1f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+
+
+def tables(found: Found) -> dict[str, list[str]]:
+    """Lines of the tables, by title."""
+    after, shown = found.after, {}
+    counts = sorted({row.k for row in found.table})
+    lines = []
+    for name in dict.fromkeys(row.selector for row in found.table):
+        of_name = {row.k: row for row in found.table if row.selector == name}
+        last = of_name[counts[-1]]
+        line = {"selector": name} | {f"K = {k}": points(of_name[k].accuracy, ".1f") for k in counts}
+        line |= {"short of oracle": points(last.gap, ".1f"), "over random": points(last.over_random, "+.1f")}
+        lines.append(line | {"over majority": points(last.over_majority, "+.1f")})
+    title = f"puzzles solved {after}, %; differences in points at K = {counts[-1]}"
+    shown[title] = [f"without noise, one rollout: {points(found.clean, '.1f')}", *table(lines)]
+    if q := found.calibration:
+        lines = [{"Q says": f"{each.predicted:.3f}", "solved": f"{each.observed:.3f}", "rollouts": str(each.rollouts)}
+                 for each in q.bins]  # fmt: skip
+        parts = f"reliability {q.reliability:.4f}, resolution {q.resolution:.4f}, uncertainty {q.uncertainty:.4f}"
+        brier = f"Brier {q.brier:.4f}: {parts}, within bins {q.within_bins:+.4f}"
+        shown[f"calibration of Q {after}"] = [brier, *table(lines)]
+    if found.pooled:
+        values = {name: mean for name, (_, mean) in found.within.items()} | found.pooled
+        lines = [{"Q and stability": name, "rank correlation": f"{value:+.3f}", "problems": str(value.n)}
+                 for name, value in values.items()]  # fmt: skip
+        shown[f"rank correlations {after}, {found.mixed} mixed problems"] = table(lines)
+    return shown
+
+
+def points(value: Interval, spec: str) -> str:
+    return f"{Interval(100 * value.estimate, 100 * value.low, 100 * value.high, value.level, value.n):{spec}}"
+
+
+def metrics(found: Found) -> dict[str, float]:
+    """Everything in the tables as metrics."""
+    at = found.name
+    named = interval_metrics(f"accuracy/{at}/clean", found.clean) | {f"mixed_problems/{at}": float(found.mixed)}
+    for row in found.table:
+        of_row = f"{at}/K_{row.k}/{row.selector}"
+        named |= interval_metrics(f"accuracy/{of_row}", row.accuracy) | interval_metrics(f"gap/{of_row}", row.gap)
+        named |= interval_metrics(f"over_majority/{of_row}", row.over_majority)
+    if q := found.calibration:
+        named |= interval_metrics(f"calibration/{at}/brier", q.brier)
+        named |= {f"calibration/{at}/{part}": getattr(q, part) for part in ("reliability", "resolution", "uncertainty")}
+    for name, value in ({name: mean for name, (_, mean) in found.within.items()} | found.pooled).items():
+        named |= interval_metrics(f"rank_correlation/{at}/{name}", value)
+    return named
+
+
+def figure(found: Found) -> Figure:
+    """Fig. 4."""
+    label = found.label + (f", {found.counted}" if found.counted else "")
+    return selection_figure(label, found.table, found.depth, found.clean, found.calibration, found.within, found.pooled)
