@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# The halves of the state that a perturbation can act on.
+LOCATIONS = ("both", "z_H", "z_L")
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -29,7 +32,8 @@ class SweepPoint:
         arm: name of the configuration without model and seed; made of sigma, kind, location and flossing if not given.
 
     Raises:
-        ValueError: an accuracy outside [0, 1], a negative sigma, no puzzles, or compute that is not positive.
+        ValueError: an accuracy outside [0, 1], a negative sigma, no puzzles, compute that is not positive, or another
+            location.
     """
 
     model: str
@@ -58,6 +62,8 @@ class SweepPoint:
             raise ValueError(f"{self.model}, sigma {self.sigma}: needs at least one test puzzle; got {self.n}")
         if self.call_units is not None and not (math.isfinite(self.call_units) and self.call_units > 0):
             raise ValueError(f"{self.model}, sigma {self.sigma}: call_units must be positive; got {self.call_units}")
+        if self.location not in LOCATIONS:
+            raise ValueError(f"{self.model}: location must be one of {', '.join(LOCATIONS)}; got {self.location!r}")
         if self.kind == "none" and self.sigma > 0:
             object.__setattr__(self, "kind", "initial_state")
         if not self.arm:

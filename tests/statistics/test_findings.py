@@ -90,7 +90,8 @@ def test_a_panel_checks_its_arrays(arrays, message):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"best": 1.2}, {"final": np.nan}, {"area": 2}, {"sigma": -1}, {"n": 0}, {"call_units": 0}]
+    "changes",
+    [{"best": 1.2}, {"final": np.nan}, {"area": 2}, {"sigma": -1}, {"n": 0}, {"call_units": 0}, {"location": "z"}],
 )
 def test_a_sweep_point_checks_its_numbers(changes):
     with pytest.raises(ValueError, match="TRM"):
