@@ -1,6 +1,7 @@
 """Figures for a paper. Each function takes plain records and returns a `matplotlib.figure.Figure`; `save` writes it."""
 
 from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
+from rrm.figures.arms import arm_differences
 from rrm.figures.flossing_toy import flossing_toy_figure
 from rrm.figures.horizon import horizon_figure
 from rrm.figures.kicks import kick_figure
@@ -18,6 +19,7 @@ __all__ = [
     "OutcomePanel",
     "SweepPoint",
     "accuracy_against_sigma",
+    "arm_differences",
     "flossing_toy_figure",
     "horizon_figure",
     "kick_figure",

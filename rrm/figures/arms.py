@@ -1,0 +1,120 @@
+"""Arms of training against their baseline: differences by seed, with intervals."""
+
+import math
+from collections.abc import Sequence
+from textwrap import wrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from rrm.figures.style import COLUMN, SMALL, Look, panel_grid, paper_style
+from rrm.statistics.arms import ArmComparison, Contrast
+
+_LOOKS = {
+    "peak": Look("peak (test)", "#0b3c6f", "-", "o"),
+    "final": Look("final (test)", "#d55e00", "-", "s"),
+    "area": Look("area under the curve (validation)", "#009e73", "-", "D"),
+}
+_BAND = "0.88"
+
+# Of a row, the height of a measure's lane.
+_LANE = 0.27
+
+# Inches: a row at the least, a line of a name, and everything above and below the rows.
+_ROW, _LINE, _FRAME = 0.48, 0.15, 1.25
+
+# Characters of an arm's name in a line.
+_NAME = 20
+
+# Percentage points that an axis spans at the least, on either side of 0.
+_LEAST = 1.0
+
+
+def arm_differences(comparisons: Sequence[ArmComparison]) -> Figure:
+    """Difference of every arm from its baseline, in percentage points; one panel a model type, one row an arm.
+
+    Markers are means of the differences by seed, with 95 % intervals of Student's t over seeds: filled where the
+    interval excludes 0, open where the difference is no larger than seed noise or cannot be told from it. Dots are
+    single seeds. The grey bar behind them is one standard deviation of the baseline over its seeds on either side of 0.
+    The number of seeds stands on the right, with the compute in units of the baseline's where that differs by more than
+    2 %.
+
+    Args:
+        comparisons: at least one, as from `rrm.statistics.compare_arms`.
+    """
+    models = list(dict.fromkeys(comparison.model for comparison in comparisons))
+    arms = list(dict.fromkeys(comparison.arm for comparison in comparisons))
+    names = [wrap(arm.replace("sigma = ", "σ\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), _NAME) for arm in arms]
+    row = max(_ROW, _LINE * max(map(len, names), default=1))
+    with paper_style():
+        figure, axes = panel_grid(models, columns=3, height=row * len(arms) + _FRAME, sharey=True)
+        for ax, model in zip(axes, models, strict=True):
+            mine = [comparison for comparison in comparisons if comparison.model == model]
+            for comparison in mine:
+                _draw_row(ax, comparison, arms.index(comparison.arm))
+            _draw_frame(ax, mine)
+        axes[0].set_ylim(len(arms) - 0.5, -0.5)
+        axes[0].set_yticks(range(len(arms)), ["\n".join(lines) for lines in names])
+        _add_legend(figure, comparisons)
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw_row(ax: Axes, comparison: ArmComparison, row: int) -> None:
+    for place, (measure, look) in enumerate(_LOOKS.items()):
+        if measure in comparison.contrasts:
+            _draw_contrast(ax, comparison.contrasts[measure], look, row + (place - 1) * _LANE)
+    note = f"n = {len(comparison.seeds)}"
+    if comparison.equal_compute is False:
+        note += f"\n{comparison.compute_ratio:.2f} \N{MULTIPLICATION SIGN}\ncompute"
+    along = ax.get_yaxis_transform()
+    ax.text(1.02, row, note, transform=along, va="center", fontsize=SMALL - 1, linespacing=1.0)
+
+
+def _draw_contrast(ax: Axes, contrast: Contrast, look: Look, y: float) -> None:
+    spread = 100 * contrast.baseline_sd
+    if math.isfinite(spread):
+        ax.barh(y, 2 * spread, _LANE, -spread, color=_BAND, linewidth=0, zorder=0)
+    difference = contrast.difference
+    ax.plot([100 * difference.low, 100 * difference.high], [y, y], color=look.colour, linewidth=1.1)
+    singles = contrast.differences if len(contrast.arm) > 1 else []
+    ax.plot([100 * d for d in singles], [y] * len(singles), ".", color=look.colour, markersize=3.5, alpha=0.5, zorder=3)
+    face = look.colour if contrast.exceeds_seed_noise else "white"
+    ax.plot(
+        100 * difference.estimate, y, look.marker, color=look.colour, markerfacecolor=face, markersize=4.5, zorder=2.5
+    )
+
+
+def _draw_frame(ax: Axes, comparisons: list[ArmComparison]) -> None:
+    ax.axvline(0, color="black", linewidth=0.7, zorder=1)
+    drawn = [0.0]
+    for contrast in (contrast for comparison in comparisons for contrast in comparison.contrasts.values()):
+        ends = (contrast.difference.low, contrast.difference.high, contrast.baseline_sd, -contrast.baseline_sd)
+        drawn += [100 * end for end in (*ends, *contrast.differences) if math.isfinite(end)]
+    low, high = min(-_LEAST, *drawn), max(_LEAST, *drawn)
+    ax.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.set_xlabel("arm \N{MINUS SIGN} baseline (points)")
+    ax.tick_params(axis="y", length=0)
+    ax.spines.left.set_visible(False)
+
+
+def _add_legend(figure: Figure, comparisons: Sequence[ArmComparison]) -> None:
+    contrasts = [(name, contrast) for comparison in comparisons for name, contrast in comparison.contrasts.items()]
+    entries = {}
+    for measure, look in _LOOKS.items():
+        if any(name == measure for name, _ in contrasts):
+            entries[look.name] = Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.1)
+    grey = {"color": "0.3", "linestyle": "", "marker": "o"}
+    if not all(contrast.exceeds_seed_noise for _, contrast in contrasts):
+        entries["within seed noise, or one seed"] = Line2D([], [], **grey, markerfacecolor="white")
+    if any(len(contrast.arm) > 1 for _, contrast in contrasts):
+        entries["single seed"] = Line2D([], [], **grey | {"marker": "."}, markersize=3.5, alpha=0.5)
+    if any(math.isfinite(contrast.baseline_sd) for _, contrast in contrasts):
+        entries["± SD of the baseline over seeds"] = Patch(color=_BAND, linewidth=0)
+    columns = 1 if figure.get_figwidth() == COLUMN else 3
+    figure.set_figheight(figure.get_figheight() + 0.165 * -(-len(entries) // columns))
+    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, columnspacing=1.2)
