@@ -86,10 +86,10 @@ def accuracy_against_sigma(arms: Sequence[SweepPoint]) -> Figure:
 
 
 def _by_arm(points: Iterable[SweepPoint]) -> list[list[SweepPoint]]:
-    """The runs of each arm, the baseline before others of its sigma."""
+    """The runs of each arm, the baseline before others of its sigma; the run of a search apart from fresh seeds."""
     groups: dict[tuple, list[SweepPoint]] = {}
     for point in points:
-        groups.setdefault((point.sigma, not point.baseline, point.arm), []).append(point)
+        groups.setdefault((point.sigma, not point.baseline, point.arm, point.drawn), []).append(point)
     return [groups[key] for key in sorted(groups, key=lambda key: key[:2])]
 
 

@@ -121,8 +121,9 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
     holds the error of all arms of a model type together at its level, for one measure at a time (Holm, Scand. J.
     Statist. 6 (1979) 65; valid although arms share their baseline). "peak" is the main measure.
 
-    Runs that were stopped early are left out, as are arms that share no seed with the baseline. Repeated runs of one
-    arm and seed count once, with their mean.
+    Runs that were stopped early are left out, as are those that a search drew (the luck of such a run is part of why
+    its configuration was chosen; runs of the same configuration on fresh seeds count), and arms that share no
+    seed with the baseline. Repeated runs of one arm and seed count once, with their mean.
 
     Raises:
         ValueError: runs of one model type were scored on different numbers of test puzzles.
@@ -131,7 +132,7 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
     for model, group in by_model(points).items():
         if len(sizes := {point.n for point in group}) > 1:
             raise ValueError(f"runs of {model} can only be compared on the same test puzzles; got {sorted(sizes)}")
-        complete = [point for point in group if not point.stopped_early]
+        complete = [point for point in group if not (point.stopped_early or point.drawn)]
         baseline = [point for point in complete if point.baseline]
         arms: dict[str, list[SweepPoint]] = {}
         for point in complete:

@@ -29,6 +29,7 @@ class SweepPoint:
             area under the learning curve. None when it was not kept.
         call_units: compute of training: a forward call of the network on one row is 1, a backward call 2. None when it
             was not counted.
+        drawn: the configuration was drawn by a search that chooses by this very run.
         arm: name of the configuration without model and seed; made of sigma, kind, location and flossing if not given.
 
     Raises:
@@ -49,6 +50,7 @@ class SweepPoint:
     seed: int = 0
     area: float | None = None
     call_units: float | None = None
+    drawn: bool = False
     arm: str = ""
 
     def __post_init__(self):

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rrm.dynamics import LyapunovResult, load_result
@@ -39,6 +40,31 @@ def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
     return points
 
 
+def pooled_points(uri: str, run_ids: Sequence[str]) -> list[SweepPoint]:
+    """The points of several sweeps together; InputError where runs of a model type had different test puzzles."""
+    points: list[SweepPoint] = []
+    puzzles: dict[str, tuple[str, tuple]] = {}
+    for run_id in dict.fromkeys(run_ids):
+        found, digest = sweep_points(uri, run_id), _test_digest(uri, run_id)
+        for model, count in {(point.model, point.n) for point in found}:
+            other, known = puzzles.setdefault(model, (run_id, (digest, count)))
+            if (digest, count) != known:
+                raise InputError(
+                    f"runs {other} and {run_id} scored {model} on different test puzzles: "
+                    "give runs of sweeps over the same puzzles, or one at a time"
+                )
+        points += found
+    return points
+
+
+def _test_digest(uri: str, run_id: str) -> str | None:
+    """Digest of the test puzzles of a sweep; None where none was logged."""
+    for logged in find_run(uri, run_id).inputs.dataset_inputs:
+        if any(tag.key == "mlflow.data.context" and tag.value == "test" for tag in logged.tags):
+            return logged.dataset.digest
+    return None
+
+
 def _point(tags: dict[str, str], metrics: dict[str, float]) -> SweepPoint:
     said = {name: tags[f"rrm.{name}"] for name in ("kind", "location", "flossing", "arm") if f"rrm.{name}" in tags}
     return SweepPoint(
@@ -52,6 +78,7 @@ def _point(tags: dict[str, str], metrics: dict[str, float]) -> SweepPoint:
         seed=int(tags.get("rrm.seed", 0)),
         area=metrics.get("validation/area"),
         call_units=metrics.get("call_units"),
+        drawn=tags.get("rrm.drawn") == "True",
         **said,
     )
 

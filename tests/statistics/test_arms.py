@@ -113,7 +113,8 @@ def test_what_is_compared():
     stopped = runs("stopped", (0.9, 0.9, 0.9), stopped_early=True)
     elsewhere = runs("elsewhere", (0.9, 0.9, 0.9), model="HRM")
     partly = runs("partly", (0.7, 0.7, 0.7, 0.9))
-    (found,) = compare_arms([*BASELINE, *stopped, *elsewhere, *partly, *partly[:1]])
+    lucky = [*runs("drawn", (0.9,), drawn=True), *runs("partly", (0.9,), drawn=True)]
+    (found,) = compare_arms([*BASELINE, *stopped, *elsewhere, *lucky, *partly, *partly[:1]])
     assert (found.arm, found.seeds) == ("partly", (0, 1, 2))
     assert found.contrasts["peak"].arm_mean == pytest.approx(0.7)
     with pytest.raises(ValueError, match=r"TRM .* same test puzzles; got \[100, 500\]"):

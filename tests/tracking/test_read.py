@@ -1,0 +1,81 @@
+"""Sweeps read back: what old and new runs say about their trials, and several sweeps as one table."""
+
+import runpy
+import sys
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from rrm.errors import InputError
+from rrm.tracking import Tracker, default_uri
+from rrm.tracking.read import pooled_points, sweep_points
+
+SCRIPT = Path(__file__).parents[2] / "analysis" / "peak_accuracy.py"
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A function: log a finished sweep with one trial a tuple (tags, accuracy); -> (uri, id of its run)."""
+    folder, numbers = tmp_path_factory.mktemp("store"), count()
+
+    def log(trials, digest="a", puzzles=200):
+        name = f"sweep-{next(numbers)}"
+        tracker = Tracker(default_uri(folder), "experiment", name, folder / "artifacts")
+        parent = tracker.run("sweep", name)
+        tracker.dataset(parent, "sudoku-4x4", "of the training puzzles", "generated", "train")
+        tracker.dataset(parent, "sudoku-4x4", digest, "generated", "test")
+        for number, (tags, accuracy) in enumerate(trials):
+            tags = {"model": "trm_mlp", "sigma": 0.0, "stopped_early": False, "test_puzzles": puzzles} | tags
+            run = tracker.run("trial", f"trial-{number}", tags={f"rrm.{key}": str(tags[key]) for key in tags})
+            names = ("test/best_exact", "test/final_exact", "validation/best_exact")
+            extra = {"validation/area": accuracy / 2, "call_units": 900.0} if "seed" in tags else {}
+            tracker.summary(run, dict.fromkeys(names, accuracy) | extra)
+        return tracker.uri, parent
+
+    return log
+
+
+def arm(name, seed, accuracy, **tags):
+    return {"arm": name, "seed": seed} | tags, accuracy
+
+
+def test_what_a_run_does_not_say_keeps_its_default(sweep):
+    new = {"sigma": 0.3, "kind": "every_segment", "location": "z_L", "flossing": "pre", "seed": 2, "arm": "mine"}
+    points = sweep_points(*sweep([({}, 0.5), ({"sigma": 0.1}, 0.6), (new | {"drawn": True}, 0.7)]))
+    baseline, old, full = sorted(points, key=lambda point: point.best)
+    assert baseline.baseline and baseline.arm == "baseline"
+    assert (old.kind, old.location, old.flossing, old.seed, old.drawn) == ("initial_state", "both", "none", 0, False)
+    assert (old.area, old.call_units, old.n) == (None, None, 200)
+    assert (full.kind, full.location, full.flossing, full.arm) == ("every_segment", "z_L", "pre", "mine")
+    assert (full.seed, full.area, full.call_units, full.drawn) == (2, 0.35, 900, True)
+
+
+def test_sweeps_are_pooled_over_the_same_test_puzzles_only(sweep):
+    uri, first = sweep([({}, 0.5)])
+    _, second = sweep([({}, 0.6)])
+    _, other = sweep([({}, 0.6)], digest="b")
+    _, fewer = sweep([({}, 0.6)], puzzles=100)
+    _, elsewhere = sweep([({"model": "hrm"}, 0.6)], digest="b")
+    assert [point.best for point in pooled_points(uri, [first, second, first])] == [0.5, 0.6]
+    assert len(pooled_points(uri, [first, elsewhere])) == 2
+    for run in (other, fewer):
+        with pytest.raises(InputError, match=f"{first} and {run} scored trm_mlp on different test puzzles"):
+            pooled_points(uri, [first, run])
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_script_compares_what_was_repeated(sweep, seeds, tmp_path, monkeypatch, capsys):
+    noisy = {"kind": "multi4", "sigma": 1e-3}
+    runs = [
+        sweep([arm("baseline", seed, 0.5), arm("multi4", seed, 0.7 + 0.05 * seed, **noisy)]) for seed in range(seeds)
+    ]
+    argv = ["peak_accuracy", "--run", *(run for _, run in runs), "--tracking-uri", runs[0][0], "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", argv)
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert (tmp_path / "fig3_accuracy_against_sigma.png").exists()
+    assert (tmp_path / "arm_differences.png").exists() == (seeds == 2)
+    # Differences of 20 and 25 points: mean 22.5, t(1) 12.706 x 3.5355 / sqrt(2) = 31.8.
+    found = "difference +22.5 [-9.3, +54.3] points: no larger than seed noise" if seeds == 2 else "the only run beside"
+    assert found in printed and "peak difference" in printed
