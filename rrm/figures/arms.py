@@ -47,7 +47,7 @@ def arm_differences(comparisons: Sequence[ArmComparison]) -> Figure:
     """
     models = list(dict.fromkeys(comparison.model for comparison in comparisons))
     arms = list(dict.fromkeys(comparison.arm for comparison in comparisons))
-    names = [wrap(arm.replace("sigma = ", "σ\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), _NAME) for arm in arms]
+    names = [wrap(arm.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), _NAME) for arm in arms]
     row = max(_ROW, _LINE * max(map(len, names), default=1))
     with paper_style():
         figure, axes = panel_grid(models, columns=3, height=row * len(arms) + _FRAME, sharey=True)

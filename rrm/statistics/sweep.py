@@ -78,12 +78,12 @@ class SweepPoint:
 
     @property
     def intervention(self) -> str:
-        """What was changed in training, in words: "every call, sigma = 0.1, on z_L, flossing pre"."""
-        words = [] if self.kind == "none" else [self.kind.replace("_", " ")]
-        words += [f"sigma = {self.sigma:g}"] if self.sigma > 0 else []
-        words += [f"on {self.location}"] if self.location != "both" else []
-        words += [f"flossing {self.flossing}"] if self.flossing != "none" else []
-        return ", ".join(words)
+        """What was changed in training, in words: "every call σ = 0.1 on z_L, flossing pre"."""
+        noise = [self.kind.replace("_", " ")] if self.kind != "none" else []
+        noise += [f"σ = {self.sigma:g}"] if self.sigma > 0 else []
+        noise += [f"on {self.location}"] if self.location != "both" else []
+        flossing = [f"flossing {self.flossing.replace('_', ' ')}"] if self.flossing != "none" else []
+        return ", ".join([" ".join(noise), *flossing] if noise else flossing)
 
 
 def by_model(points: Iterable[SweepPoint]) -> dict[str, list[SweepPoint]]:

@@ -48,7 +48,7 @@ def test_filled_where_the_interval_excludes_no_difference():
 def test_models_share_rows_and_one_seed_has_no_interval(overlaps):
     points = [*runs("baseline", BASELINE), *runs("a", (0.62, 0.66, 0.70)), *runs("b", (0.7,))]
     points += [*runs("baseline", BASELINE, "HRM"), *runs("b", (0.5, 0.53, 0.54), "HRM")]
-    points += [*runs("baseline", (0.6,), "SRM"), *runs("every call, sigma = 0.1, on z_L, flossing", (0.6,), "SRM")]
+    points += [*runs("baseline", (0.6,), "SRM"), *runs("every call σ = 0.1 on z_L, flossing pre", (0.6,), "SRM")]
     figure = arm_differences(compare_arms(points))
     assert [ax.get_title(loc="left")[-3:] for ax in figure.axes] == ["TRM", "HRM", "SRM"]
     assert [line.get_ydata()[0] for line in drawn(figure.axes[1], "o")] == pytest.approx([1 - 0.27])

@@ -113,17 +113,17 @@ def test_points_are_grouped_by_model_and_sorted_by_sigma():
 
 def test_a_point_says_what_was_changed_in_its_training():
     assert point(0, 0.5).baseline and point(0, 0.5).arm == "baseline"
-    assert (point(1e-3, 0.5).kind, point(1e-3, 0.5).arm) == ("initial_state", "initial state, sigma = 0.001")
+    assert (point(1e-3, 0.5).kind, point(1e-3, 0.5).arm) == ("initial_state", "initial state σ = 0.001")
     for changes in ({"kind": "clean_copies"}, {"flossing": "pre"}):
         assert not point(0, 0.5, **changes).baseline
-    everything = point(0.1, 0.5, kind="every_call", location="z_L", flossing="pre, k = 8")
-    assert everything.intervention == "every call, sigma = 0.1, on z_L, flossing pre, k = 8"
+    everything = point(0.1, 0.5, kind="every_call", location="z_L", flossing="pre, k 8")
+    assert everything.intervention == "every call σ = 0.1 on z_L, flossing pre, k 8"
     assert point(0.1, 0.5, arm="mine").arm == "mine"
 
 
 def test_perturbation_within_sampling_error():
     sentence = perturbation_sentence([point(0, 0.874, 0.87), point(1e-3, 0.9, 0.91), point(1e-2, 0.95, 0.6)])
-    assert "best of 2 perturbed runs, initial state, sigma = 0.001, solves 90.0 [87.1, 92.3] % of 500 test" in sentence
+    assert "best of 2 perturbed runs, initial state σ = 0.001, solves 90.0 [87.1, 92.3] % of 500 test" in sentence
     assert "against 87.4 [" in sentence
     assert "+2.6 [-1.3, +6.6] percentage points (selected on validation, scored on test)" in sentence
     assert "no larger than sampling error" in sentence
