@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rrm.errors import InputError
+from rrm.files import read_object
 
 TEST_PUZZLES = "test.npz"
 
@@ -14,7 +15,7 @@ class JobFolder:
     """STORAGE/NAME of a job of some `kind`, "sweep" or "study".
 
     KIND.json      the arguments and data the job was started with; a resumed one must agree
-    trials.json    the trials, once training is over
+    trials.json    the trials: those of the search or grid once they are over, then the repeated ones
     scores.json    test scores by trial and weights
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards
@@ -55,10 +56,12 @@ class JobFolder:
         if known is None:
             self.write(self.kind, record)
             return
+        if not isinstance(known.get("arguments"), dict) or "data_hash" not in known:
+            raise InputError(f"{self.path} holds no record of a {self.kind}: choose another --name")
         for key, value in record["arguments"].items():
             if (before := known["arguments"].get(key)) != value:
                 raise InputError(
-                    f"the {self.kind} in {self.path} was started with {key} = {before!r}, not {value!r}: "
+                    f"the {self.kind} in {self.path} was started with {key} = {before!r:.200}, not {value!r}: "
                     f"give the same arguments to resume it"
                 )
         if known["data_hash"] != record["data_hash"]:
@@ -77,7 +80,7 @@ class JobFolder:
 def read_json(folder: Path, name: str) -> dict | None:
     """NAME.json of a folder, None if it is not there."""
     path = folder / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_object(path, "restore it from a copy, or choose another --name") if path.exists() else None
 
 
 def write_json(folder: Path, name: str, content: dict) -> None:

@@ -1,7 +1,6 @@
 """What a study is made on: the checkpoint and the puzzles, from a run, from a folder of ours or from public files."""
 
 import hashlib
-import json
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from rrm.cluster.folder import TEST_PUZZLES
 from rrm.errors import InputError
+from rrm.files import MOST_CONFIG, parse_object, read_text, refusing
 from rrm.models import RecursiveModel, load_official, read_checkpoint
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import OfficialPart, is_official
@@ -64,16 +64,54 @@ def _of_folder(folder: Path, which: str, label: str, provenance: dict[str, str])
 def _of_public(path: Path, config: str | None, segments: int | None) -> Source:
     if config is None:
         raise InputError(f"{path} is no checkpoint folder of rrm: a public checkpoint needs its --config FILE.json")
-    try:
-        settings = json.loads(Path(config).read_text())
-    except FileNotFoundError:
-        raise InputError(f"--config {config} does not exist: name the configuration of the checkpoint") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--config {config} is not readable JSON ({error})") from None
-    model = load_official(read_checkpoint(path), settings).eval()
-    hashed = hashlib.sha256(path.read_bytes()).hexdigest()
+    settings = read_config(config)
     # The public implementations evaluate at halt_max_steps; SRM has no segments but outer cycles of its own.
-    return Source(model, segments or settings.get("halt_max_steps", 16), hashed, path.stem, {"checkpoint": path.name})
+    depth = segments or settings.get("halt_max_steps", 16)
+    if type(depth) is not int or not 1 <= depth <= checkpoint.MOST_SEGMENTS:
+        raise InputError(f"--config {config}: halt_max_steps is {depth!r:.40}; give --segments, from 1")
+    weights = read_checkpoint(path)
+    try:
+        model = load_official(weights, settings)
+    except InputError as error:
+        raise InputError(f"{path} with --config {config}: {error}") from None
+    with open(path, "rb") as file:
+        hashed = hashlib.file_digest(file, "sha256").hexdigest()
+    return Source(model, depth, hashed, path.stem, {"checkpoint": path.name})
+
+
+# What a public configuration has beside `arch`, from the data set; the files of the training loop leave it out.
+_DATA_SHAPE = ("batch_size", "vocab_size", "seq_len", "num_puzzle_identifiers")
+
+
+def read_config(path: str | Path) -> dict:
+    """A public configuration as `load_official` takes it, from JSON or from the field's YAML (all_config.yaml).
+
+    Of one with the section `arch` that section, and from beside it the shape of the data, which must be added there.
+    """
+    remedy = f"name the configuration of the checkpoint, as JSON or YAML, with {', '.join(_DATA_SHAPE[1:])}"
+    text = read_text(path, remedy, MOST_CONFIG, "configuration")
+    settings = _plain_yaml(text, path, remedy) if _is_yaml(path) else parse_object(text, path, remedy)
+    if isinstance(arch := settings.get("arch"), dict):
+        settings = arch | {name: settings[name] for name in _DATA_SHAPE if name in settings}
+    return settings
+
+
+def _is_yaml(path: str | Path) -> bool:
+    return Path(path).suffix in (".yaml", ".yml")
+
+
+def _plain_yaml(text: str, path: str | Path, remedy: str) -> dict:
+    """The mapping of a YAML file without tags and aliases: tags make objects, and aliases of aliases grow in print."""
+    import yaml
+
+    with refusing(path, "configuration in YAML", remedy):
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
+                raise ValueError("it has a tag or an alias, and a configuration has plain values")
+        content = yaml.safe_load(text)
+        if not isinstance(content, dict):
+            raise ValueError("it is no mapping")
+    return content
 
 
 def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
@@ -92,7 +130,13 @@ def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
         part = OfficialPart.read(root)
         return part.puzzles(part.originals[sample_rows(len(part.originals), args.count, args.seed)])
     if path.suffix == ".npz":
-        return _sample(PuzzleSet.load(path), args.count, args.seed)
+        puzzles = PuzzleSet.load(path)
+        if not len(puzzles):
+            raise InputError(f"--data {path} holds no puzzle: give another set")
+        rows = sample_rows(len(puzzles), args.count, args.seed)
+        puzzles = puzzles.subset(rows)
+        get_task(puzzles.task).check(puzzles, lambda i: f"{path} puzzle {rows[i]}")
+        return puzzles
     if not path.is_file():
         raise InputError(f"--data {path} does not exist: give a CSV file, a .npz puzzle set or an npy folder")
     rows = None if args.count is None else sample_rows(count_rows(path), args.count, args.seed)

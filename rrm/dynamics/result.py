@@ -6,21 +6,25 @@ of older versions are read as far as they go: what they did not keep is None.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from rrm.dynamics.shards import join
 from rrm.errors import InputError
+from rrm.files import check_values, open_tensors, parse_object
 
 SCHEMA = "rrm-lyapunov"
 VERSION = 2
 # The columns of `LyapunovResult.covariant`, as in `rrm.dynamics.covariant.covariant_features`.
 COVARIANT_FEATURES = ("log_smallest_angle", "mean_abs_cosine", "log_spread", "leading_positions", "leading_H")
+REMEDY = "restore it from a copy, or measure again"
+# Settings are sizes and counts, a seed aside; none comes near this.
+_MOST = 1 << 63
 # Rows read at a time where only some of them are kept.
 _BLOCK = 1 << 15
 
@@ -200,31 +204,67 @@ def load_result(path: Path | str, most_rows: int | None = None) -> LyapunovResul
 
     With `most_rows`, of a larger file every n-th row, n the smallest whole number for which they are no more.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("rrm", "{}"))
-            names = list(file.keys())
-            rows = file.get_slice("index").get_shape()[0] if "index" in names else 0
-            stride = 1 if most_rows is None else max(1, -(-rows // most_rows))
-            if stride == 1:
-                arrays = {name: file.get_tensor(name) for name in names}
-            else:
-                arrays = {name: _every(file.get_slice(name), rows, stride) for name in names}
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: name a result file written by the sweep") from None
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not a readable result file ({error}): restore it from a copy") from None
+    with open_tensors(path, "result file", REMEDY, "numpy") as file:
+        header = parse_object((file.metadata() or {}).get("rrm", "{}"), path, REMEDY)
+        names = list(file.keys())
+        rows = file.get_slice("index").get_shape()[0] if "index" in names else 0
+        stride = 1 if most_rows is None else max(1, -(-rows // most_rows))
+        if stride == 1:
+            arrays = {name: file.get_tensor(name) for name in names}
+        else:
+            arrays = {name: _every(file.get_slice(name), rows, stride) for name in names}
+        for array in arrays.values():
+            check_values(array)
     if header.get("schema") != SCHEMA:
-        raise InputError(f"{path} is not a stability result: its schema is {header.get('schema')!r}, not {SCHEMA!r}")
+        raise InputError(
+            f"{path} is not a stability result: its schema is {header.get('schema')!r:.60}, not {SCHEMA!r}"
+        )
     version = header.get("version")
-    if version not in LyapunovResult.by_version:
-        raise InputError(f"{path} has version {version!r}, this rrm reads up to {VERSION}: update rrm")
+    if type(version) is not int or version not in LyapunovResult.by_version:
+        raise InputError(f"{path} has version {version!r:.60}, this rrm reads up to {VERSION}: update rrm")
     wanted = [name for v, of_version in LyapunovResult.by_version.items() if v <= version for name in of_version]
     if missing := sorted(set(wanted) - set(arrays)):
         raise InputError(f"{path} lacks the array {missing[0]!r}: it is not whole")
     if foreign := sorted(set(arrays) - set(wanted) - {*LyapunovResult.on_request}):
-        raise InputError(f"{path} has an array {foreign[0]!r} that no stability result has: it is not one of rrm's")
-    return LyapunovResult(_settings(header, path), provenance=header["provenance"], **arrays)
+        raise InputError(f"{path} has an array {foreign[0]!r:.60} that no stability result has: it is not one of rrm's")
+    provenance = header.get("provenance")
+    if not isinstance(provenance, dict) or not all(isinstance(value, str) for value in provenance.values()):
+        raise InputError(f"{path} has provenance {provenance!r:.60}, needed are names: {REMEDY}")
+    result = LyapunovResult(_settings(header, path), provenance=provenance, **arrays)
+    if problem := _problem(result):
+        raise InputError(f"{path} is no result that was measured: {problem}; {REMEDY}")
+    return result
+
+
+def _problem(result: LyapunovResult) -> str | None:
+    """What keeps arrays from being those of a measurement, None for nothing."""
+    rows, k, segments = len(result) if result.index.ndim == 1 else -1, result.settings.k, result.settings.segments
+    for name, array in result.arrays.items():
+        dtype, *axes = _LAYOUT[name]
+        sizes = {"N": rows, "k": k, "T": segments, "m": len(COVARIANT_FEATURES)}
+        wanted = tuple(sizes.get(axis, size) for axis, size in zip(axes, array.shape, strict=False))
+        if array.dtype.name != dtype or array.ndim != len(axes) or array.shape != wanted:
+            return f"{name} is {array.dtype} of shape {array.shape}, with N = {rows}, k = {k}, T = {segments}"
+    ranges = {"index": (0, np.inf), "cells": (0, 1), "violations": (0, np.inf), "halting": (1, segments + 1)}
+    for name, (least, most) in ranges.items():
+        array = getattr(result, name)
+        if array is not None and ((array < least) | (array > most)).any():
+            return f"{name} has a value outside of {least} to {most}"
+    if len(np.unique(result.index)) != rows:
+        return "index names a puzzle twice"
+    return None
+
+
+# Type and axes of the arrays, as `LyapunovResult` has them.
+_LAYOUT = {
+    "index": ("int64", "N"), "lambda_per_call": ("float64", "N", "k"), "lambda_per_segment": ("float64", "N", "k"),
+    "drift_H": ("float32", "N", "T"), "drift_L": ("float32", "N", "T"), "q_halt": ("float32", "N", "T"),
+    "solved": ("bool", "N"), "cells": ("float32", "N"), "violations": ("int32", "N"),
+    "lambda_segments": ("float32", "N", "T", "k"), "solved_at": ("bool", "N", "T"), "margin": ("float32", "N", "T"),
+    "entropy": ("float32", "N", "T"), "violations_at": ("int32", "N", "T"), "halting": ("int32", "N"),
+    "finite": ("bool", "N"), "floored": ("int32", "N"), "local": ("float32", "N", "n", "k"),
+    "covariant": ("float32", "N", "m"),
+}  # fmt: skip
 
 
 def _every(piece, rows: int, stride: int) -> np.ndarray:
@@ -234,10 +274,16 @@ def _every(piece, rows: int, stride: int) -> np.ndarray:
 
 
 def _settings(header: dict, path) -> Settings:
-    known = {f.name for f in fields(Settings)}
+    known = {f.name: f for f in fields(Settings)}
     settings = header.get("settings")
-    if not isinstance(settings, dict) or not set(settings) <= known:
+    if not isinstance(settings, dict) or not set(settings) <= set(known):
         raise InputError(f"{path} has settings that this rrm does not know: update rrm")
+    for name, setting in known.items():
+        value = settings.get(name, setting.default)
+        least = 0 if name in ("seed", "transient") else 1
+        if value is MISSING or type(value) is not setting.type or (type(value) is int and not least <= value < _MOST):
+            found = "missing" if value is MISSING else f"{value!r:.60}"
+            raise InputError(f"{path} has settings of no measurement, {name} is {found}: {REMEDY}")
     if header["version"] == 1:
         # Version 1 pushed tangents of the state's dtype, 16 rows at a time, on the machine's own device.
         settings = {"tangent_precision": settings["precision"], "device": "unknown"} | settings

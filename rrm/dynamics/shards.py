@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from rrm.errors import InputError
+from rrm.files import read_npz
 from rrm.tasks.base import PuzzleSet
 
 Result = TypeVar("Result")
@@ -64,7 +66,16 @@ def save_rows(result, path: Path) -> None:
 
 
 def load_rows(kind: type[Result], path: Path) -> Result:
-    """The shard that `save_rows` wrote."""
-    with np.load(path, allow_pickle=False) as data:
-        named = {field.name: data[field.name] for field in fields(kind)}
+    """The shard that `save_rows` wrote; InputError for any other file."""
+    remedy = "delete it to have it made again"
+    named = read_npz(path, [field.name for field in fields(kind)], "shard", remedy)
+    for field in fields(kind):
+        array, axis = named[field.name], kind.row_axes.get(field.name)
+        if field.type is np.ndarray:
+            fits = array.ndim > 0 if axis is None else array.ndim > axis and array.shape[axis] == named["index"].size
+        else:
+            fits = array.ndim == 0 and type(array.item()) is field.type
+        if not fits:
+            shown = f"{field.name} is {array.dtype} of shape {array.shape}"
+            raise InputError(f"{path}: not a shard of {kind.__name__}, {shown}; {remedy}")
     return kind(**{name: array.item() if array.ndim == 0 else array for name, array in named.items()})

@@ -4,8 +4,7 @@ A public configuration mixes the shape of the network with settings of its train
 here so that it can be passed over, and anything else is refused. Weights load strictly.
 """
 
-import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from rrm.errors import InputError
+from rrm.files import is_zip, open_tensors
 from rrm.models.base import RecursiveModel
 from rrm.models.hrm import HRM, HRMConfig
 from rrm.models.reasoner import ReasonerConfig
 from rrm.models.srm import SRM, SRMConfig
+from rrm.models.torch_file import read_torch_file
 from rrm.models.trm import TRM, TRMConfig
 
 # Read by the public training loops, without influence on the function computed.
@@ -32,7 +33,19 @@ _SRM_TRAINING_KEYS = {
     "curriculum_heads_to_add", "curriculum_L_milestones", "curriculum_L_to_add",
 }  # fmt: skip
 _FIXED = {"causal": False, "rope_theta": 10000.0, "rms_norm_eps": 1e-5}
+# Bounds of settings, far above those of any model of the field: what the weights do not show (cycles, rotary tables)
+# must not fill the memory either.
+_RANGES = {
+    "vocab_size": (1, 1 << 20), "seq_len": (1, 1 << 16), "hidden_size": (1, 1 << 16), "num_heads": (1, 1 << 10),
+    "H_cycles": (1, 1 << 12), "L_cycles": (1, 1 << 12), "H_layers": (1, 1 << 10), "L_layers": (1, 1 << 10),
+    "puzzle_emb_ndim": (0, 1 << 20), "puzzle_emb_len": (0, 1 << 12), "num_puzzle_identifiers": (1, (1 << 31) - 1),
+    "expansion": (1, 64), "damping": (0, 1), "call_noise": (0, 1 << 10),
+}  # fmt: skip
 _PREFIXES = ("_orig_mod.", "model.", "inner.")
+
+
+_KIND = "checkpoint of weights alone"
+_REMEDY = "nothing was loaded: name a checkpoint file that torch.save or safetensors wrote, with nothing but weights"
 
 
 class _Public(NamedTuple):
@@ -63,17 +76,35 @@ def _recognise(config: Mapping) -> _Public:
     )
 
 
+def check_settings(config_class: type[ReasonerConfig], settings: Mapping) -> None:
+    """InputError for a setting of the wrong type or outside of `_RANGES`; settings the class lacks are passed over."""
+    for field in fields(config_class):
+        if field.name not in settings:
+            if field.default is MISSING:
+                raise InputError(f"the configuration lacks the key {field.name!r}")
+            continue
+        value, kind = settings[field.name], field.type
+        if value is None and field.default is None:
+            continue
+        allowed = (int, float) if kind is float else (kind if kind in (bool, str) else int,)
+        if type(value) not in allowed:
+            raise InputError(f"configuration key {field.name!r} is {value!r:.60}: it must be of type {kind}")
+        if field.name in _RANGES:
+            least, most = _RANGES[field.name]
+            if not least <= value <= most:
+                raise InputError(f"configuration key {field.name!r} is {value!r:.60}: allowed are {least} to {most}")
+
+
 def build_official(config: Mapping) -> RecursiveModel:
     """A model with fresh weights from a public configuration dictionary (`arch` and data shape) of TRM, HRM or SRM."""
     public = _recognise(config)
     shape = {f.name: f for f in fields(public.config)}
     for key, value in _FIXED.items():
         if config.get(key, value) != value:
-            raise InputError(f"configuration key {key!r} is {config[key]!r}: only {value!r} is supported")
-    if unknown := sorted(set(config) - set(shape) - public.unused - _TRAINING_KEYS - set(_FIXED)):
-        raise InputError(f"configuration key {unknown[0]!r} is unknown: known are {', '.join(sorted(shape))}")
-    if missing := [name for name, f in shape.items() if f.default is MISSING and name not in config]:
-        raise InputError(f"the configuration lacks the key {missing[0]!r}")
+            raise InputError(f"configuration key {key!r} is {config[key]!r:.60}: only {value!r} is supported")
+    if unknown := sorted(set(map(str, config)) - set(shape) - public.unused - _TRAINING_KEYS - set(_FIXED)):
+        raise InputError(f"configuration key {unknown[0]!r:.60} is unknown: known are {', '.join(sorted(shape))}")
+    check_settings(public.config, config)
     settings = {key: config[key] for key in shape if key in config}
     if "puzzle_emb_len" in shape and not settings.get("puzzle_emb_len"):
         # The public code then reserves as many positions as the vector needs.
@@ -98,29 +129,40 @@ def load_official(state_dict: Mapping[str, Tensor], config: Mapping) -> Recursiv
     `state_dict` maps the public names, with or without the prefixes `_orig_mod.`, `model.` and `inner.`, to tensors
     or arrays; `config` is the public configuration. A missing or unknown key and a wrong shape raise InputError.
     """
-    model = build_official(config)
     given = {strip_prefixes(key): torch.as_tensor(value) for key, value in state_dict.items()}
-    load_strictly(model, given)
+    return build_and_load(lambda: build_official(config), given)
+
+
+def build_and_load(build: Callable[[], RecursiveModel], weights: Mapping[str, Tensor]) -> RecursiveModel:
+    """The model that `build` makes, with these weights and in evaluation mode.
+
+    It is first made without memory, so that a description of a model larger than the weights allocates nothing.
+    """
+    with torch.device("meta"):
+        _check_shapes(build().state_dict(), weights)
+    model = build()
+    load_strictly(model, weights)
     return model.eval()
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Tensor]:
     """The state dict of a public checkpoint file, for `load_official`. Nothing in the file can run code.
 
+    The file is one of torch.save (`rrm.models.torch_file`) or of safetensors; numbers may be of any precision.
     TRM and HRM write a bare state dict, SRM and EqR a dictionary that holds one beside the training state; a file with
     anything but tensors and plain values in it is refused (EqR's carry is such: re-save its "model" entry).
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: name a checkpoint file") from None
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path} is not a checkpoint of weights alone ({reason}): nothing was loaded") from None
+    if is_zip(path):
+        content = read_torch_file(path, _KIND, _REMEDY)
+    else:
+        with open_tensors(path, _KIND, _REMEDY) as file:
+            content = {name: file.get_tensor(name) for name in file.keys()}
     for key in ("model_state", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
         raise InputError(f"{path} holds no state dict: name a checkpoint file of TRM, HRM or SRM")
     return content
 
@@ -137,18 +179,26 @@ def load_strictly(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     Names of one shared tensor must bring equal values: a model cannot hold both.
     """
     expected = model.state_dict()
-    if missing := sorted(set(expected) - set(weights)):
-        raise InputError(f"weights lack the key {missing[0]!r} ({len(missing)} missing): nothing was loaded")
-    if unknown := sorted(set(weights) - set(expected)):
-        raise InputError(f"weights hold the unknown key {unknown[0]!r} ({len(unknown)} unknown): nothing was loaded")
-    for key, value in expected.items():
-        if tuple(weights[key].shape) != tuple(value.shape):
-            raise InputError(
-                f"weights {key!r} have shape {tuple(weights[key].shape)}, the configuration says {tuple(value.shape)}"
-            )
+    _check_shapes(expected, weights)
     first_name = {}
     for key, parameter in model.named_parameters(remove_duplicate=False):
         twin = first_name.setdefault(parameter, key)
         if twin != key and not torch.equal(weights[key], weights[twin]):
             raise InputError(f"weights {key!r} differ from {twin!r}, but the model has one tensor for both")
     model.load_state_dict(dict(weights))
+
+
+def _check_shapes(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    if missing := sorted(set(expected) - set(weights)):
+        raise InputError(f"weights lack the key {missing[0]!r} ({len(missing)} missing): nothing was loaded")
+    if unknown := sorted(set(weights) - set(expected)):
+        raise InputError(
+            f"weights hold the unknown key {unknown[0]!r:.80} ({len(unknown)} unknown): nothing was loaded"
+        )
+    for key, value in expected.items():
+        if tuple(weights[key].shape) != tuple(value.shape):
+            raise InputError(
+                f"weights {key!r} have shape {tuple(weights[key].shape)}, the configuration says {tuple(value.shape)}"
+            )
+        if not weights[key].is_floating_point():
+            raise InputError(f"weights {key!r} are of type {weights[key].dtype}: they must be floating-point numbers")

@@ -15,12 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from rrm.errors import InputError
+from rrm.files import MB, MOST_CONFIG, map_npy, parse_object, read_text
 from rrm.tasks import PuzzleSet, Task, get_task
 from rrm.tasks.recognise import task_of_tokens
 
 PARTS = ("train", "test")
+MOST_INT32 = (1 << 31) - 1
+# The numbers of dataset.json that are used: the least one, and whether it must be there.
+_NUMBERS = {
+    "seq_len": (1, True), "vocab_size": (1, True), "num_puzzle_identifiers": (1, False),
+    "ignore_label_id": (-MOST_INT32, False),
+}  # fmt: skip
 BLOCK = 1 << 16  # examples whose tokens are looked at together
 REMEDY = "build the folder again"
+MOST_NAMES = 512 * MB  # of identifiers.json: one name for each of some million augmented puzzles
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,8 @@ class OfficialPart:
         folder = Path(folder)
         part = cls(
             place=str(folder),
-            metadata_text=_read_text(folder / "dataset.json"),
-            **{name: _read_array(_array_path(folder, name)) for name in _ARRAYS},
+            metadata_text=read_text(folder / "dataset.json", REMEDY, MOST_CONFIG),
+            **{name: map_npy(_array_path(folder, name), REMEDY) for name in _ARRAYS},
         )
         part._check_metadata()
         part._check_shapes()
@@ -120,16 +128,13 @@ class OfficialPart:
 
     def _check_metadata(self):
         path = Path(self.place) / "dataset.json"
-        try:
-            metadata = self.metadata
-        except ValueError as error:
-            raise InputError(f"{path}: no JSON ({error}); {REMEDY}") from None
-        if not isinstance(metadata, dict):
-            raise InputError(f"{path}: no JSON object; {REMEDY}")
-        for key in ("seq_len", "vocab_size"):
+        metadata = parse_object(self.metadata_text, path, REMEDY)
+        for key, (least, needed) in _NUMBERS.items():
             value = metadata.get(key)
-            if type(value) is not int or value < 1:
-                raise InputError(f"{path}: {key} is {value!r:.40}, give a number from 1")
+            if value is None and not needed:
+                continue
+            if type(value) is not int or not least <= value <= MOST_INT32:
+                raise InputError(f"{path}: {key} is {value!r:.40}, give a whole number from {least} to {MOST_INT32}")
         if metadata.get("sets", ["all"]) != ["all"]:
             sets = repr(metadata["sets"])
             raise InputError(f'{path}: sets is {sets:.40}, only ["all"] is read; give a folder with that set')
@@ -158,7 +163,7 @@ class OfficialPart:
             )
 
     def _check_indices(self, name, end):
-        indices = getattr(self, name).astype(np.int64)
+        indices = getattr(self, name).astype(np.int64)  # of numbers beyond it, some come out negative
         wrong = np.flatnonzero(np.diff(indices) <= 0)
         path = _array_path(Path(self.place), name)
         if len(wrong):
@@ -183,7 +188,7 @@ class OfficialPart:
                 )
         most = metadata.get("num_puzzle_identifiers")
         identifiers = self.puzzle_identifiers
-        if identifiers.min() < 0 or (most is not None and identifiers.max() >= most):
+        if identifiers.min() < 0 or identifiers.max() >= (MOST_INT32 if most is None else most):
             raise InputError(
                 f"{_array_path(Path(self.place), 'puzzle_identifiers')}: numbers from {identifiers.min()} to "
                 f"{identifiers.max()}, num_puzzle_identifiers of dataset.json is {most}; {REMEDY}"
@@ -210,7 +215,10 @@ class OfficialDataset:
         """Read a folder; InputError at the first thing that is missing or wrong. The test part may be absent."""
         root = Path(root)
         names = [name for name in PARTS if name == "train" or (root / name).exists()]
-        return cls({name: OfficialPart.read(root / name) for name in names}, _read_text(root / "identifiers.json"))
+        return cls(
+            {name: OfficialPart.read(root / name) for name in names},
+            read_text(root / "identifiers.json", REMEDY, MOST_NAMES),
+        )
 
     def write(self, root: str | Path) -> None:
         """Write all files; InputError when the folder holds a part already."""
@@ -226,29 +234,6 @@ def is_official(path: str | Path) -> bool:
 
 def _array_path(folder, name):
     return folder / f"all__{name}.npy"
-
-
-def _read_array(path):
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {REMEDY}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy array ({' '.join(str(error).split())}); {REMEDY}") from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path}: an archive of arrays instead of one array; {REMEDY}")
-    return array
-
-
-def _read_text(path):
-    try:
-        # newlines as they are: what is read must be written back to the same bytes
-        with open(path, encoding="utf-8", newline="") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {REMEDY}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as text in UTF-8 ({error}); {REMEDY}") from None
 
 
 def _write_text(path, text):

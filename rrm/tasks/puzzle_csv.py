@@ -1,17 +1,26 @@
 """The CSV files of the field: a header and the columns source, question, answer, rating; the rating may be empty."""
 
 import csv
+import math
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from rrm.errors import InputError
+from rrm.files import one_line
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.recognise import task_of_text
 
 COLUMNS = ("source", "question", "answer", "rating")
+# numpy gives every source the room of the longest, four bytes a character; real names have up to 22.
+LONGEST_SOURCE = 100
+# Lines are read in pieces of at most so many characters. A longer one is refused: csv allows 131,072 characters in a
+# field, so that a row of four, every quote in it doubled, stays below.
+LONGEST_LINE = 1 << 21
+MOST_RATING = float(np.finfo(np.float32).max)
 
 
 def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
@@ -36,7 +45,7 @@ def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
             except InputError as error:
                 raise InputError(f"{place}: {column}: {error}") from None
         ratings.append(_rating(row["rating"], place))
-        sources.append(sys.intern(row["source"]))
+        sources.append(_source(row["source"], place))
         lines.append(line)
         numbers.append(number)
     if task is None:
@@ -70,11 +79,11 @@ def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The line number and the fields by column of every row."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(iter(partial(file.readline, LONGEST_LINE), ""))
             header = next(reader, [])
             if sorted(header) != sorted(COLUMNS):
                 raise InputError(
-                    f"{path} line 1: no header with the columns {','.join(COLUMNS)}; found {','.join(header)!r:.80}"
+                    f"{path} line 1: no header with the columns {','.join(COLUMNS)}; found {','.join(header[:8])!r:.80}"
                 )
             for row in reader:
                 if len(row) != len(header):
@@ -87,11 +96,26 @@ def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of a CSV file with {','.join(COLUMNS)}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as CSV text in UTF-8 ({error}); write the file again") from None
+        raise InputError(
+            f"{path}: not readable as CSV text in UTF-8 ({one_line(error)}); write the file again"
+        ) from None
 
 
 def _rating(text, place):
+    if not text:
+        return math.nan
     try:
-        return float(text) if text else float("nan")
+        rating = float(text)
     except ValueError:
-        raise InputError(f"{place}: rating {text!r} is no number; give a number or leave the field empty") from None
+        raise InputError(f"{place}: rating {text!r:.40} is no number; give a number or leave the field empty") from None
+    if not abs(rating) <= MOST_RATING:
+        raise InputError(f"{place}: rating {text!r:.40} is no finite number; give one or leave the field empty")
+    return rating
+
+
+def _source(text, place):
+    if len(text) > LONGEST_SOURCE or not text.isprintable():
+        raise InputError(
+            f"{place}: source {text!r:.40} is no name; give up to {LONGEST_SOURCE} printable characters, or none"
+        )
+    return sys.intern(text)

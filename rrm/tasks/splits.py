@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rrm.errors import InputError
+from rrm.files import read_object
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import PARTS, OfficialPart, is_official
 from rrm.tasks.puzzle_csv import count_rows, read_puzzles
@@ -196,7 +197,7 @@ def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
     paths = {name: folder / f"{key}-{name}.npz" for name in NAMES}
     record = folder / f"{key}.json"
     try:
-        content = json.loads(record.read_text())["content_hash"]
+        content = read_object(record, "make it again")["content_hash"]
         splits = Splits(**{name: PuzzleSet.load(path) for name, path in paths.items()})
         if splits.content_hash() == content:
             return splits

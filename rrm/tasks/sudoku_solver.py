@@ -33,9 +33,20 @@ def solve(puzzles: np.ndarray, box: Box, limit: int = 1, rng: np.random.Generato
     return search(candidates(puzzles, box), box, limit, rng)
 
 
-def count_solutions(puzzles: np.ndarray, box: Box, limit: int = 2) -> np.ndarray:
-    """int [M]: the number of solutions of each puzzle (uint8 tokens [M, S]), `limit` standing for `limit` or more."""
-    return solve(puzzles, box, limit).counts
+class TooHard(ValueError):
+    """A search took more guesses than it may; `row` is the puzzle that took most of them."""
+
+    def __init__(self, row: int, guesses: int):
+        super().__init__(f"puzzle {row} is not solved after {guesses} guesses")
+        self.row, self.guesses = row, guesses
+
+
+def count_solutions(puzzles: np.ndarray, box: Box, limit: int = 2, most_guesses: int | None = None) -> np.ndarray:
+    """int [M]: the number of solutions of each puzzle (uint8 tokens [M, S]), `limit` standing for `limit` or more.
+
+    TooHard where that takes more than `most_guesses` for all of them together.
+    """
+    return search(candidates(puzzles, box), box, limit, None, most_guesses).counts
 
 
 def candidates(puzzles: np.ndarray, box: Box) -> np.ndarray:
@@ -46,8 +57,10 @@ def candidates(puzzles: np.ndarray, box: Box) -> np.ndarray:
     return bits[puzzles]
 
 
-def search(masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | None = None) -> Search:
-    """`solve` for candidate sets [M, S] instead of token grids.
+def search(
+    masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | None = None, most_guesses: int | None = None
+) -> Search:
+    """`solve` for candidate sets [M, S] instead of token grids; TooHard after more than `most_guesses` in all.
 
     Depth first: the newest states are continued first and a puzzle is opened when they do not fill a chunk, so that the
     waiting states stay below `CHUNK` times the depth of the deepest search. Chunks shrink with the number of puzzles
@@ -58,7 +71,7 @@ def search(masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | N
     guesses = np.zeros(total, np.int64)
     solutions = np.zeros((total, box.cells), np.uint8)
     waiting: list[tuple[np.ndarray, np.ndarray]] = []  # blocks of (states [S, m], puzzle of each state [m])
-    opened = 0
+    opened = spent = 0
     while opened < total or waiting:
         size = min(CHUNK, 64 + 2 * np.count_nonzero(counts < limit))
         states, owner, opened = _next_chunk(waiting, masks, opened, size)
@@ -82,6 +95,10 @@ def search(masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | N
         solutions[found] = np.bitwise_count(states[:, solved] - 1).T + FIRST_DIGIT
         np.add.at(counts, found, 1)
         np.add.at(guesses, owner[stuck], 1)
+        spent += np.count_nonzero(stuck)
+        if most_guesses is not None and spent > most_guesses:
+            row = int(guesses.argmax())
+            raise TooHard(row, int(guesses[row]))
         split = _split(states[:, stuck], sizes[:, stuck], rng)
         blocks = [(block, owner[stuck]) for block in split] + [(states[:, changing], owner[changing])]
         waiting += [block for block in blocks if len(block[1])]

@@ -10,16 +10,18 @@ import hashlib
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from rrm.errors import InputError
-from rrm.models import RecursiveModel, build
-from rrm.models.official import load_strictly
+from rrm.files import open_tensors, read_object
+from rrm.models import FAMILIES, RecursiveModel, build
+from rrm.models.official import build_and_load, check_settings
 
 VERSION = 1
 WEIGHTS = ("best", "final")
+MOST_SEGMENTS = 1 << 20
+REMEDY = "restore it from a copy"
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -29,28 +31,38 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file; a truncated, corrupt or foreign file raises InputError with its name."""
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: a checkpoint folder holds it") from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable safetensors file ({error}): restore it from a copy") from None
+    with open_tensors(path, "safetensors file", REMEDY) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
 
 
 def read_meta(folder: Path) -> dict:
-    """checkpoint.json of a checkpoint folder, checked for kind and version."""
+    """checkpoint.json of a checkpoint folder, checked for kind and version, and for what `load_model` reads of it."""
     path = Path(folder) / "checkpoint.json"
-    try:
-        meta = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{folder} is not a checkpoint: it has no checkpoint.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not readable JSON ({error}): restore it from a copy") from None
-    if not isinstance(meta, dict) or meta.get("format") != "rrm-checkpoint":
+    if not path.exists():
+        raise InputError(f"{folder} is not a checkpoint: it has no checkpoint.json")
+    meta = read_object(path, REMEDY)
+    if meta.get("format") != "rrm-checkpoint":
         raise InputError(f"{path} does not describe an rrm checkpoint: its format is not 'rrm-checkpoint'")
     if meta.get("version") != VERSION:
-        raise InputError(f"{path} has version {meta.get('version')!r}, this rrm reads {VERSION}: update rrm")
+        raise InputError(f"{path} has version {meta.get('version')!r:.40}, this rrm reads {VERSION}: update rrm")
+    for which in WEIGHTS:
+        _check_description(path, which, meta.get(which))
     return meta
+
+
+def _check_description(path: Path, which: str, described: object) -> None:
+    """InputError where an entry does not say which model its weights are of, and how many segments it runs."""
+    entry = described if isinstance(described, dict) else {}
+    model, segments = entry.get("model"), entry.get("segments")
+    if not isinstance(model, dict) or type(model.get("family")) is not str:
+        raise InputError(f"{path} does not describe the model of its {which!r} weights: {REMEDY}")
+    if type(segments) is not int or not 1 <= segments <= MOST_SEGMENTS:
+        raise InputError(f"{path} gives {which!r} weights {segments!r:.40} segments: allowed are 1 to {MOST_SEGMENTS}")
+    if model["family"] in FAMILIES:
+        try:
+            check_settings(FAMILIES[model["family"]][0], model)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; {REMEDY}") from None
 
 
 def write_meta(folder: Path, meta: dict) -> None:
@@ -64,11 +76,15 @@ def load_model(folder: Path | str, which: str = "best") -> RecursiveModel:
     if which not in WEIGHTS:
         raise InputError(f"weights {which!r} are unknown: use one of {', '.join(WEIGHTS)}")
     meta = read_meta(Path(folder))
-    model = build(meta[which]["model"])
-    load_strictly(model, load_tensors(Path(folder) / f"{which}.safetensors"))
-    return model.eval()
+    path = Path(folder) / f"{which}.safetensors"
+    weights = load_tensors(path)
+    try:
+        return build_and_load(lambda: build(meta[which]["model"]), weights)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; {REMEDY}") from None
 
 
 def weights_hash(folder: Path | str, which: str) -> str:
     """sha256 of the weights file: what a result names as the checkpoint it came from."""
-    return hashlib.sha256((Path(folder) / f"{which}.safetensors").read_bytes()).hexdigest()
+    with open(Path(folder) / f"{which}.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -77,14 +77,14 @@ def test_checkpoint_files_are_read_as_weights_alone(reference, tmp_path):
         assert torch.equal(load_official(read_checkpoint(path), ref["config"]).H_init, weights["H_init"])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="step_1 is not a checkpoint of weights alone"):
+    with pytest.raises(InputError, match="step_1: not a readable checkpoint of weights alone"):
         read_checkpoint(path)
     torch.save({"model_state": Thief(tmp_path / "stolen")}, path)
-    with pytest.raises(InputError, match="not a checkpoint of weights alone"):
+    with pytest.raises(InputError, match="asks to call '(__builtin__|io).open'"):
         read_checkpoint(path)
     assert not (tmp_path / "stolen").exists()
     torch.save([1, 2], path)
     with pytest.raises(InputError, match="holds no state dict"):
         read_checkpoint(path)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="no such file"):
         read_checkpoint(tmp_path / "none")

@@ -107,8 +107,8 @@ def truncate(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "dataset.json").write_text("{"), "dataset.json: no JSON"),
-        (lambda folder: (folder / "dataset.json").write_text("[]"), "dataset.json: no JSON object"),
+        (lambda folder: (folder / "dataset.json").write_text("{"), "dataset.json: not a readable JSON object"),
+        (lambda folder: (folder / "dataset.json").write_text("[]"), "dataset.json: not a readable JSON object"),
         (lambda folder: (folder / "all__labels.npy").unlink(), "all__labels.npy: no such file"),
         (lambda folder: (folder / "all__inputs.npy").write_bytes(b""), "all__inputs.npy: not a readable .npy array"),
         (truncate, "all__labels.npy: not a readable .npy array"),

@@ -129,7 +129,7 @@ def test_broken_checkpoints_are_refused(splits, tmp_path):
     run.save(tmp_path, "hash")
     path = tmp_path / "best.safetensors"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="best.safetensors is not a readable safetensors file"):
+    with pytest.raises(InputError, match="best.safetensors: not a readable safetensors file"):
         checkpoint.load_model(tmp_path)
     path.write_bytes(b"\x80\x04cos\nsystem\n(S'touch stolen'\ntR.")  # a pickle
     with pytest.raises(InputError, match="not a readable safetensors file"):
