@@ -241,7 +241,8 @@ class _SigmaAxis:
             if sigma == 0:
                 places.append(self.zero * 10 ** (rank * self.slot))
             else:
-                slot = min(self.slot, 0.7 * self.closest / count)
+                # Clear of other sigmas, unless those are so close that they overlap anyway.
+                slot = min(self.slot, max(0.7 * self.closest / count, 0.6 * self.slot))
                 places.append(sigma * 10 ** ((rank - (count - 1) / 2) * slot))
         return places
 
