@@ -12,9 +12,8 @@ and stability agree within problems; draws and logs all of it to MLflow. Finishe
 from math import isfinite
 
 from rrm.cluster.command import OneLineParser, RawText, add_study_options, check_study_options, run_study_command
+from rrm.cluster.selector_command import check_counts, check_where
 from rrm.errors import InputError
-
-WHERE = ("H", "L", "both")
 
 
 def parse(argv: list[str] | None = None):
@@ -30,12 +29,10 @@ def parse(argv: list[str] | None = None):
     args = parser.parse_args(argv)
     args.segments = None  # of a public checkpoint: as its configuration says
     check_study_options(args, "K")
-    if args.where not in WHERE:
-        raise InputError(f"--where {args.where!r} is no half of the state: use one of {', '.join(WHERE)}")
+    check_where(args.where)
+    check_counts("depth", args.depth)
     if not (isfinite(args.sigma) and args.sigma >= 0):
         raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")
-    if args.depth and (min(args.depth) < 1 or len(set(args.depth)) < len(args.depth)):
-        raise InputError(f"--depth {' '.join(map(str, args.depth))} is not possible: use different numbers, 1 or more")
     return args
 
 

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from rrm.cluster.fanout import device_of, gather
-from rrm.cluster.selection_report import report
+from rrm.cluster.selection_report import findings, report
 from rrm.cluster.session import Request
 from rrm.cluster.study import conduct, prepare
 from rrm.dynamics.escape import distinct_outcomes
@@ -41,8 +41,8 @@ def run_study(args: Namespace) -> None:
             shard=PUZZLES,
         )  # fmt: skip
         save_rows(result, frame.folder.path / "result.npz")
-        said = report(label, result, distinct_outcomes(frame.puzzles, get_task(frame.puzzles.task)))
-        said.publish(frame.folder, frame.tracker, run, "result.npz")
+        found = findings(label, result, distinct_outcomes(frame.puzzles, get_task(frame.puzzles.task)))
+        report(found).publish(frame.folder, frame.tracker, run, "result.npz")
 
     conduct(frame, lambda resources: settings, work)
 

@@ -103,22 +103,29 @@ class Report:
         print(f"\nresult    {folder.path / 'result.npz'}\nMLflow    {command}\n          {link}")
 
 
-def report(
+def findings(
     label: str, result: StochasticResult, outcomes: Sequence[str], counts: Sequence[int] | None = None
-) -> Report:
-    """Everything at every depth and for every outcome; the sentences are about the last depth.
+) -> list[Found]:
+    """The statistics at every depth in turn, there for every outcome.
 
     `counts`: numbers of rollouts to choose from; default 1, 4, 16, ... and K.
     """
+    return [
+        find(label, result, place, outcome, COUNTED[outcome] if len(outcomes) > 1 else "", counts)
+        for place in range(len(result.depths))
+        for outcome in outcomes
+    ]
+
+
+def report(found: Sequence[Found]) -> Report:
+    """Everything that was found; the sentences are about the last depth."""
     said = Report()
-    for place in range(len(result.depths)):
-        for outcome in outcomes:
-            found = find(label, result, place, outcome, COUNTED[outcome] if len(outcomes) > 1 else "", counts)
-            said.tables |= tables(found)
-            said.metrics |= metrics(found)
-            said.figures[f"fig4_selection_{found.name}"] = figure(found)
-            if place == len(result.depths) - 1:
-                said.sentences += sentences(found)
+    for each in found:
+        said.tables |= tables(each)
+        said.metrics |= metrics(each)
+        said.figures[f"fig4_selection_{each.name}"] = figure(each)
+        if each.depth == found[-1].depth:
+            said.sentences += sentences(each)
     return said
 
 

@@ -28,8 +28,8 @@ from rrm.statistics.calibration import Calibration
 from rrm.statistics.interval import Interval
 from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected
 
-_ORACLE = Look(ORACLE, "black", (0, (1, 1.2)), "")
-_LOOKS = {
+ORACLE_LOOK = Look(ORACLE, "black", (0, (1, 1.2)), "")
+LOOKS = {
     MAJORITY: FAILED,
     "best Q": SOLVED,
     "lowest residual": DRIFT,
@@ -93,7 +93,7 @@ def _draw_accuracy(ax: Axes, table: Sequence[Selected], clean: Interval) -> None
     ax.fill_between(counts, 100 * random, 100 * oracle, color="0.93", linewidth=0, zorder=0)
     chosen = [name for name in rows if name not in (ORACLE, RANDOM)]
     for name in (ORACLE, *chosen, RANDOM):
-        look = {ORACLE: _ORACLE, RANDOM: NULL}.get(name) or _LOOKS.get(name, NULL)
+        look = {ORACLE: ORACLE_LOOK, RANDOM: NULL}.get(name) or LOOKS.get(name, NULL)
         # Side by side, so that no interval hides another; the bounds stay where they are.
         x = counts * (1.08 ** (chosen.index(name) - (len(chosen) - 1) / 2) if name in chosen else 1.0)
         ends = 100 * np.array([(r.accuracy.estimate, r.accuracy.low, r.accuracy.high) for r in rows[name]]).T
@@ -138,10 +138,11 @@ def _draw_correlations(ax: Axes, within: Mapping, pooled: Mapping[str, Interval]
         marks.append((name, mean, look))
     marks += [(name, interval, replace(_POOLED, marker=marker))
               for (name, interval), marker in zip(pooled.items(), ("o", "s"), strict=False)]  # fmt: skip
-    ax.axvline(0, color="black", linewidth=0.7, zorder=0)
     if not any(np.isfinite(mean.estimate) for _, mean, _ in marks):
         ax.text(0, 0.5, "too few mixed problems,\nor no Q head", ha="center", fontsize=SMALL)
+        ax.set_yticks([])
         return
+    ax.axvline(0, color="black", linewidth=0.7, zorder=0)
     ax.set_ylim(0, top / _BARS)
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= top * 1.05])

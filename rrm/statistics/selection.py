@@ -71,11 +71,11 @@ def selection(
                     int(k),
                     _share(of_puzzle),
                     *(
-                        mean_interval(difference)
-                        for difference in (
-                            expected[ORACLE] - of_puzzle,
-                            of_puzzle - expected[RANDOM],
-                            of_puzzle - expected[MAJORITY],
+                        _difference(*pair)
+                        for pair in (
+                            (expected[ORACLE], of_puzzle),
+                            (of_puzzle, expected[RANDOM]),
+                            (of_puzzle, expected[MAJORITY]),
                         )
                     ),
                 )
@@ -118,7 +118,7 @@ def against_depth(
             raise ValueError(f"deep rollouts at k = {k} have shape {right.shape}, solved {np.shape(solved)}")
         alone = wilson_interval(int(right.sum()), right.size)
         for name, of_puzzle in expected_accuracies(solved, answer, scores, k).items():
-            rows.append(AgainstDepth(name, int(k), alone, mean_interval(of_puzzle - right)))
+            rows.append(AgainstDepth(name, int(k), alone, _difference(of_puzzle, right)))
     return rows
 
 
@@ -211,3 +211,8 @@ def _share(of_puzzle: np.ndarray) -> Interval:
     # Subsets that weigh 1 in all may sum to a rounding more.
     share = min(1.0, float(of_puzzle.mean()))
     return clustered_wilson_interval(share, of_puzzle.var(ddof=1) / of_puzzle.size, of_puzzle.size)
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> Interval:
+    # What is left of equal probabilities by rounding would be an interval beside 0.
+    return mean_interval(np.where(np.isclose(one, other, rtol=0, atol=1e-12), 0.0, one - other))

@@ -109,6 +109,13 @@ def test_the_table_pairs_selectors_on_the_same_puzzles():
     assert np.ptp([q.gap.low, q.gap.high]) < np.ptp([q.accuracy.low, q.accuracy.high])
 
 
+def test_choices_that_are_equal_up_to_rounding_are_equal():
+    """Of 8 rollouts of which all are right every choice is, whatever the weights of the subsets sum to."""
+    solved, score = np.ones((9, 8), bool), np.arange(72.0).reshape(9, 8)
+    for row in selection(solved, solved, {"score": score}, range(1, 9)):
+        assert row.gap.low == row.gap.high == row.over_random.low == row.over_majority.high == 0
+
+
 def test_breadth_is_compared_with_depth_puzzle_by_puzzle():
     solved = np.array([[True, False], [True, True], [False, False], [True, False]])
     rows = against_depth(solved, solved, {}, {1: [True, True, False, False], 2: [False, True, False, True]})

@@ -1,0 +1,117 @@
+"""Test-time settings of one model: accuracy against the noise, and many rollouts against a deep one at equal calls."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from rrm.figures.selection import LOOKS, ORACLE_LOOK
+from rrm.figures.style import FAILED, GREY, LAMBDA, NULL, SOLVED, Look, headline, panel_grid, paper_style
+from rrm.statistics.interval import Interval
+from rrm.statistics.selection import ORACLE, RANDOM, AgainstDepth, Selected
+
+_DEEP = Look("one deep rollout", "black", "-", "s")
+_HALVES = {"H": (SOLVED, "$z_H$"), "L": (FAILED, "$z_L$"), "both": (LAMBDA, "both")}
+
+
+def selector_sweep_figure(
+    label: str,
+    selector: str,
+    depth: int,
+    choice: Mapping[tuple[float, str], Interval],
+    chosen: tuple[float, str],
+    clean: Interval,
+    table: Sequence[Selected],
+    against: Sequence[AgainstDepth],
+) -> Figure:
+    """Two panels with 95 % intervals over puzzles.
+
+    Panel a: accuracy of the selector against the noise, one line a half of the state, on the puzzles on which the noise
+    is chosen; the ring marks the choice, the star is the same setting on the other puzzles. Panel b: those puzzles;
+    accuracy against the segments run in all, of K rollouts of `depth` segments and of one rollout as long.
+
+    Args:
+        label: name of the trained model.
+        selector: that the noise is chosen by.
+        depth: of the noisy rollouts, in segments.
+        choice: accuracy by (sigma, half "H", "L" or "both"), of the largest K.  chosen: one of its keys.
+        clean: accuracy of one rollout without noise on the same puzzles.
+        table: of `selection` on the other puzzles.  against: of `against_depth` on them; empty where nothing was run.
+
+    Raises:
+        ValueError: no setting, or a table without the selector.
+    """
+    rows = {name: [row for row in table if row.selector == name] for name in (selector, RANDOM, ORACLE)}
+    if not choice or not rows[selector]:
+        raise ValueError(f"a figure of the choice by {selector!r} needs settings and a table of that selector")
+    with paper_style():
+        figure, (noise, calls) = panel_grid(
+            [f"{selector} of {rows[selector][-1].k}, by noise", "breadth and depth at equal calls"],
+            columns=2,
+            height=3.4,
+        )
+        headline(figure, f"{label}: chosen on {clean.n} puzzles, compared on {table[0].accuracy.n}")
+        _draw_choice(noise, choice, chosen, clean, rows[selector][-1].accuracy)
+        _draw_calls(calls, selector, depth, rows, against)
+        for ax in (noise, calls):
+            ax.set_ylabel("puzzles solved (%)")
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), borderaxespad=0, ncols=2, labelspacing=0.3)
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw_choice(ax: Axes, choice: Mapping, chosen: tuple[float, str], clean: Interval, other: Interval) -> None:
+    ax.axhline(100 * clean.estimate, color=GREY, linewidth=0.7, label="no noise, one rollout")
+    halves = list(dict.fromkeys(where for _, where in choice))
+    for place, half in enumerate(halves):
+        look, name = _HALVES[half]
+        sigmas = np.array([sigma for sigma, where in choice if where == half])
+        ends = _percent([choice[sigma, half] for sigma in sigmas])
+        # Side by side, so that no interval hides another.
+        x = sigmas * 1.06 ** (place - (len(halves) - 1) / 2)
+        ax.vlines(x, ends[1], ends[2], color=look.colour, linewidth=0.8)
+        ax.plot(x, ends[0], color=look.colour, linestyle=look.line, marker=look.marker, label=f"noise on {name}")
+        if half == chosen[1]:
+            at = list(sigmas).index(chosen[0])
+            ring = x[at], ends[0][at]
+    ax.plot(*ring, "o", markersize=10, markerfacecolor="none", color="black", label="chosen")
+    star = chosen[0] * 1.06 ** (len(halves) / 2 + 0.5)
+    ax.vlines(star, 100 * other.low, 100 * other.high, color="black", linewidth=0.8)
+    ax.plot(star, 100 * other.estimate, "*", markersize=8, color="black", label="the same, other puzzles")
+    sigmas = sorted({sigma for sigma, _ in choice})
+    ax.set_xscale("log")
+    _ticks(ax, sigmas)
+    ax.set(xlim=(sigmas[0] / 1.6, sigmas[-1] * 1.6), xlabel=r"noise $\sigma$ (state RMS = 1)")
+
+
+def _draw_calls(ax: Axes, selector: str, depth: int, rows: Mapping, against: Sequence[AgainstDepth]) -> None:
+    looks = {selector: LOOKS[selector], RANDOM: NULL, ORACLE: ORACLE_LOOK}
+    drawn = [(name, looks[name], of_name, [row.accuracy for row in of_name]) for name, of_name in rows.items()]
+    alone = {row.k: row for row in against}.values()
+    counts = [row.k for row in rows[selector]]
+    for name, look, of_name, values in drawn:
+        x, ends = depth * np.array([row.k for row in of_name]), _percent(values)
+        if name == selector:
+            ax.vlines(x * 1.05, ends[1], ends[2], color=look.colour, linewidth=0.8)
+            x = x * 1.05
+        ax.plot(x, ends[0], color=look.colour, linestyle=look.line, marker=look.marker, label=f"{name} of $K$")
+    if alone:
+        x, ends = depth * np.array([row.k for row in alone]) / 1.05, _percent([row.deep for row in alone])
+        ax.vlines(x, ends[1], ends[2], color=_DEEP.colour, linewidth=0.8)
+        ax.plot(x, ends[0], color=_DEEP.colour, linestyle=_DEEP.line, marker=_DEEP.marker, label=_DEEP.name)
+    ax.set_xscale("log")
+    _ticks(ax, [depth * k for k in counts])
+    ax.set(xlim=(depth * counts[0] / 1.6, depth * counts[-1] * 1.6), xlabel=f"segments in all, $K$ x {depth}")
+
+
+def _ticks(ax: Axes, values: Sequence[float]) -> None:
+    ax.xaxis.set_major_locator(FixedLocator(values))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(values, [f"{value:g}" for value in values])
+
+
+def _percent(values: Sequence[Interval]) -> np.ndarray:
+    """[3, n]: estimates and ends."""
+    return 100 * np.array([(value.estimate, value.low, value.high) for value in values]).T
