@@ -177,7 +177,7 @@ def sentences(found: Found) -> list[str]:
     last = {row.selector: row for row in rows if row.k == rows[-1].k}
     K = rows[-1].k
     text = [
-        f"{found.label}: {found.after} one rollout without noise solves {percent(clean)} of {clean.n} puzzles, one "
+        f"{found.label}: {found.after}, one rollout without noise solves {percent(clean)} of {clean.n} puzzles, one "
         f"with noise {percent(last[RANDOM].accuracy)}, at least one of {K} {percent(last[ORACLE].accuracy)}."
     ]
     chosen = [row for name, row in last.items() if name not in (RANDOM, ORACLE, MAJORITY)]
@@ -186,6 +186,8 @@ def sentences(found: Found) -> list[str]:
         if row.selector != MAJORITY:
             words += f" and {_versus(row.over_majority)} the majority ({100 * row.over_majority.estimate:+.1f} points)"
         text.append(f"{words}; {100 * row.gap.estimate:.1f} points short of the oracle.")
+    if found.calibration is None:
+        return [*text, f"{found.mixed} problems are mixed; without a Q head there is nothing to set beside stability."]
     if not found.within or math.isnan(found.within[PLAIN][1].estimate):
         text.append(f"{found.mixed} problems are mixed: nothing can be said of Q and stability within problems.")
         return text

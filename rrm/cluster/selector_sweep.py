@@ -206,8 +206,8 @@ def _choice_sentence(choice: Choice) -> str:
     return (
         f"Noise of {sigma:g} on {where} is chosen on {choice.clean.n} puzzles, of which {choice.selector} of "
         f"{choice.k} rollouts of {choice.depth} segments solves {percent(choice.accuracy[choice.chosen])} with it, one "
-        f"rollout without noise {percent(choice.clean)}. As the best of {len(choice.accuracy)} settings that is too "
-        f"high: what follows is on the other puzzles."
+        f"rollout without noise {percent(choice.clean)}. As the best of {len(choice.accuracy)} settings that is biased "
+        f"upwards: what follows is on the other puzzles."
     )
 
 
