@@ -10,10 +10,8 @@ BESIDES = ("trial", "seed")
 # A number that spans more than this factor is told on a logarithmic scale.
 DECADE = 10.0
 
-# Share of the drawn trials whose configurations are compared with all, and how many they must be: Optuna advises five
-# at least.
-TOP, LEAST_TOP = 0.25, 5
-LEAST_DRAWN = round(LEAST_TOP / TOP)
+# Drawn trials that it takes to say which axis mattered: see `rrm.cluster.importance`.
+LEAST_DRAWN = 16
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def _axis(name: str, values: list) -> Axis | None:
 
 @dataclass(frozen=True)
 class AxisImportance:
-    """How far an axis decides which trials reach the top (`rrm.cluster.importance`).
+    """How far an axis decides which trials are in the better half (`rrm.cluster.importance`).
 
     importance: Pearson divergence of PED-ANOVA, not normalised.  null_95: what it stays below, in all axes at once, in
     95 % of the shuffles of the objective.  p_value: share of the shuffles in which any axis stands out as much as this
@@ -76,7 +74,7 @@ def importance_sentence(found: Sequence[AxisImportance], drawn: int, trials: int
     told = [f"{axis.name} (importance {axis.importance:.2g}, chance up to {axis.null_95:.2g}, p = {axis.p_value:.2g})"
             for axis in ranked if axis.important]  # fmt: skip
     others = [axis.name for axis in ranked if not axis.important]
-    top = f"which of {drawn} drawn trials reached the best quarter"
+    top = f"which of {drawn} drawn trials came into the better half"
     if not told:
         nearest = f"{ranked[0].name}, p = {ranked[0].p_value:.2g}"
         return f"No axis stands out from chance in {top} (the nearest: {nearest}; shuffled objectives, all axes)."

@@ -1,0 +1,112 @@
+"""Which axis of a search mattered: PED-ANOVA beside what it says of shuffled objectives."""
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+from rrm.statistics.axes import LEAST_DRAWN, Axis, AxisImportance, axes_of
+
+TOP = 0.5
+SHUFFLES = 299
+LEVEL = 0.05
+
+
+def axis_importance(records: Sequence[tuple[dict, float]], seed: int) -> list[AxisImportance]:
+    """Importance of every axis for being in the better half of the drawn trials, the most important first.
+
+    PED-ANOVA (Watanabe et al., arXiv 2304.10255): how far the configurations of the better half differ from those of
+    all trials, axis by axis. It is a marginal importance: an axis that goes with another one shares its importance.
+
+    The null is the same number for objectives shuffled among the trials (`SHUFFLES` times). It is taken for all axes
+    at once (single-step min P of Westfall and Young, 1993), so that a search in which nothing matters names any axis in
+    5 % of the cases.
+
+    The better half rather than Optuna's best tenth: TPE draws half of its trials where it is good, and then the best
+    few are no different from the rest. With simulated TPE and ASHA and one of four choices three standard deviations
+    above the others, the axis is found in 97 % of searches of 24 trials and in 70 % of 16, but 1.5 standard deviations
+    in 20 % only. With fewer than `LEAST_DRAWN` even such an axis would mostly be missed, and there is no answer.
+
+    Trials that ASHA stopped count with their last value. Only the half in which a trial is enters, and a stopped one
+    was in the weaker half of its rivals when it was stopped: its value is too low, but its half is the same unless it
+    would have overtaken them later. What this hides is an axis that pays off only at the end of training. It does not
+    make up an axis: where none matters, none decides who is stopped.
+
+    Args:
+        records: configuration and objective (the higher the better) of the drawn trials. Baselines are left out by the
+            caller: they were not drawn. Axes are the keys in which they differ, except "trial" and "seed"; a
+            conditional axis has its effective value where it was not asked for. Objectives that are not finite are
+            left out.
+        seed: of the shuffles.
+
+    Returns:
+        Empty with fewer than `LEAST_DRAWN` trials, or where no axis was varied.
+    """
+    records = [(config, value) for config, value in records if math.isfinite(value)]
+    axes = axes_of([config for config, _ in records])
+    if len(records) < LEAST_DRAWN or not axes:
+        return []
+    study, rng = _study(records, axes), np.random.default_rng(seed)
+    values = np.array([value for _, value in records])
+    drawn = [_importances(study, values, axes)]
+    drawn += [_importances(study, rng.permutation(values), axes) for _ in range(SHUFFLES)]
+    found = _against_null(np.array(drawn))
+    return sorted(
+        (AxisImportance(axis.name, *numbers) for axis, numbers in zip(axes, found, strict=True)),
+        key=lambda axis: -axis.importance,
+    )
+
+
+def _study(records: Sequence[tuple[dict, float]], axes: list[Axis]) -> optuna.Study:
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    optuna.logging.set_verbosity(before)
+    distributions = {axis.name: _distribution(axis) for axis in axes}
+    for config, value in records:
+        asked = {name: distribution for name, distribution in distributions.items() if name in config}
+        params = {name: config[name] for name in asked}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=asked, value=value))
+    return study
+
+
+def _distribution(axis: Axis) -> BaseDistribution:
+    return (
+        CategoricalDistribution(axis.choices) if axis.choices else FloatDistribution(axis.low, axis.high, log=axis.log)
+    )
+
+
+def _importances(study: optuna.Study, values: np.ndarray, axes: list[Axis]) -> list[float]:
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=TOP)
+    # Optuna smooths choices by a prior of the weight of a whole choice, after which hardly anything stands out from
+    # chance. The method is defined without one, and the null takes care of small numbers.
+    evaluator._prior_weight = 0.0
+    with warnings.catch_warnings():
+        # That a target is to be low, that equal values cannot be parted, that a few trials lack a conditional axis.
+        warnings.simplefilter("ignore")
+        found = get_param_importances(
+            study,
+            evaluator=evaluator,
+            params=[axis.name for axis in axes],
+            target=lambda trial: -float(values[trial.number]),
+            normalize=False,
+        )
+    return [found[axis.name] for axis in axes]
+
+
+def _against_null(drawn: np.ndarray) -> list[tuple[float, float, float]]:
+    """(importance, null_95, p_value) of each axis; row 0 of `drawn` [1 + shuffles, axes] is the search itself."""
+    ranks = np.array([(column >= column[:, None]).mean(1) for column in drawn.T]).T  # one-sided p-values, ties included
+    smallest = np.sort(ranks.min(1))
+    # The most axis-wise p-values below this limit in 5 % of the searches at most.
+    below = int(LEVEL * len(drawn))
+    limit = smallest[smallest < smallest[below]].max(initial=0.0)
+    found = []
+    for axis in range(drawn.shape[1]):
+        null_95 = drawn[ranks[:, axis] > limit, axis].max()
+        found.append((float(drawn[0, axis]), float(null_95), float((smallest <= ranks[0, axis]).mean())))
+    return found
