@@ -1,32 +1,32 @@
 """Does training from perturbed latent states help, and are failed rollouts less stable than solved ones?
 
-    python tune_specs/perturb_sweep.py                  # ten minutes on two CPU cores
+    python tune_specs/perturb_sweep.py                  # about ten minutes on two CPU cores
     python tune_specs/perturb_sweep.py --preset smoke   # two minutes, to see the pipeline work
 
 Three axes: model type x perturbation (magnitude sigma, when there is noise, on which half of the state) x flossing
-schedule. Every model type gets one unperturbed baseline, which is never stopped early; the other trials are drawn by
-TPE, and ASHA stops the weak ones.
+schedule. Every model type gets one baseline with neither, which is never stopped early; the other trials are drawn by
+TPE, and ASHA stops the weak ones. The best drawn configuration and its baseline are then trained on fresh seeds.
 """
 
 from rrm.cluster.command import run_command
 from rrm.cluster.spec import Preset, SweepSpec
 
 MODELS = ("trm_mlp", "trm_att", "hrm", "srm_mlp")
-SIGMA = (1e-4, 1.0)  # log-uniform; 0 is the baseline
+SIGMA = (1e-4, 1.0)  # log-uniform
 KINDS = ("initial_state", "every_segment", "every_call")
 LOCATIONS = ("both", "z_H", "z_L")
-FLOSSING = ("none",)
+FLOSSING = ("none", "pre", "inter", "pre_inter")
 COPIES = 1  # perturbed rollouts beside the clean one
 
 
-def baselines(models):
-    """The configurations every other is compared with."""
-    unperturbed = {"sigma": 0.0, "kind": "initial_state", "location": "both", "flossing": "none"}
-    return [{"model": model, **unperturbed} for model in models]
+def fixed(models):
+    """The baselines, which every other configuration is compared with."""
+    neither = {"sigma": 0.0, "kind": "initial_state", "location": "both", "flossing": "none"}
+    return [{"model": model, **neither} for model in models]
 
 
 def space(trial, models, sigmas):
-    """The perturbed configurations, define-by-run. `sigmas`: the values of --sigma, None for the whole range.
+    """The other configurations, define-by-run.
 
     The location is asked for where the noise keeps coming. Once, at the start, it is on both halves as published: they
     enter the first call as one sum.
@@ -41,38 +41,43 @@ def space(trial, models, sigmas):
 
 def recipe(config, task, preset, seed):
     """The training run of one configuration."""
-    from rrm.training.recipes import cpu_sudoku
+    from rrm.training.recipes import cpu_sudoku, flossed
 
+    perturbation = {"copies": COPIES} | {name: config[name] for name in ("kind", "sigma", "location")}
     # See `matching` below.
     trajectories = 1 + COPIES if config["sigma"] > 0 else 1
-    return cpu_sudoku(
+    made = cpu_sudoku(
         task,
         config["model"],
         batch_size=32 // trajectories,
         budget=12 * 32 * preset.steps,
         evaluations=preset.evaluations,
-        perturbation={"copies": COPIES} | {name: config[name] for name in ("kind", "sigma", "location")},
-        flossing=config["flossing"],
+        perturbation=perturbation,
         seed=seed,
     )
+    return flossed(made, config["flossing"])
 
 
 SPEC = SweepSpec(
     name="perturb_sweep",
     models=MODELS,
-    baselines=baselines,
+    fixed=fixed,
     space=space,
     recipe=recipe,
-    matching="Arms are equal in network calls and steps: a perturbed arm trains on half as many puzzles, twice each.",
+    matching="Arms are equal in network calls: a perturbed arm trains on half as many puzzles a step, twice each, and "
+    "flossing is paid for with training steps.",
     presets={
         "default": Preset(
-            trials=8, steps=400, evaluations=6, task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512
+            trials=8, seeds=3, steps=400, evaluations=6,
+            task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512,
         ),
         "smoke": Preset(
-            trials=6, steps=160, evaluations=4, task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128
+            trials=6, seeds=2, steps=160, evaluations=4,
+            task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128,
         ),
     },
-)
+    takes_sigma=True,
+)  # fmt: skip
 
 if __name__ == "__main__":
     run_command(SPEC, __doc__)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from rrm.cluster.spec import SweepSpec
+from rrm.cluster.spec import OBJECTIVES, SweepSpec
 from rrm.errors import InputError, exit_on_bad_input
 
 # The form of every --help: the module's docstring as it stands, then the options.
@@ -26,8 +26,14 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     add = parser.add_argument
     add("--preset", default="default", help=f"budget and data: {', '.join(spec.presets)} (default: %(default)s)")
     add("--model", nargs="+", default=list(spec.models), metavar="NAME", help="model types (default: %(default)s)")
-    add("--sigma", nargs="+", type=float, metavar="S", help="perturbation magnitudes to choose from (default: a range)")
-    add("--trials", type=int, help="number of trials, baselines included (default: of the preset)")
+    if spec.takes_sigma:
+        add("--sigma", nargs="+", type=float, metavar="S", help="noise scales to choose from (default: a range)")
+    if spec.space:
+        add("--trials", type=int, help="configurations tried, baselines included (default: of the preset)")
+        add("--objectives", nargs="+", choices=OBJECTIVES, default=["accuracy"], metavar="NAME",
+            help=f"what the search optimises, among {', '.join(OBJECTIVES)}; several end in a Pareto front, and then no "
+            "trial is stopped early (default: accuracy)")  # fmt: skip
+    add("--seeds", type=int, metavar="N", help="training seeds of the final comparison (default: of the preset)")
     add("--data", metavar="DIR_OR_CSV", help="puzzles in the field's source,question,answer,rating format; a folder "
         "holds train.csv and test.csv (default: generated)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of puzzles, search and training (default: %(default)s)")
@@ -38,6 +44,7 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     add("--workers-per-trial", type=int, default=1, metavar="N", help="train each trial with DDP on N workers")
     add("--resume", action="store_true", help="carry on with an interrupted sweep")
     add("--verbose", action="store_true", help="show what Ray and Optuna print")
+    parser.set_defaults(sigma=None, trials=None, objectives=["accuracy"])
     args = parser.parse_args(argv)
 
     if args.preset not in spec.presets:
@@ -45,9 +52,10 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     for sigma in args.sigma or []:
         if not 0 <= sigma < float("inf"):
             raise InputError(f"--sigma {sigma:g} is not a noise scale: use 0 (baseline) or a positive number")
-    for option, value in (("--trials", args.trials), ("--workers-per-trial", args.workers_per_trial)):
+    for option in ("trials", "seeds", "workers_per_trial"):
+        value = getattr(args, option)
         if value is not None and value < 1:
-            raise InputError(f"{option} {value} is too few: use 1 or more")
+            raise InputError(f"--{option.replace('_', '-')} {value} is too few: use 1 or more")
     if args.data and not Path(args.data).exists():
         raise InputError(f"--data {args.data} does not exist: name a CSV file, or a folder with train.csv and test.csv")
     args.name = args.name or (spec.name if args.preset == "default" else f"{spec.name}-{args.preset}")

@@ -23,6 +23,12 @@ def table(rows: list[dict[str, str]]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
+def markdown_table(rows: list[dict[str, str]]) -> str:
+    """The same rows as a table in Markdown, which MLflow's descriptions render."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 class Live:
     """A block of lines that is redrawn in place on a terminal, and printed now and then elsewhere."""
 

@@ -1,5 +1,6 @@
 """After the trials: test scores, stability of the best and of the baselines, figures, findings, everything logged."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -10,9 +11,11 @@ from rrm import __version__
 from rrm.cluster.callbacks import config_columns
 from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tasks, score_model
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
-from rrm.cluster.progress import Bar, table
+from rrm.cluster.progress import Bar, markdown_table, table
+from rrm.cluster.search_report import SearchFindings
 from rrm.cluster.session import Request
 from rrm.cluster.stability_report import examples, ladder_sentences
+from rrm.cluster.study import interval_metrics
 from rrm.dynamics import LyapunovResult, Settings, load_result
 from rrm.statistics import (
     OutcomePanel,
@@ -24,7 +27,9 @@ from rrm.statistics import (
     separation,
     separation_sentence,
 )
+from rrm.statistics.arms import ArmComparison, arm_sentences, arm_table
 from rrm.statistics.outcomes import MIN_CLASS
+from rrm.tasks import PuzzleSet
 from rrm.tasks.splits import Splits
 from rrm.tracking import Tracker
 from rrm.training import checkpoint
@@ -40,20 +45,27 @@ def choose(trials: list[dict]) -> dict:
 def choose_measured(trials: list[dict], scores: dict, count: int) -> list[dict]:
     """The trials whose stability is measured on `count` test puzzles, in their order.
 
-    The best trial, the baseline and the best perturbed trial of its model type, and of the other types the baselines
-    that solve some puzzles and fail at some: where there is one outcome only, nothing can be compared.
+    The best trial, the baseline and the best other arm of its model type, and of the other types the baselines that
+    solve some puzzles and fail at some: where there is one outcome only, nothing can be compared. Of the training seeds
+    of a grid the first one.
     """
+    trials = [t for t in trials if t["config"]["seed"] == trials[0]["config"]["seed"]]
     best = choose(trials)
+    others = [t for t in trials if t["config"]["model"] == best["config"]["model"] and not is_baseline(t)]
+    rival = choose(others) if others else None
 
     def wanted(trial: dict) -> bool:
-        if trial["config"]["sigma"] > 0:
+        if not is_baseline(trial):
             return trial is best or trial is rival
         solved = round(scores[trial["name"]]["best"]["exact"] * count)
         return trial["config"]["model"] == best["config"]["model"] or MIN_CLASS <= solved <= count - MIN_CLASS
 
-    perturbed = [t for t in trials if t["config"]["model"] == best["config"]["model"] and t["config"]["sigma"] > 0]
-    rival = choose(perturbed) if perturbed else None
     return [t for t in trials if wanted(t)]
+
+
+def is_baseline(trial: dict) -> bool:
+    """Whether a trial is training without perturbation and flossing."""
+    return trial["arm"]["kind"] == "none" and trial["arm"]["flossing"] == "none"
 
 
 def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
@@ -116,12 +128,7 @@ def result_path(folder: JobFolder, trial: dict) -> Path:
 
 def label(trial: dict) -> str:
     """How figures and sentences call a trial."""
-    config = trial["config"]
-    if not config["sigma"]:
-        return f"{config['model']}, σ = 0 (baseline)"
-    kind, location = config.get("kind", "initial_state"), config.get("location", "both")
-    where = f", {kind.replace('_', ' ')}" if kind != "initial_state" else ""
-    return f"{config['model']}, σ = {config['sigma']:.2g}{where}{f' on {location}' if location != 'both' else ''}"
+    return f"{trial['config']['model']}, {trial['arm']['arm']}"
 
 
 def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[OutcomePanel]:
@@ -137,20 +144,27 @@ def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[Outco
 
 
 def points(trials: list[dict], scores: dict, count: int) -> list[SweepPoint]:
-    """What Fig. 3 draws."""
+    """One point a trial, for Fig. 3 and the comparison of arms."""
     return [
         SweepPoint(
-            model=t["config"]["model"], sigma=t["config"]["sigma"], best=scores[t["name"]]["best"]["exact"],
-            final=scores[t["name"]]["final"]["exact"], n=count, stopped_early=t["stopped_early"],
-            validation=t["best"]["exact"],
+            model=t["config"]["model"], seed=t["config"]["seed"], drawn=t["drawn"], **t["arm"],
+            best=scores[t["name"]]["best"]["exact"], final=scores[t["name"]]["final"]["exact"], n=count,
+            validation=t["best"]["exact"], area=float(np.mean(t["curve"])), call_units=t["call_units"],
+            stopped_early=t["stopped_early"],
         )
         for t in trials
     ]  # fmt: skip
 
 
-def draw(folder: JobFolder, outcome: list[OutcomePanel], arms: list[SweepPoint]) -> list[Path]:
-    """Figs. 1 to 3 as PNG files."""
-    from rrm.figures import accuracy_against_sigma, lambda_distributions, leading_spectrum, save
+def draw(
+    folder: JobFolder,
+    outcome: list[OutcomePanel],
+    arms: list[SweepPoint],
+    compared: list[ArmComparison],
+    search: SearchFindings | None,
+) -> list[Path]:
+    """Figs. 1 to 3, the differences between arms, and those of the search, as PNG files."""
+    from rrm.figures import accuracy_against_sigma, arm_differences, lambda_distributions, leading_spectrum, save
 
     target = folder.path / "figures"
     target.mkdir(exist_ok=True)
@@ -159,24 +173,34 @@ def draw(folder: JobFolder, outcome: list[OutcomePanel], arms: list[SweepPoint])
         "fig2_leading_spectrum.png": leading_spectrum(outcome),
         "fig3_accuracy_against_sigma.png": accuracy_against_sigma(arms),
     }
+    if compared:
+        figures["arm_differences.png"] = arm_differences(compared)
     for name, figure in figures.items():
         save(figure, target / name)
-    return [target / name for name in figures]
+    return [target / name for name in figures] + (search.draw(target) if search else [])
 
 
 def findings(
-    outcome: list[OutcomePanel], results: dict[str, LyapunovResult], arms: list[SweepPoint], best: dict
+    outcome: list[OutcomePanel],
+    results: dict[str, LyapunovResult],
+    arms: list[SweepPoint],
+    compared: list[ArmComparison],
+    best: dict,
 ) -> list[str]:
     """Sentences: does lambda_1 separate outcomes for the best model, what does it add to the null scores on the same
-    puzzles, and does the perturbation help the model's type.
+    puzzles, and do arms differ from their baseline by more than seeds do.
     """
+    repeated = [comparison for comparison in compared if len(comparison.seeds) > 1]
+    model = best["config"]["model"]
+    alone = model not in {comparison.model for comparison in repeated}
     panel = next(p for p in outcome if p.label == label(best))
     result = results[best["name"]]
     found = evidence(examples(result, np.flatnonzero(result.finite), {}))
     return [
         separation_sentence(panel),
         *ladder_sentences(label(best), found),
-        perturbation_sentence(by_model(arms)[best["config"]["model"]]),
+        *([perturbation_sentence(by_model(arms)[model])] if alone else []),
+        *arm_sentences(repeated),
     ]
 
 
@@ -188,7 +212,7 @@ def summary_table(trials: list[dict], scores: dict) -> list[str]:
         rows.append(
             {"trial": t["name"], **config_columns(t["config"])}
             | {
-                "status": "stopped" if t["stopped_early"] else "done",
+                "status": "failed" if t["failed"] else "stopped" if t["stopped_early"] else "done",
                 "steps": str(t["final"]["step"]),
                 "validation best %": f"{100 * t['best']['exact']:.1f}",
                 "test best %": f"{100 * score['best']['exact']:.1f}",
@@ -209,11 +233,13 @@ def log_report(
     measured: list[dict],
     figures: list[Path],
     sentences: list[str],
+    compared: list[ArmComparison],
+    search: SearchFindings | None,
     best: dict,
-    count: int,
 ) -> None:
     """Test scores, checkpoints and result files into the trials' runs; figures and findings into the sweep's."""
     by_name = {t["name"]: panel for t, panel in zip(measured, outcome, strict=True)}
+    count = len(PuzzleSet.load(folder.path / TEST_PUZZLES))
     for trial in trials:
         run = tracker.run("trial", trial["name"])
         values = {
@@ -225,7 +251,11 @@ def log_report(
         source = Path(trial["checkpoint"])
         for name in ("checkpoint.json", "best.safetensors", "final.safetensors"):
             tracker.artifact(run, source / name, "checkpoint")
-        tags = {"rrm.checkpoint_hash": checkpoint.weights_hash(source, "best"), "rrm.test_puzzles": count}
+        tags = {
+            "rrm.checkpoint_hash": checkpoint.weights_hash(source, "best"),
+            "rrm.test_puzzles": count,
+            "rrm.drawn": trial["drawn"],
+        }
         tracker.tags(run, tags | {"rrm.stopped_early": trial["stopped_early"]})
         if panel := by_name.get(trial["name"]):
             values |= stability_metrics(panel)
@@ -241,8 +271,29 @@ def log_report(
     for name in ("sweep.json", "trials.json", "scores.json"):
         tracker.artifact(parent, folder.path / name)
     tracker.artifact(parent, folder.path / TEST_PUZZLES, "puzzles")
-    tracker.summary(parent, {f"best/{name}": value for name, value in scores[best["name"]]["best"].items()})
-    tracker.tags(parent, {"rrm.best_trial": best["name"], "mlflow.note.content": "\n\n".join(sentences)})
+    values = {f"best/{name}": value for name, value in scores[best["name"]]["best"].items()}
+    for comparison in compared:
+        values |= comparison_metrics(comparison)
+    tracker.summary(parent, values | (search.metrics() if search else {}))
+    if search and search.front:
+        tracker.tags(parent, {"rrm.pareto_front": ", ".join(search.front)})
+    rows = arm_table(compared)
+    if rows:
+        with open(folder.path / "arms.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        tracker.artifact(parent, folder.path / "arms.csv")
+    note = "\n\n".join([*([markdown_table(rows)] if rows else []), *sentences])
+    tracker.tags(parent, {"rrm.best_trial": best["name"], "mlflow.note.content": note})
+
+
+def comparison_metrics(comparison: ArmComparison) -> dict[str, float]:
+    """The differences of an arm from its baseline, with their intervals, as metrics (fractions)."""
+    values = {}
+    for measure, contrast in comparison.contrasts.items():
+        values |= interval_metrics(f"arms/{comparison.model}/{comparison.arm}/{measure}", contrast.difference)
+    return values
 
 
 def stability_metrics(panel: OutcomePanel) -> dict[str, float]:

@@ -61,7 +61,8 @@ class BaselinesFirst(OptunaSearch):
 
     Fixed configurations may lie outside the drawn space (sigma = 0 has no logarithm): Optuna is told of each as of its
     nearest point there. Every configuration carries its number, which names the trial for good, through restores as
-    well; a drawn one also the seed of the sweep. Without a space the search ends with the fixed configurations.
+    well (a fixed one may bring its own); a drawn one also the seed of the sweep. Without a space the search ends with
+    the fixed configurations.
 
     `objectives` are names of `rrm.cluster.spec.OBJECTIVES`; with several of them the sampler looks for their Pareto
     front. A trial of which one is missing or not finite has FAILED for Optuna, and the sampler does not learn from it:
@@ -89,7 +90,7 @@ class BaselinesFirst(OptunaSearch):
         else:
             return self.FINISHED
         self._count += 1
-        return config | {"trial": number}
+        return {"trial": number} | config
 
     def save(self, checkpoint_path: str) -> None:
         # The space is code, which pickle cannot write; a restored searcher brings its own.
@@ -174,3 +175,13 @@ def scheduler(evaluations: int, spared: int, objectives: Sequence[str] = ONE_OBJ
     return FairASHA(
         spared, time_attr=CLOCK, metric=OBJECTIVE, mode="max", max_t=evaluations, grace_period=grace, reduction_factor=2
     )
+
+
+def sampled(spec: SweepSpec, models: list[str], sigmas: list[float] | None, seed: int, count: int = 16) -> list[dict]:
+    """Configurations at random from the space of a sweep, to be looked at before it starts; none without a space."""
+    if spec.space is None:
+        return []
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    positive = [sigma for sigma in sigmas or [] if sigma > 0]
+    return [spec.space(study.ask(), models, positive) for _ in range(count)]

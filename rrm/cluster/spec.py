@@ -3,17 +3,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# What a search may optimise: the metric and the direction.
+OBJECTIVES = {
+    "accuracy": ("validation/objective", "max"),
+    "success_lambda_1": ("validation/success_lambda_1", "min"),
+    "calls": ("validation/best_call_units", "min"),
+}
+
 
 @dataclass(frozen=True)
 class Preset:
     """Budget and data of a sweep.
 
-    trials: how many, baselines included.  steps: optimizer steps of an unperturbed trial.  evaluations: validation
-    points per trial, the clock of ASHA.  task, givens (lowest and highest number of given cells): the puzzles generated
-    when no data is named.  train, validation, test: numbers of puzzles.
+    trials: how many configurations are tried, the fixed ones included; a sweep without a space ignores it.  seeds:
+    training seeds of the comparison that ends the sweep.  steps: optimizer steps of an unperturbed trial.  evaluations:
+    validation points per trial, the clock of ASHA.  task, givens (lowest and highest number of given cells): the
+    puzzles generated when no data is named.  train, validation, test: numbers of puzzles.
     """
 
     trials: int
+    seeds: int
     steps: int
     evaluations: int
     task: str
@@ -27,17 +36,22 @@ class Preset:
 class SweepSpec:
     """A sweep recipe; see `tune_specs`.
 
-    models: the model types of the first axis.  baselines(models): configurations run first and never stopped.
-    space(trial, models, sigmas): a configuration drawn by Optuna, define-by-run.  recipe(config, task, preset, seed):
-    its training run.  matching: how the arms are made comparable, printed with the findings.
+    models: the model types of the first axis.  fixed(models): configurations run first and never stopped, the baseline
+    of every model type among them.  recipe(config, task, preset, seed): the training run of one configuration.
+    matching: how the arms are made comparable, printed with the findings.
 
-    Configurations are flat dictionaries with "model", "sigma" and "flossing" among their keys.
+    space(trial, models, sigmas): a configuration drawn by Optuna, define-by-run; `sigmas` are the values of --sigma,
+    None for the whole range. The best drawn configuration and its baseline are then trained again on fresh seeds.
+    Without a space all fixed configurations are trained on the same seeds.
+
+    A configuration is a flat dictionary with "model" among its keys; the sweep adds "seed" and "trial", its number.
     """
 
     name: str
     models: tuple[str, ...]
-    baselines: Callable
-    space: Callable
+    fixed: Callable
     recipe: Callable
     matching: str
     presets: dict[str, Preset]
+    space: Callable | None = None
+    takes_sigma: bool = False

@@ -1,5 +1,6 @@
 """What every study of one checkpoint does around its own work: sources, folder, MLflow run, cluster, and the clock."""
 
+import re
 import signal
 import time
 from argparse import Namespace
@@ -107,6 +108,6 @@ def _tags(source: sources.Source, record: dict) -> dict[str, str]:
 
 def interval_metrics(name: str, value: Interval) -> dict[str, float]:
     """An interval as three metrics."""
-    # MLflow's names take no comma.
-    name = name.replace(",", "").replace(" ", "_")
+    # MLflow's names take no comma and no equals sign.
+    name = re.sub(r"[^\w./-]+", "_", name)
     return {name: value.estimate, f"{name}_low": value.low, f"{name}_high": value.high}

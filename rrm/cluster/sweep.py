@@ -1,20 +1,31 @@
 """A sweep from puzzles to figures: the main job of the platform."""
 
+import itertools
+import math
 import signal
 import time
 from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from rrm.cluster import report
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
+from rrm.cluster.phase import Training
+from rrm.cluster.progress import table
+from rrm.cluster.search import BaselinesFirst, sampled, searcher
+from rrm.cluster.search_report import search_findings
 from rrm.cluster.session import Request, ray_session, trials_at_once
 from rrm.cluster.spec import Preset, SweepSpec
+from rrm.cluster.trial import Job
 from rrm.errors import InputError
 from rrm.models import VARIANTS, build
+from rrm.statistics.arms import arm_table, compare_arms
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, generate_splits, read_splits
 from rrm.tracking import Tracker, default_uri, git_commit
+from rrm.training import interventions
 
 # Options that may differ between a sweep and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri")
@@ -27,7 +38,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     if unknown := [model for model in args.model if model not in VARIANTS]:
         raise InputError(f"model {unknown[0]!r} is unknown: use one of {', '.join(VARIANTS)}")
     preset = spec.presets[args.preset]
-    preset = replace(preset, trials=args.trials or preset.trials)
+    preset = replace(preset, trials=args.trials or preset.trials, seeds=args.seeds or preset.seeds)
     storage = Path(args.storage).resolve()
     folder = JobFolder(storage / args.name, "sweep")
     folder.check(args.resume)
@@ -69,29 +80,31 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
 
 
 def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, request, at_once, began) -> None:
-    known = folder.read("trials")
-    if known is None:
-        known = {"trials": _train(spec, args, preset, splits, folder, record, tracker, request, at_once)}
-        folder.write("trials", known)
-    trials = [t for t in known["trials"] if t["checkpoint"]]
-    if not trials:
+    known = _train(spec, args, preset, splits, folder, record, tracker, request, at_once)
+    everyone = known["searched"] + known["repeated"]
+    trials = [t for t in everyone if t["checkpoint"]]
+    searched = [t for t in known["searched"] if t["checkpoint"]]
+    if not searched:
         raise RuntimeError("no trial reached its first evaluation: --verbose shows what the workers print")
 
     analysis = Request(gpus=request.gpus / 4)
     scores = report.score_trials(folder, trials, splits, resources, analysis)
-    best = report.choose(trials)
-    measured = report.choose_measured(trials, scores, len(splits.test))
+    best = report.choose(searched)
+    measured = report.choose_measured(searched, scores, len(splits.test))
     provenance = report.provenance(tracker, record)
     results, work = report.measure_trials(folder, measured, splits, provenance, resources, analysis)
     outcome = report.panels(measured, results)
     arms = report.points(trials, scores, len(splits.test))
-    figures = report.draw(folder, outcome, arms)
-    sentences = [*report.findings(outcome, results, arms, best), spec.matching]
-    report.log_report(tracker, folder, trials, scores, outcome, measured, figures, sentences, best, len(splits.test))
+    compared = compare_arms(arms)
+    search = search_findings(searched, args.objectives, args.seed)
+    figures = report.draw(folder, outcome, arms, compared, search)
+    sentences = [*report.findings(outcome, results, arms, compared, best), *(search.sentences if search else [])]
+    sentences.append(spec.matching)
+    report.log_report(tracker, folder, trials, scores, outcome, measured, figures, sentences, compared, search, best)
 
-    work += request.workers * sum(sum(t["seconds"].values()) for t in known["trials"])
+    work += request.workers * sum(sum(t["seconds"].values()) for t in everyone)
     work += sum(score["seconds"] for weights in folder.read("scores").values() for score in weights.values())
-    _print_report(folder, known["trials"], trials, scores, best, sentences, figures, tracker)
+    _print_report(folder, everyone, trials, scores, compared, best, sentences, figures, tracker)
     wall = time.monotonic() - began
     slots = at_once * request.workers
     parent = tracker.run("sweep", tracker.job)
@@ -102,6 +115,48 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     tracker.finish(parent, "FINISHED")
 
 
+def _train(spec, args, preset, splits, folder, record, tracker, request, at_once) -> dict[str, list[dict]]:
+    """Train what is not trained yet; -> records of the trials, {"searched": [...], "repeated": [...]}."""
+    known = folder.read("trials") or {}
+    job = Job(spec.recipe, preset, record["data_hash"], request, str(folder.path / "train"), tuple(args.objectives))
+    training = Training(job, get_task(splits.train.task), splits, folder, tracker, _tags(record), at_once, args.verbose)
+    if "searched" not in known:
+        fixed = fixed_configurations(spec, args.model, preset, args.seed)
+        drawing = searcher(spec, fixed, args.model, args.sigma, args.seed, args.objectives)
+        # Where --sigma names 0 alone, only baselines were asked for.
+        nothing = spec.space is None or (args.sigma and not any(args.sigma))
+        count = len(fixed) if nothing else max(preset.trials, len(fixed))
+        known["searched"] = training.run("tune", drawing, count, fixed=len(fixed))
+        folder.write("trials", known)
+    if "repeated" not in known:
+        again = repetitions(known["searched"], preset.seeds, args.seed)
+        drawing = BaselinesFirst(None, again, args.seed)
+        known["repeated"] = training.run("tune-repeated", drawing, len(again), fixed=math.inf) if again else []
+        folder.write("trials", known)
+    return known
+
+
+def fixed_configurations(spec: SweepSpec, models: list[str], preset: Preset, seed: int) -> list[dict]:
+    """What is trained whatever the search finds: on one seed before a search, else on every seed, seed by seed."""
+    seeds = 1 if spec.space else preset.seeds
+    return [config | {"seed": seed + more} for more in range(seeds) for config in spec.fixed(models)]
+
+
+def repetitions(searched: list[dict], seeds: int, seed: int) -> list[dict]:
+    """The configurations that are trained again: the best drawn one and its baseline, each on fresh seeds.
+
+    The run that made a configuration the best one is partly lucky, so it does not count in the comparison.
+    """
+    drawn = [t for t in searched if t["checkpoint"] and t["drawn"]]
+    if not drawn:
+        return []
+    best = report.choose(drawn)
+    same = [t for t in searched if t["arm"]["arm"] == "baseline" and t["config"]["model"] == best["config"]["model"]]
+    pair = [{k: v for k, v in t["config"].items() if k != "trial"} for t in (same[0], best)]
+    numbers = itertools.count(len(searched))
+    return [config | {"seed": seed + more, "trial": next(numbers)} for more in range(1, seeds + 1) for config in pair]
+
+
 def _splits(args: Namespace, preset: Preset, cache: Path) -> Splits:
     sizes = (preset.train, preset.validation, preset.test)
     if args.data:
@@ -110,102 +165,24 @@ def _splits(args: Namespace, preset: Preset, cache: Path) -> Splits:
 
 
 def _check_recipes(spec: SweepSpec, args: Namespace, preset: Preset, splits: Splits) -> None:
-    """Build every model once, so that a recipe that cannot run is refused before anything starts."""
+    """Build every kind of model and recipe once, so that one that cannot run is refused before anything starts."""
     task = get_task(splits.train.task)
-    for config in spec.baselines(args.model):
-        for sigma in (0.0, *(args.sigma or [1.0])):
-            recipe = spec.recipe(config | {"sigma": sigma}, task, preset, args.seed)
-            recipe.steps(build(recipe.model), trajectories=1)
+    configs = fixed_configurations(spec, args.model, preset, args.seed)
+    for config in configs + sampled(spec, args.model, args.sigma, args.seed):
+        made = spec.recipe(config, task, preset, args.seed)
+        with torch.device("meta"):
+            model = build(made.model)
+        made.steps(model, interventions.perturbation(**made.perturbation).trajectories)
 
 
 def _tags(record: dict) -> dict[str, str]:
     return {"mlflow.source.git.commit": record["git_commit"], "rrm.data_hash": record["data_hash"]}
 
 
-def _train(spec, args, preset, splits, folder, record, tracker, request, at_once) -> list[dict]:
-    """Run the trials with Tune; -> plain records of them."""
-    from ray import tune
-    from ray.tune.logger import JsonLoggerCallback
-
-    from rrm.cluster.callbacks import TableCallback, TrackingCallback, trial_name
-    from rrm.cluster.search import scheduler, searcher
-    from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
-
-    job = Job(spec.recipe, preset, args.seed, record["data_hash"], request, str(folder.path / "train"))
-    mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
-    trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, splits=splits), mine)
-    path = folder.path / "tune"
-    # Without a state file the driver died before Tune knew any trial: there is nothing to restore.
-    if path.exists() and any(path.glob("experiment_state-*.json")):
-        tuner = tune.Tuner.restore(str(path), trainable=trainable, resume_unfinished=True, resume_errored=True)
-    else:
-        task = get_task(splits.train.task)
-
-        def describe(config: dict) -> tuple[dict, dict]:
-            recipe = spec.recipe(config, task, preset, args.seed).to_dict()
-            tags = {"rrm.model": config["model"], "rrm.sigma": config["sigma"], "rrm.flossing": config["flossing"]}
-            return config | {"recipe": recipe}, {k: str(v) for k, v in tags.items()} | _tags(record)
-
-        trials = preset.trials
-        if args.sigma and not any(args.sigma):
-            trials = min(trials, len(args.model))  # only baselines were asked for
-        tuner = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                num_samples=max(trials, len(args.model)),
-                max_concurrent_trials=at_once,
-                search_alg=searcher(spec, args.model, args.sigma, args.seed),
-                scheduler=scheduler(preset.evaluations),
-                # A trial that waits for DDP workers cannot be reset for another.
-                reuse_actors=request.workers == 1,
-                trial_dirname_creator=lambda trial: trial_name(trial.config),
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(folder.path),
-                verbose=1 if args.verbose else 0,
-                callbacks=[
-                    JsonLoggerCallback(),  # the result.json from which the scheduler is restored
-                    TrackingCallback(tracker, describe),
-                    TableCallback(max(trials, len(args.model)), preset.evaluations),
-                ],
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-                failure_config=tune.FailureConfig(max_failures=1),
-            ),
-        )
-    grid = tuner.fit()
-    records = [_record(result, preset) for result in grid]
-    if any(not t["failed"] and t["evaluation"] < preset.evaluations and not t["stopped_early"] for t in records):
-        raise KeyboardInterrupt
-    for t in records:
-        if t["failed"]:
-            print(f"{t['name']} failed: {t['failed']}")
-    return sorted(records, key=lambda t: t["name"])
-
-
-def _record(result, preset: Preset) -> dict:
-    from rrm.cluster.callbacks import trial_name
-    from rrm.training.checkpoint import read_meta
-
-    metrics = result.metrics or {}
-    folder = result.checkpoint.path if result.checkpoint else metrics.get("checkpoint_path")
-    record = {
-        "name": trial_name(result.config),
-        "config": result.config,
-        "failed": str(result.error).strip().splitlines()[-1] if result.error else "",
-        "checkpoint": folder,
-        "evaluation": metrics.get("evaluation", 0),
-        "stopped_early": bool(metrics.get("done")) and 0 < metrics.get("evaluation", 0) < preset.evaluations,
-        "seconds": {"train": 0.0, "evaluate": 0.0},
-    }
-    if folder:
-        meta = read_meta(Path(folder))
-        record |= {key: meta[key] for key in ("best", "final", "seconds")}
-    return record
-
-
-def _print_report(folder, everyone, trials, scores, best, sentences, figures, tracker) -> None:
+def _print_report(folder, everyone, trials, scores, compared, best, sentences, figures, tracker) -> None:
     print("\n" + "\n".join(report.summary_table(trials, scores)))
+    if compared:
+        print("\narms, over seeds\n  " + "\n  ".join(table(arm_table(compared))))
     lost = [t["name"] for t in everyone if not t["checkpoint"]]
     if lost:
         print(f"without a checkpoint: {', '.join(lost)}")

@@ -29,7 +29,6 @@ class Job:
 
     recipe: Callable
     preset: Preset
-    seed: int
     data_hash: str
     request: Request
     storage: str
@@ -49,7 +48,7 @@ def _train(job: Job, config: dict, splits: Splits, module, wrap=lambda objective
         rank, world = context.get_world_rank(), context.get_world_size()
     task = get_task(splits.train.task)
     trainer = Trainer(
-        job.recipe(config, task, job.preset, job.seed), task, splits.train, splits.validation,
+        job.recipe(config, task, job.preset, config["seed"]), task, splits.train, splits.validation,
         rank=rank, world=world, device=_device(), wrap=wrap,
     )  # fmt: skip
     if previous := module.get_checkpoint():
@@ -70,7 +69,7 @@ def _stability(trainer: Trainer, validation: PuzzleSet) -> float:
     if trainer.step < trainer.total_steps:
         return float("nan")
     puzzles = validation.subset(np.arange(min(STABILITY_PUZZLES, len(validation))))
-    return success_lambda_1(trainer.averaged, puzzles, trainer.task, trainer._how_to_run()["segments"])
+    return success_lambda_1(trainer.averaged, puzzles, trainer.task, trainer.segments)
 
 
 def train_trial(config: dict, job: Job, splits: Splits) -> None:

@@ -69,7 +69,7 @@ class SweepPoint:
         if self.kind == "none" and self.sigma > 0:
             object.__setattr__(self, "kind", "initial_state")
         if not self.arm:
-            object.__setattr__(self, "arm", "baseline" if self.baseline else self.intervention)
+            object.__setattr__(self, "arm", self.intervention)
 
     @property
     def baseline(self) -> bool:
@@ -79,11 +79,17 @@ class SweepPoint:
     @property
     def intervention(self) -> str:
         """What was changed in training, in words: "every call σ = 0.1 on z_L, flossing pre"."""
-        noise = [self.kind.replace("_", " ")] if self.kind != "none" else []
-        noise += [f"σ = {self.sigma:g}"] if self.sigma > 0 else []
-        noise += [f"on {self.location}"] if self.location != "both" else []
-        flossing = [f"flossing {self.flossing.replace('_', ' ')}"] if self.flossing != "none" else []
-        return ", ".join([" ".join(noise), *flossing] if noise else flossing)
+        return arm_name(self.kind, self.sigma, self.location, self.flossing)
+
+
+def arm_name(kind: str, sigma: float, location: str, flossing: str) -> str:
+    """An intervention in words, "baseline" for none; arguments as the attributes of `SweepPoint`."""
+    noise = [kind.replace("_", " ")] if kind != "none" else []
+    noise += [f"σ = {sigma:g}"] if sigma > 0 else []
+    noise += [f"on {location}"] if location != "both" else []
+    words = [" ".join(noise)] if noise else []
+    words += [f"flossing {flossing.replace('_', ' ')}"] if flossing != "none" else []
+    return ", ".join(words) or "baseline"
 
 
 def by_model(points: Iterable[SweepPoint]) -> dict[str, list[SweepPoint]]:

@@ -1,12 +1,18 @@
 """What a sweep can turn besides the model: one line per intervention."""
 
+from __future__ import annotations
+
 import inspect
 from dataclasses import fields, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from rrm.errors import InputError
 from rrm.training.flossing import FLOSSING, Flossing
 from rrm.training.perturbation import EQR, PRESETS, TIMES, TrajectoryPerturbation, clean_copies, eqr
+
+if TYPE_CHECKING:
+    from rrm.training.recipe import Recipe
 
 # By the time of the noise, by published name, and the control arm.
 PERTURBATIONS = {
@@ -18,6 +24,28 @@ PERTURBATIONS = {
 
 # What a perturbation needs of the model it trains: settings that take the place of the recipe's own.
 MODEL_SETTINGS = {"eqr": EQR}
+
+
+def summary(recipe: Recipe) -> dict:
+    """What a recipe adds to plain training, as plain values for tables, tags and labels.
+
+    kind, sigma (the noise scale asked for, of the model itself for EqR), location: the perturbation; "none", 0 and
+    "both" without one.  flossing: its schedule and the settings changed in it, "none" without.
+    """
+    kind, made = recipe.perturbation["kind"], perturbation(**recipe.perturbation)
+    if kind in MODEL_SETTINGS:
+        found = {"kind": kind, "sigma": recipe.model["call_noise"], "location": "both"}
+    elif made.trajectories == 1 and not made.perturbed:
+        found = {"kind": "none", "sigma": 0.0, "location": "both"}
+    else:
+        found = {"kind": kind, "sigma": made.sigma, "location": made.location}
+    schedule = recipe.flossing if isinstance(recipe.flossing, dict) else {"preset": recipe.flossing}
+    changes = [
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in schedule.items()
+        if name != "preset"
+    ]
+    return found | {"flossing": ", ".join([schedule["preset"], *changes])}
 
 
 def perturbation(kind: str, **settings):

@@ -10,6 +10,8 @@ import torch
 
 from rrm.models import build, variant
 from rrm.tasks import Task
+from rrm.training import interventions
+from rrm.training.flossing import FLOSSING
 from rrm.training.recipe import Recipe
 
 
@@ -34,6 +36,25 @@ def cpu_sudoku(task: Task, model: str = "trm_mlp", **changes) -> Recipe:
     if settings["model"]["family"] == "srm":
         settings["growth"] = {"H": [[50.0, 2], [75.0, 4]]}
     return Recipe(**settings | changes)
+
+
+def flossed(recipe: Recipe, schedule: str, **changes) -> Recipe:
+    """The recipe with the flossing preset `schedule`, scaled to it, and with `changes` of its settings.
+
+    An episode takes an eighth of the budget, and interleaved ones come after each quarter of the steps that there would
+    be without flossing. The presets themselves count steps for trainings of thousands.
+    """
+    if FLOSSING.get(schedule) is None:
+        return replace(recipe, flossing=schedule)  # "none", or a name that training refuses
+    with torch.device("meta"):
+        model = build(recipe.model)
+    steps = recipe.steps(model, interventions.perturbation(**recipe.perturbation).trajectories)
+    settings = {"preset": schedule, **changes}
+    if FLOSSING[schedule].every:
+        settings["every"] = max(1, steps // 4)
+    single = replace(recipe, flossing=settings | {"steps": 1})
+    price = single.flossing_units(model, steps) / len(interventions.flossing(single.flossing).episodes_at(steps))
+    return replace(recipe, flossing=settings | {"steps": max(1, int(recipe.budget / 8 / price))})
 
 
 def trm_sudoku(task: Task, model: str = "trm_mlp", **changes) -> Recipe:

@@ -81,7 +81,8 @@ class Trainer:
             round(self.total_steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
         ]
         self.seconds = {"train": 0.0, "evaluate": 0.0}
-        self.best: dict = {"exact": -1.0, "cells": -1.0, "step": 0, **self._how_to_run()}
+        self.best: dict = {"exact": -1.0, "cells": -1.0, "step": 0, "call_units": 0, **self._how_to_run()}
+        self.curve: list[float] = []  # exact accuracy on validation, by evaluation
         self.best_weights = self.ema.weights(self.model)
 
     def run(self) -> Iterator[dict[str, float]]:
@@ -150,7 +151,7 @@ class Trainer:
         due = self.flosser.settings.episodes_at(self.total_steps) if self.flosser else []
         if self.step not in due:
             return
-        settings, depth = self.flosser.settings, self._how_to_run()["segments"]
+        settings, depth = self.flosser.settings, self.segments
         record = self.flosser.episode(due.index(self.step), depth)
         if not np.isfinite([record["loss"], record["gradient_norm"], record["task_loss_after"]]).all():
             raise Diverged(f"gradient flossing is not finite before step {self.step + 1}")
@@ -168,17 +169,23 @@ class Trainer:
             factor *= min(1.0, (self.step - transition) / r.transition_warmup_steps)
         return factor
 
+    @property
+    def segments(self) -> int:
+        """How deep a rollout is evaluated at this step."""
+        return self.recipe.halt_max_steps if self.model.carries_state else self.bare_objective.depth
+
     def _how_to_run(self) -> dict:
         """What weights of this step need to be run as they were evaluated."""
-        segments = self.recipe.halt_max_steps if self.model.carries_state else self.bare_objective.depth
-        return {"model": describe(self.model), "segments": segments}
+        return {"model": describe(self.model), "segments": self.segments}
 
     def _evaluate(self, sums: dict[str, float]) -> dict[str, float]:
         started = time.perf_counter()
         load_strictly(self.averaged, self.ema.weights(self.model))
-        scores = evaluate(self.averaged, self.validation, self.task, self._how_to_run()["segments"])
+        scores = evaluate(self.averaged, self.validation, self.task, self.segments)
+        self.curve.append(scores["exact"])
         if (scores["exact"], scores["cells"]) > (self.best["exact"], self.best["cells"]):
-            self.best = {"exact": scores["exact"], "cells": scores["cells"], "step": self.step, **self._how_to_run()}
+            found = {"exact": scores["exact"], "cells": scores["cells"]}
+            self.best = found | {"step": self.step, "call_units": self.call_units, **self._how_to_run()}
             self.best_weights = self.ema.weights(self.model)
         self.seconds["evaluate"] += time.perf_counter() - started
         halted = max(sums["halted"], 1.0)
@@ -200,6 +207,9 @@ class Trainer:
             "validation/objective": scores["exact"] + 0.01 * scores["cells"],
             "validation/best_exact": self.best["exact"],
             "validation/best_step": self.best["step"],
+            "validation/best_call_units": float(self.best["call_units"]),
+            # The evaluations are evenly spaced in the budget: their mean is the area under the learning curve.
+            "validation/area": sum(self.curve) / len(self.curve),
             **(self.flosser.metrics() if self.flosser else {}),
             **{f"time/{name}_s": value for name, value in self.seconds.items()},
         }
@@ -215,7 +225,7 @@ class Trainer:
         checkpoint.save_tensors(tensors, folder / "training.safetensors")
         meta = {"recipe": self.recipe.to_dict(), "task": self.task.name, "data_hash": data_hash}
         meta |= {"best": self.best, "final": {"step": self.step, **self._how_to_run()}}
-        meta |= {"seconds": self.seconds, "call_units": self.call_units}
+        meta |= {"curve": self.curve, "seconds": self.seconds, "call_units": self.call_units}
         meta |= {"flossing": self.flosser.records} if self.flosser else {}
         checkpoint.write_meta(folder, meta)
 
@@ -239,7 +249,7 @@ class Trainer:
         self.carry = Carry(state, self._mine(carry["steps"]), self._mine(carry["halted"]), data)
         self.best_weights = checkpoint.load_tensors(Path(folder) / "best.safetensors")
         self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
-        self.call_units = meta["call_units"]
+        self.call_units, self.curve = meta["call_units"], meta["curve"]
         if self.flosser:
             self.flosser.load(part.get("flossing", {}), meta["flossing"])
 

@@ -24,7 +24,10 @@ from rrm.tasks import get_task
 
 SPEC_FILE = Path(__file__).resolve().parents[2] / "tune_specs" / "perturb_sweep.py"
 MODELS = ("trm_mlp", "srm_mlp")
-TINY = Preset(trials=3, steps=8, evaluations=2, task="sudoku-4x4", givens=(7, 9), train=64, validation=8, test=70)
+TINY = Preset(
+    trials=3, seeds=2, steps=8, evaluations=2, task="sudoku-4x4", givens=(7, 9), train=64, validation=8, test=70
+)  # fmt: skip
+REPEATED = [f"trial-{number:03d}" for number in range(3, 7)]  # the drawn trial and its baseline, on two seeds
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +54,20 @@ def runs_of(storage):
 
 def test_every_trial_has_one_finished_run_under_one_parent(finished):
     client, runs = runs_of(finished)
-    assert [run.data.tags["rrm.name"] for run in runs] == ["perturb_sweep", "trial-000", "trial-001", "trial-002"]
+    assert [run.data.tags["rrm.name"] for run in runs] == [
+        "perturb_sweep",
+        "trial-000",
+        "trial-001",
+        "trial-002",
+        *REPEATED,
+    ]
     assert {run.info.status for run in runs} == {"FINISHED"}
     parent, *trials = runs
     assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
-    assert [float(run.data.params["sigma"]) == 0 for run in trials] == [True, True, False]
+    assert [float(run.data.params["sigma"]) == 0 for run in trials] == [True, True, False, True, False, True, False]
+    assert [run.data.tags["rrm.seed"] for run in trials] == ["0", "0", "0", "1", "1", "2", "2"]
+    assert [run.data.tags["rrm.drawn"] for run in trials] == ["False", "False", "True", *["False"] * 4]
+    assert len({run.data.tags["rrm.arm"] for run in trials if run.data.tags["rrm.arm"] != "baseline"}) == 1
     for run in trials:
         steps = [m.step for m in client.get_metric_history(run.info.run_id, "validation/exact")]
         assert steps == sorted(set(steps)) and steps[-1] <= 8
@@ -69,7 +81,7 @@ def test_every_trial_has_one_finished_run_under_one_parent(finished):
 def test_artifacts_and_result_files(finished):
     client, (parent, *trials) = runs_of(finished)
     figures = {file.path for file in client.list_artifacts(parent.info.run_id, "figures")}
-    assert len(figures) == 3 and all(name.endswith(".png") for name in figures)
+    assert {Path(name).stem.split("_")[0] for name in figures} == {"fig1", "fig2", "fig3", "arm", "search"}
     folder = finished / "perturb_sweep"
     measured = sorted((folder / "lyapunov").glob("*.safetensors"))
     assert measured
@@ -85,7 +97,7 @@ def test_artifacts_and_result_files(finished):
 
 def test_figures_are_drawn_again_from_the_runs(finished, tmp_path, monkeypatch, capsys):
     parent = runs_of(finished)[1][0].info.run_id
-    for script, figures in (("outcome_figures", 2), ("peak_accuracy", 1)):
+    for script, figures in (("outcome_figures", 2), ("peak_accuracy", 2)):
         uri = f"sqlite:///{finished / 'mlflow.db'}"
         monkeypatch.setattr(sys, "argv", [script, "--run", parent, "--tracking-uri", uri, "--out", str(tmp_path)])
         runpy.run_path(str(SPEC_FILE.parents[1] / "analysis" / f"{script}.py"), run_name="__main__")
@@ -131,7 +143,7 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
     done = subprocess.run([*argv, "--resume"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     whole, resumed = (json.loads((s / "perturb_sweep" / "trials.json").read_text()) for s in (finished, tmp_path))
-    for one, other in zip(whole["trials"], resumed["trials"], strict=True):
+    for one, other in zip(*(known["searched"] + known["repeated"] for known in (whole, resumed)), strict=True):
         assert one["config"] == other["config"]
         if one["stopped_early"] == other["stopped_early"]:
             assert one["best"] == other["best"] and one["final"] == other["final"]

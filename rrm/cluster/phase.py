@@ -1,0 +1,117 @@
+"""The training of a list of trials with Ray Tune: a search, or fixed configurations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray import tune
+from ray.tune.logger import JsonLoggerCallback
+
+from rrm.cluster.callbacks import TableCallback, TrackingCallback, trial_name
+from rrm.cluster.folder import JobFolder
+from rrm.cluster.search import BaselinesFirst, scheduler
+from rrm.cluster.spec import OBJECTIVES
+from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
+from rrm.statistics.sweep import arm_name
+from rrm.tasks import Task
+from rrm.tasks.splits import Splits
+from rrm.tracking import Tracker
+from rrm.training import interventions
+from rrm.training.checkpoint import read_meta
+from rrm.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the phases of a sweep share."""
+
+    job: Job
+    task: Task
+    splits: Splits
+    folder: JobFolder
+    tracker: Tracker
+    tags: dict[str, str]
+    at_once: int
+    verbose: bool
+
+    def run(self, name: str, search: BaselinesFirst, count: int, fixed: float) -> list[dict]:
+        """Run `count` trials, or carry on with them; -> plain records of them, by name.
+
+        Tune keeps its files in the folder `name`. Trials whose number is below
+        `fixed` are never stopped early.
+        """
+        job, request = self.job, self.job.request
+        mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
+        trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, splits=self.splits), mine)
+        path = self.folder.path / name
+        # Without a state file the driver died before Tune knew any trial: there is nothing to restore.
+        if path.exists() and any(path.glob("experiment_state-*.json")):
+            tuner = tune.Tuner.restore(str(path), trainable=trainable, resume_unfinished=True, resume_errored=True)
+        else:
+            tuner = tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    num_samples=count,
+                    max_concurrent_trials=self.at_once,
+                    search_alg=search,
+                    scheduler=scheduler(job.preset.evaluations, fixed, job.objectives),
+                    # A trial that waits for DDP workers cannot be reset for another.
+                    reuse_actors=request.workers == 1,
+                    trial_dirname_creator=lambda trial: trial_name(trial.config),
+                ),
+                run_config=tune.RunConfig(
+                    name=name,
+                    storage_path=str(self.folder.path),
+                    verbose=1 if self.verbose else 0,
+                    callbacks=[
+                        JsonLoggerCallback(),  # the result.json from which the scheduler is restored
+                        TrackingCallback(self.tracker, self._describe),
+                        TableCallback(count, job.preset.evaluations),
+                    ],
+                    checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                    failure_config=tune.FailureConfig(max_failures=1),
+                ),
+            )
+        records = [self._record(result, fixed) for result in tuner.fit()]
+        last = job.preset.evaluations
+        if any(not t["failed"] and t["evaluation"] < last and not t["stopped_early"] for t in records):
+            raise KeyboardInterrupt
+        for t in records:
+            if t["failed"]:
+                print(f"{t['name']} failed: {t['failed']}")
+        return sorted(records, key=lambda t: t["name"])
+
+    def _recipe(self, config: dict) -> Recipe:
+        return self.job.recipe(config, self.task, self.job.preset, config["seed"])
+
+    def _describe(self, config: dict) -> tuple[dict, dict]:
+        """(parameters, tags) of a trial's run."""
+        recipe = self._recipe(config)
+        tags = arm(config, recipe) | {"model": config["model"], "seed": config["seed"]}
+        return config | {"recipe": recipe.to_dict()}, {f"rrm.{k}": str(v) for k, v in tags.items()} | self.tags
+
+    def _record(self, result, fixed: float) -> dict:
+        metrics, config = result.metrics or {}, result.config
+        folder = result.checkpoint.path if result.checkpoint else metrics.get("checkpoint_path")
+        evaluation = metrics.get("evaluation", 0)
+        record = {
+            "name": trial_name(config),
+            "config": config,
+            "arm": arm(config, self._recipe(config)),
+            "drawn": config["trial"] >= fixed,
+            "failed": str(result.error).strip().splitlines()[-1] if result.error else "",
+            "checkpoint": folder,
+            "evaluation": evaluation,
+            "stopped_early": bool(metrics.get("done")) and 0 < evaluation < self.job.preset.evaluations,
+            "objectives": {name: metrics.get(OBJECTIVES[name][0]) for name in self.job.objectives},
+            "seconds": {"train": 0.0, "evaluate": 0.0},
+        }
+        if folder:
+            meta = read_meta(Path(folder))
+            record |= {key: meta[key] for key in ("best", "final", "seconds", "call_units", "curve")}
+        return record
+
+
+def arm(config: dict, recipe: Recipe) -> dict:
+    """`interventions.summary`, and the name of the arm: the configuration's own or one made of the summary."""
+    found = interventions.summary(recipe)
+    return found | {"arm": config.get("arm") or arm_name(**found)}

@@ -1,0 +1,81 @@
+"""Which intervention helps, at equal compute and over seeds? Published perturbations and flossing against the baseline.
+
+    python tune_specs/interventions.py                                    # mixers on 6 x 6, an hour on two CPU cores
+    python tune_specs/interventions.py --preset easy --model hrm          # attention learns 4 x 4 in that time
+    python tune_specs/interventions.py --preset smoke                     # some minutes, to see it work
+
+Nothing is searched and nothing is stopped: every arm trains on every seed, on the same puzzles, for the same number of
+network calls, and is compared with the baseline of its model type seed by seed.
+"""
+
+from rrm.cluster.command import run_command
+from rrm.cluster.spec import Preset, SweepSpec
+
+MODELS = ("trm_mlp", "srm_mlp")
+# Rollouts of a puzzle share the batch: four of them leave a quarter of the puzzles a step.
+ARMS = {
+    "baseline": {},
+    "clean copies": {"perturbation": {"kind": "clean_copies", "copies": 3}},  # the control of multi4: no noise
+    "multi4": {"perturbation": {"kind": "multi4"}},
+    "per-call noise": {"perturbation": {"kind": "every_call", "sigma": 0.01, "clean_branch": False}},
+    "eqr": {"perturbation": {"kind": "eqr"}},
+    "pre-flossing": {"flossing": "pre"},
+    "interleaved flossing": {"flossing": "inter"},
+}
+TRAJECTORIES = {"clean copies": 4, "multi4": 4}
+# Attention is slow to learn, and needs positions that it can tell apart early.
+HRM = {"steps": 4, "lr": 1e-3, "pos_encodings": "learned"}
+
+
+def fixed(models):
+    """Every arm of every model type."""
+    return [{"model": model, "arm": arm} for model in models for arm in ARMS]
+
+
+def recipe(config, task, preset, seed):
+    """The training run of one arm."""
+    from dataclasses import replace
+
+    from rrm.training.recipes import cpu_sudoku, flossed
+
+    arm, hrm = ARMS[config["arm"]], config["model"] == "hrm"
+    made = cpu_sudoku(
+        task,
+        config["model"],
+        batch_size=32 // TRAJECTORIES.get(config["arm"], 1),
+        budget=12 * 32 * preset.steps * (HRM["steps"] if hrm else 1),
+        evaluations=preset.evaluations,
+        seed=seed,
+    )
+    if hrm:
+        made = replace(made, lr=HRM["lr"], model=made.model | {"pos_encodings": HRM["pos_encodings"]})
+    if "perturbation" in arm:
+        made = replace(made, perturbation=arm["perturbation"])
+    return flossed(made, arm.get("flossing", "none"))
+
+
+SPEC = SweepSpec(
+    name="interventions",
+    models=MODELS,
+    fixed=fixed,
+    recipe=recipe,
+    matching="Arms are equal in network calls: several rollouts of a puzzle leave fewer puzzles a step, and flossing "
+    "is paid for with training steps.",
+    presets={
+        "default": Preset(
+            trials=0, seeds=3, steps=400, evaluations=8,
+            task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512,
+        ),
+        "easy": Preset(
+            trials=0, seeds=3, steps=400, evaluations=8,
+            task="sudoku-4x4", givens=(5, 8), train=1024, validation=256, test=512,
+        ),
+        "smoke": Preset(
+            trials=0, seeds=2, steps=60, evaluations=3,
+            task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128,
+        ),
+    },
+)  # fmt: skip
+
+if __name__ == "__main__":
+    run_command(SPEC, __doc__)
