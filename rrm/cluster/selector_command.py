@@ -60,9 +60,9 @@ def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -
         check_where(where)
     for option, values in (("K", args.K), ("depth", args.depth)):
         check_counts(option, values)
-    for option, values in (("sigma", args.sigma), ("where", args.where)):
+    for option, values in (("sigma", [f"{sigma:g}" for sigma in args.sigma]), ("where", args.where)):
         if len(set(values)) < len(values):
-            raise InputError(f"--{option} {' '.join(map(str, values))} names one of them twice: give each once")
+            raise InputError(f"--{option} {' '.join(values)} names one of them twice: give each once")
     if not (0 < args.choose_on < 1 or (args.choose_on >= 2 and args.choose_on.is_integer())):
         raise InputError(
             f"--choose-on {args.choose_on:g}: use a share between 0 and 1, or a number of puzzles from 2 on"

@@ -140,11 +140,14 @@ def _scaled(bar: Progress, segments: int) -> Progress:
 
 def choose(results: dict[tuple[float, str], StochasticResult], outcome: str) -> Choice:
     """Judge settings (sigma, half) by the Q head, without one by the residual, among all rollouts of one depth."""
+    known = {at: scores(result, 0) for at, result in results.items()}
+    selector = BEST_Q if any(BEST_Q in of_setting for of_setting in known.values()) else RESIDUAL
     accuracy = {}
     for at, result in results.items():
-        solved, known = getattr(result, outcome)[:, :, 0], scores(result, 0)
-        selector, K = BEST_Q if BEST_Q in known else RESIDUAL, solved.shape[1] - 1
-        rows = selection(solved[:, 1:], result.answer[:, 1:, 0], {selector: known[selector]}, [K])
+        solved, answer = getattr(result, outcome)[:, :, 0], result.answer[:, 1:, 0]
+        # Where noise lets every state overflow, nothing is known of any rollout.
+        score = known[at].get(selector, np.full(answer.shape, np.nan))
+        rows = selection(solved[:, 1:], answer, {selector: score}, [K := answer.shape[1]])
         (accuracy[at],) = [row.accuracy for row in rows if row.selector == selector]
     clean = wilson_interval(int(solved[:, 0].sum()), len(solved))
     return Choice(selector, K, int(result.depths[0]), accuracy, clean)

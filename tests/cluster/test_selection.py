@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,9 @@ def test_a_task_with_several_answers_is_reported_by_each_outcome():
     assert 0.3 < said.metrics[at.format("_shortest")] < 0.7
     assert sum("any valid answer counted" in words for words in said.sentences) == 1
 
-    choice = selector_sweep.choose({(1.0, "L"): result}, "shortest")
+    nothing = np.full(shape, np.nan)
+    overflown = replace(result, q_halt=nothing, residual=nothing, shortest=np.zeros(shape, bool))
+    choice = selector_sweep.choose({(1.0, "L"): result, (9.0, "L"): overflown}, "shortest")
+    assert choice.accuracy[9.0, "L"].estimate == 0 and choice.chosen == (1.0, "L")
     (by_q,) = [row for row in found[2].table if (row.selector, row.k) == ("best Q", 8)]
     assert choice.accuracy[1.0, "L"] == by_q.accuracy and choice.selector == "best Q"
