@@ -1,5 +1,6 @@
 """What happens beside the trials: curves go to MLflow, a table to the terminal. Only the driver writes."""
 
+import math
 import time
 
 from ray import tune
@@ -36,7 +37,8 @@ class TrackingCallback(tune.Callback):
         self.tracker.reopen(self._run(trial))
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
-        curves = {name: value for name, value in result.items() if name.startswith(CURVES)}
+        # An objective that only the end of a trial can tell is nan until then.
+        curves = {name: value for name, value in result.items() if name.startswith(CURVES) and not math.isnan(value)}
         curves["call_units"] = result["call_units"]
         self.tracker.metrics(self._run(trial), curves, int(result["step"]))
 

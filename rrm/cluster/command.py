@@ -52,6 +52,11 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     for sigma in args.sigma or []:
         if not 0 <= sigma < float("inf"):
             raise InputError(f"--sigma {sigma:g} is not a noise scale: use 0 (baseline) or a positive number")
+    if "accuracy" not in args.objectives or len(set(args.objectives)) < len(args.objectives):
+        raise InputError(
+            f"--objectives {' '.join(args.objectives)} is not possible: name accuracy, without which models that learn "
+            f"nothing win, and each of {', '.join(list(OBJECTIVES)[1:])} at most once"
+        )
     for option in ("trials", "seeds", "workers_per_trial"):
         value = getattr(args, option)
         if value is not None and value < 1:
