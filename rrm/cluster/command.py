@@ -31,8 +31,8 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     if spec.space:
         add("--trials", type=int, help="configurations tried, baselines included (default: of the preset)")
         add("--objectives", nargs="+", choices=OBJECTIVES, default=["accuracy"], metavar="NAME",
-            help=f"what the search optimises, among {', '.join(OBJECTIVES)}; several end in a Pareto front, and then no "
-            "trial is stopped early (default: accuracy)")  # fmt: skip
+            help=f"what the search optimises, among {', '.join(OBJECTIVES)}; several give a Pareto front, and stop "
+            "no trial early (default: accuracy)")  # fmt: skip
     add("--seeds", type=int, metavar="N", help="training seeds of the final comparison (default: of the preset)")
     add("--data", metavar="DIR_OR_CSV", help="puzzles in the field's source,question,answer,rating format; a folder "
         "holds train.csv and test.csv (default: generated)")  # fmt: skip
