@@ -122,6 +122,9 @@ def test_checkpoint_holds_best_and_final_weights(splits, tmp_path):
     best = max(range(3), key=lambda i: (metrics[i]["validation/exact"], metrics[i]["validation/cells"]))
     assert checkpoint.read_meta(tmp_path)["best"]["step"] == metrics[best]["step"]
     assert checkpoint.read_meta(tmp_path)["data_hash"] == "hash"
+    curve = [m["validation/exact"] for m in metrics]
+    assert checkpoint.read_meta(tmp_path)["curve"] == curve
+    assert metrics[-1]["validation/area"] == pytest.approx(sum(curve) / 3)
 
 
 def test_broken_checkpoints_are_refused(splits, tmp_path):
