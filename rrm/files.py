@@ -7,6 +7,7 @@ of one line: the file, the reason, and the way out, which the caller gives as `r
 
 import json
 import math
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,9 +63,11 @@ def read_text(path: Path | str, remedy: str, most: int = MOST_JSON, kind: str = 
     """The text of a file of at most `most` bytes, its newlines as they are."""
     with refusing(path, kind, remedy):
         with open(path, "rb") as file:
-            content = file.read(most + 1)
-        if len(content) > most:
-            raise ValueError(f"it has more than the {most} bytes that are read")
+            if (size := os.fstat(file.fileno()).st_size) > most:
+                raise ValueError(f"it has {size} bytes, at most {most} are read")
+            content = file.read(size + 1)
+        if len(content) > size:
+            raise ValueError("it has more bytes than the file system says")
         return content.decode()
 
 

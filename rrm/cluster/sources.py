@@ -96,6 +96,9 @@ def read_config(path: str | Path) -> dict:
     return settings
 
 
+_DEEPEST = 20
+
+
 def _is_yaml(path: str | Path) -> bool:
     return Path(path).suffix in (".yaml", ".yml")
 
@@ -105,9 +108,14 @@ def _plain_yaml(text: str, path: str | Path, remedy: str) -> dict:
     import yaml
 
     with refusing(path, "configuration in YAML", remedy):
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
                 raise ValueError("it has a tag or an alias, and a configuration has plain values")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            # The time of the parser grows with the square of the depth.
+            if depth > _DEEPEST:
+                raise ValueError(f"it is nested deeper than {_DEEPEST} levels")
         content = yaml.safe_load(text)
         if not isinstance(content, dict):
             raise ValueError("it is no mapping")

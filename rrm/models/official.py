@@ -37,13 +37,15 @@ _FIXED = {"causal": False, "rope_theta": 10000.0, "rms_norm_eps": 1e-5}
 # must not fill the memory either.
 _RANGES = {
     "vocab_size": (1, 1 << 20), "seq_len": (1, 1 << 16), "hidden_size": (1, 1 << 16), "num_heads": (1, 1 << 10),
-    "H_cycles": (1, 1 << 12), "L_cycles": (1, 1 << 12), "H_layers": (1, 1 << 10), "L_layers": (1, 1 << 10),
+    "H_cycles": (1, 1 << 12), "L_cycles": (1, 1 << 12), "H_layers": (1, 256), "L_layers": (1, 256),
     "puzzle_emb_ndim": (0, 1 << 20), "puzzle_emb_len": (0, 1 << 12), "num_puzzle_identifiers": (1, (1 << 31) - 1),
     "expansion": (1, 64), "damping": (0, 1), "call_noise": (0, 1 << 10),
 }  # fmt: skip
 _PREFIXES = ("_orig_mod.", "model.", "inner.")
 
 
+# Names that may share the memory of one tensor, on average: a tied output layer does.
+MOST_NAMES = 2
 _KIND = "checkpoint of weights alone"
 _REMEDY = "nothing was loaded: name a checkpoint file that torch.save or safetensors wrote, with nothing but weights"
 
@@ -164,6 +166,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
         raise InputError(f"{path} holds no state dict: name a checkpoint file of TRM, HRM or SRM")
+    needed = sum(value.nbytes for value in content.values())
+    if needed > MOST_NAMES * Path(path).stat().st_size:
+        raise InputError(f"{path} names weights of {needed} bytes in all, far more than it holds: {_REMEDY}")
     return content
 
 

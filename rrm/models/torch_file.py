@@ -19,8 +19,6 @@ from rrm.files import MB, check_values, open_zip
 
 # The pickle of a thousand tensors has 200 kB, and a million of its instructions take a second.
 MOST_PICKLE = 8 * MB
-# Names of one tensor: a tied output layer, averaged weights beside raw ones.
-MOST_NAMES = 4
 _DTYPES = {
     "FloatStorage": torch.float32, "DoubleStorage": torch.float64, "HalfStorage": torch.float16,
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
@@ -58,11 +56,10 @@ class _Walk:
 
     def __init__(self, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]):
         self.archive, self.members = archive, members
-        self.storages: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.storages: dict[str, Tensor] = {}
         self.stack: list = []
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
-        self.room = MOST_NAMES * sum(member.file_size for member in members.values())
 
     def run(self, program: bytes) -> object:
         for instruction, argument, _ in pickletools.genops(program):
@@ -173,9 +170,11 @@ class _Walk:
         if kind != "storage" or module != "torch" or storage not in _DTYPES or type(key) is not str:
             raise ValueError(f"it has a storage of type {type_name.name!r:.60}; read are {', '.join(_DTYPES)}")
         dtype = _DTYPES[storage]
-        if (key, dtype) not in self.storages:
-            self.storages[key, dtype] = self._storage(key, dtype, length)
-        self.stack.append(self.storages[key, dtype])
+        if key not in self.storages:
+            self.storages[key] = self._storage(key, dtype, length)
+        if self.storages[key].dtype != dtype:
+            raise ValueError(f"storage {key!r:.20} is named with two types")
+        self.stack.append(self.storages[key])
 
     def _storage(self, key: str, dtype: torch.dtype, length: int) -> Tensor:
         member = self.members[f"data/{key}"]
@@ -183,7 +182,6 @@ class _Walk:
             raise ValueError(
                 f"storage {key!r:.20} declares {length!r:.24} values, its member has {member.file_size} bytes"
             )
-        self._take(member.file_size)
         content = bytearray(self.archive.read(member))
         if dtype is torch.bool:
             check_values(np.frombuffer(content, bool))
@@ -196,14 +194,7 @@ class _Walk:
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if math.prod(size) else -1
         if not isinstance(storage, Tensor) or max(math.prod(size), last + 1) > len(storage):
             raise ValueError(f"a tensor of shape {str(size):.40} reaches beyond its storage")
-        self._take(math.prod(size) * storage.dtype.itemsize)
         return storage.as_strided(size, stride, offset)
-
-    def _take(self, size: int) -> None:
-        """Count what a reader that copies would need: two names may share a storage, but not a thousand."""
-        self.room -= size
-        if self.room < 0:
-            raise ValueError(f"its tensors are more than {MOST_NAMES} times what it holds")
 
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
