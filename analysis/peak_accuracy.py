@@ -3,7 +3,8 @@
     python analysis/peak_accuracy.py --run RUN_ID [RUN_ID ...] [--tracking-uri sqlite:///runs/mlflow.db] [--out DIR]
 
 The trials of all runs make one table. Arms are compared with the unperturbed baseline of their model type seed by seed;
-where an arm has two seeds or more, a second figure shows the differences with their intervals.
+where an arm has two seeds or more, a second figure shows the differences with their intervals. What several sweeps say
+together is logged as a run of its own.
 """
 
 import argparse
@@ -20,7 +21,7 @@ def main() -> None:
     parser.add_argument("--out", default=".", type=Path, help="folder of the figures (default: here)")
     args = parser.parse_args()
 
-    from rrm.cluster.progress import table
+    from rrm.cluster.progress import table, write_csv
     from rrm.figures import accuracy_against_sigma, arm_differences, save
     from rrm.statistics import arm_sentences, arm_table, by_model, compare_arms, perturbation_sentence
     from rrm.tracking.read import pooled_points
@@ -32,18 +33,39 @@ def main() -> None:
     if replicated:
         figures["arm_differences.png"] = arm_differences(replicated)
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        save(figure, args.out / name)
-        print(args.out / name)
+    files = [args.out / name for name in figures]
+    for path, figure in zip(files, figures.values(), strict=True):
+        save(figure, path)
+        print(path)
 
-    if comparisons:
-        print("\n" + "\n".join(table(arm_table(comparisons))) + "\n")
-    for sentence in arm_sentences(replicated):
-        print(sentence)
+    rows = arm_table(comparisons)
+    if rows:
+        print("\n" + "\n".join(table(rows)) + "\n")
+        files.append(args.out / "arms.csv")
+        write_csv(rows, files[-1])
     compared = {comparison.model for comparison in replicated}
-    for model, of_one_model in by_model(points).items():
-        if model not in compared:
-            print(perturbation_sentence(of_one_model))
+    alone = [points for model, points in by_model(points).items() if model not in compared]
+    sentences = arm_sentences(replicated) + [perturbation_sentence(of_one_model) for of_one_model in alone]
+    print("\n".join(sentences))
+    if len(args.run) > 1:
+        print(f"\nMLflow run {log(args, files, rows, sentences)}")
+
+
+def log(args: argparse.Namespace, files: list[Path], rows: list[dict[str, str]], sentences: list[str]) -> str:
+    """Log what several sweeps say together; -> the id of the run."""
+    from rrm.cluster.progress import markdown_table
+    from rrm.tracking import Tracker
+
+    name = "-".join(sorted(run[:8] for run in args.run))
+    tracker = Tracker(args.tracking_uri, "peak_accuracy", name, args.out / "artifacts")
+    run = tracker.run("study", name, {"runs": " ".join(args.run)})
+    tracker.reopen(run)
+    for path in files:
+        tracker.artifact(run, path)
+    note = "\n\n".join([*([markdown_table(rows)] if rows else []), *sentences])
+    tracker.tags(run, {"mlflow.note.content": note})
+    tracker.finish(run, "FINISHED")
+    return run
 
 
 if __name__ == "__main__":

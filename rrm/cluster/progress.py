@@ -1,8 +1,10 @@
 """What a user watches: a live table of trials and a bar for the analysis. Plain text where there is no terminal."""
 
 import shutil
+import csv
 import sys
 import time
+from pathlib import Path
 
 
 def duration(seconds: float) -> str:
@@ -27,6 +29,14 @@ def markdown_table(rows: list[dict[str, str]]) -> str:
     """The same rows as a table in Markdown, which MLflow's descriptions render."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_csv(rows: list[dict[str, str]], path: Path) -> None:
+    """The same rows as a CSV file."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 class Live:

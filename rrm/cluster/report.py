@@ -1,6 +1,5 @@
 """After the trials: test scores, stability of the best and of the baselines, figures, findings, everything logged."""
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -11,7 +10,7 @@ from rrm import __version__
 from rrm.cluster.callbacks import config_columns
 from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tasks, score_model
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
-from rrm.cluster.progress import Bar, markdown_table, table
+from rrm.cluster.progress import Bar, markdown_table, table, write_csv
 from rrm.cluster.search_report import SearchFindings
 from rrm.cluster.session import Request
 from rrm.cluster.stability_report import examples, ladder_sentences
@@ -279,10 +278,7 @@ def log_report(
         tracker.tags(parent, {"rrm.pareto_front": ", ".join(search.front)})
     rows = arm_table(compared)
     if rows:
-        with open(folder.path / "arms.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(rows, folder.path / "arms.csv")
         tracker.artifact(parent, folder.path / "arms.csv")
     note = "\n\n".join([*([markdown_table(rows)] if rows else []), *sentences])
     tracker.tags(parent, {"rrm.best_trial": best["name"], "mlflow.note.content": note})
