@@ -1,7 +1,7 @@
 """What a user watches: a live table of trials and a bar for the analysis. Plain text where there is no terminal."""
 
-import shutil
 import csv
+import shutil
 import sys
 import time
 from pathlib import Path
