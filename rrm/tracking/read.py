@@ -8,6 +8,9 @@ from pathlib import Path
 from rrm.dynamics import LyapunovResult, load_result
 from rrm.errors import InputError
 from rrm.statistics import SweepPoint
+from rrm.tracking.failure import away_reason
+from rrm.tracking.secrets import mask
+from rrm.tracking.writer import unreachable
 
 
 def open_client(uri: str):
@@ -25,8 +28,11 @@ def find_run(uri: str, run_id: str):
 
     try:
         return open_client(uri).get_run(run_id)
-    except MlflowException:
-        raise InputError(f"run {run_id} is not in {uri}: check the id in the MLflow UI, and --tracking-uri") from None
+    except MlflowException as error:
+        if away_reason(error, uri):
+            raise InputError(unreachable(error, uri)) from None
+        message = f"run {run_id} is not in {mask(uri)}: check the id in the MLflow UI, and --tracking-uri"
+        raise InputError(message) from None
 
 
 def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:

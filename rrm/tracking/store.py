@@ -1,19 +1,29 @@
 """The MLflow store of a job: the run of a sweep with one child per trial, or that of a study, found by their tags.
 
 Only the driver writes. A run is looked up by tags before it is created, so that a sweep that was killed carries on in
-the runs it had; metric points already in the store are not written twice.
+the runs it had; metric points already in the store are not written twice. A store that goes away in mid-job stops
+nothing: see `Outbox`.
 """
 
-import logging
-import math
-import os
+import sys
 import time
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from rrm.errors import InputError
+from rrm.tracking.driver import driver_tags
+from rrm.tracking.failure import away_reason
+from rrm.tracking.outbox import PATIENCE_S, Outbox
+from rrm.tracking.secrets import HIDDEN, mask
+from rrm.tracking.spool import Spool
+from rrm.tracking.writer import Writer, connect, unreachable
 
 PARAM_LIMIT = 6000  # characters, of MLflow
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
+SPOOL = "spool"  # of a job, in its folder
+GOODBYE_S = 30.0  # a store that is away when a job ends has so long to come back
+
+_open_trackers: "WeakValueDictionary[tuple[str, str], Tracker]" = WeakValueDictionary()
 
 
 def default_uri(storage: Path) -> str:
@@ -21,143 +31,160 @@ def default_uri(storage: Path) -> str:
     return f"sqlite:///{storage.resolve() / 'mlflow.db'}"
 
 
-def _checked_uri(uri: str) -> str:
+def checked_uri(uri: str) -> str:
+    """The store to open for a --tracking-uri, credentials included; InputError for one of no known kind."""
     scheme, separator, rest = uri.partition(":")
     if not separator or scheme.split("+")[0] not in SCHEMES:
-        raise InputError(f"--tracking-uri {uri} is of no known kind: use sqlite:///FILE or http://SERVER")
+        raise InputError(f"--tracking-uri {mask(uri)} is of no known kind: use sqlite:///FILE or http://SERVER")
     if scheme == "sqlite":
         # Trials run in other working directories: a relative database would be another database there.
         return f"sqlite:///{Path(rest.removeprefix('///')).resolve()}"
     return uri
 
 
+def _tracker_of(experiment: str, job: str) -> "Tracker":
+    found = _open_trackers.get((experiment, job))
+    if found is None:
+        raise RuntimeError(f"no tracker of {job} is open in this process: open one before the callbacks are restored")
+    return found
+
+
 class Tracker:
-    """Runs of one job in one experiment. Travels in pickles without its client, which is opened on first use."""
+    """Runs of one job in one experiment; as a context, for the length of the job.
+
+    A pickle names the job only, and gives the tracker that this process has open for it: so a restored callback writes
+    to the store that --tracking-uri names now, and no password is ever in a pickle.
+
+    uri: the store, without credentials
+    """
 
     def __init__(self, uri: str, experiment: str, job: str, artifact_root: Path):
-        self.uri, self.experiment, self.job = _checked_uri(uri), experiment, job
+        self._uri, self.experiment, self.job = checked_uri(uri), experiment, job
+        self.uri = mask(self._uri)
         self.artifact_root = artifact_root
-        self._client = None
+        self._writer: Writer | None = None
+        self._runs: dict[tuple[str, str], str] = {}
+        _open_trackers[experiment, job] = self
 
-    def __getstate__(self):
-        return self.__dict__ | {"_client": None, "_runs": {}, "_last_step": {}}
+    def __reduce__(self):
+        return _tracker_of, (self.experiment, self.job)
+
+    def __enter__(self):
+        self.connect()
+        left = self._outbox.adopt()
+        if left:
+            print(f"tracking  {left} operations that an earlier driver kept go to {self.uri} now")
+        self._outbox.start_beating()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        outbox, self._writer = self._outbox, None
+        left = outbox.stop(GOODBYE_S)
+        if left:
+            print(
+                f"tracking store {self.uri} is still away: {left} operations are kept in {outbox.spool.folder}, and "
+                "the same command with --resume replays them",
+                file=sys.stderr,
+            )
+
+    def connect(self) -> None:
+        """Open the store; InputError where it does not answer. Every method below does it where it has to."""
+        if self._writer is None:
+            self._writer = Writer(*connect(self._uri, self.experiment, self.artifact_root), self.job)
+            header = {"op": "spool", "uri": self.uri, "experiment": self.experiment, "job": self.job}
+            spool = Spool(self.artifact_root.parent / self.job / SPOOL, header)
+            self._outbox = Outbox(spool, self._writer.perform, self._probe, self._beat, self._uri)
 
     @property
     def client(self):
-        if self._client is None:
-            self._open()
-        return self._client
+        """MLflow's client, by which everything logged so far can be read; InputError where the store is away."""
+        self.connect()
+        if self._outbox.flush(PATIENCE_S):
+            raise InputError(f"tracking store {self.uri} is away: what was logged cannot be read")
+        return self._writer.client
 
-    def _open(self) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
+    @property
+    def experiment_id(self) -> str:
+        """MLflow's id of the experiment."""
+        self.connect()
+        return self._writer.experiment_id
 
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        if self.uri.startswith("sqlite"):
-            Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            client = MlflowClient(tracking_uri=self.uri)
-            found = client.get_experiment_by_name(self.experiment)
-            if found is None:
-                # The default location would be relative to whatever folder the process stands in.
-                location = self.artifact_root.resolve().as_uri() if self.uri.startswith("sqlite") else None
-                # Without its kind the UI takes an experiment for one of language models and hides the charts.
-                kind = {"mlflow.experimentKind": "custom_model_development"}
-                self.experiment_id = client.create_experiment(self.experiment, artifact_location=location, tags=kind)
-            else:
-                self.experiment_id = found.experiment_id
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise InputError(f"tracking store {self.uri} does not answer ({reason}): check --tracking-uri") from None
-        self._client, self._runs, self._last_step = client, {}, {}
+    def _probe(self) -> None:
+        self._writer.client.get_experiment(self._writer.experiment_id)
+
+    def _beat(self) -> None:
+        for (role, _), run in list(self._runs.items()):
+            if role != "trial":
+                self._writer.client.set_tag(run, "rrm.heartbeat", str(_now()))
+
+    def _submit(self, operation: str, **arguments) -> None:
+        self.connect()
+        self._outbox.submit({"op": operation} | arguments)
 
     def run(self, role: str, name: str, params: dict | None = None, tags: dict | None = None) -> str:
-        """The id of the job's run with this role ("sweep", "trial" or "study") and name, created if there is none."""
-        client, key = self.client, (role, name)
-        if key not in self._runs:
-            wanted = {"rrm.job": self.job, "rrm.role": role, "rrm.name": name}
-            query = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in wanted.items())
-            found = client.search_runs([self.experiment_id], query, max_results=1)
-            if found:
-                run_id = found[0].info.run_id
-            else:
-                if role == "trial":
-                    wanted["mlflow.parentRunId"] = self.run("sweep", self.job)
-                run_id = client.create_run(self.experiment_id, run_name=name, tags=wanted | (tags or {})).info.run_id
-                self.params(run_id, params or {})
-            self._runs[key] = run_id
-        return self._runs[key]
+        """The id of the job's run with this role ("sweep", "trial" or "study") and name, created if there is none.
 
-    def params(self, run_id: str, params: dict) -> None:
+        While the store is away, a trial has ROLE/NAME for an id, which every method here takes. InputError where a
+        sweep or study meets a store that is away: it has not begun yet.
+        """
+        self.connect()
+        if (role, name) not in self._runs or "/" in self._runs[role, name]:
+            handle = f"{role}/{name}"
+            flat = {key: str(value)[:PARAM_LIMIT] for key, value in _flatten(params or {})}
+            tags = {key: str(value) for key, value in (tags or {}).items()}
+            if role != "trial":
+                try:
+                    self._writer.create(role, name, flat, tags, _now())
+                except Exception as error:
+                    if away_reason(error, self._uri) is None:
+                        raise
+                    raise InputError(unreachable(error, self._uri)) from None
+            elif (role, name) not in self._runs:
+                self._submit("create", run=handle, params=flat, tags=tags, time=_now())
+            self._runs[role, name] = self._writer.runs.get(handle, handle)
+        return self._runs[role, name]
+
+    def params(self, run: str, params: dict) -> None:
         """Log parameters, nested dictionaries flattened with dots."""
-        from mlflow.entities import Param
+        self._submit("params", run=run, params={name: str(value)[:PARAM_LIMIT] for name, value in _flatten(params)})
 
-        flat = [Param(name, str(value)[:PARAM_LIMIT]) for name, value in _flatten(params)]
-        for first in range(0, len(flat), 100):
-            self.client.log_batch(run_id, params=flat[first : first + 100])
-
-    def tags(self, run_id: str, tags: dict[str, str]) -> None:
+    def tags(self, run: str, tags: dict) -> None:
         """Set tags."""
-        from mlflow.entities import RunTag
+        self._submit("tags", run=run, tags={name: str(value) for name, value in tags.items()})
 
-        self.client.log_batch(run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
-
-    def metrics(self, run_id: str, metrics: dict[str, float], step: int) -> None:
+    def metrics(self, run: str, metrics: dict[str, float], step: int) -> None:
         """Log one point per metric in one write; steps the run already has are passed over."""
-        from mlflow.entities import Metric, RunTag
+        self._submit("metrics", run=run, metrics=_floats(metrics), step=int(step), time=_now())
 
-        if run_id not in self._last_step:
-            known = self.client.get_run(run_id).data.metrics
-            self._last_step[run_id] = known.get("train/step", -1)
-        if step <= self._last_step[run_id]:
-            return
-        self._last_step[run_id] = step
-        now = int(time.time() * 1000)
-        points = [Metric(name, float(value), now, step) for name, value in metrics.items()]
-        points.append(Metric("train/step", float(step), now, step))
-        self.client.log_batch(run_id, metrics=points, tags=[RunTag("rrm.heartbeat", str(now))])
-
-    def summary(self, run_id: str, metrics: dict[str, float]) -> None:
+    def summary(self, run: str, metrics: dict[str, float]) -> None:
         """Log single values, once: a resumed sweep that computes one again does not add a second point."""
-        from mlflow.entities import Metric
+        self._submit("summary", run=run, metrics=_floats(metrics), time=_now())
 
-        known = self.client.get_run(run_id).data.metrics
-        now = int(time.time() * 1000)
-        fresh = {name: value for name, value in metrics.items() if name not in known and not math.isnan(value)}
-        self.client.log_batch(run_id, metrics=[Metric(name, float(value), now, 0) for name, value in fresh.items()])
-
-    def dataset(self, run_id: str, name: str, digest: str, source: str, context: str) -> None:
+    def dataset(self, run: str, name: str, digest: str, source: str, context: str) -> None:
         """Record which data a run saw."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
+        self._submit("dataset", run=run, name=name, digest=digest, source=source, context=context)
 
-        data = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
-        self.client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", context)])])
-
-    def artifact(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Copy a file, or the files of a folder, into the run's artifacts."""
+    def artifact(self, run: str, path: Path, folder: str = "") -> None:
+        """Copy a file, or the files of a folder, into the run's artifacts; OSError where there is none."""
+        self.connect()
         if path.is_dir():
-            self.client.log_artifacts(run_id, str(path), folder or None)
+            for file in sorted(file for file in path.rglob("*") if file.is_file()):
+                below = file.parent.relative_to(path).as_posix()
+                self.artifact(run, file, "/".join(part for part in (folder, below) if part not in ("", ".")))
         else:
-            self.client.log_artifact(run_id, str(path), folder or None)
+            self._submit("artifact", run=run, path=str(self._outbox.spool.keep(path)), folder=folder)
 
-    def reopen(self, run_id: str) -> None:
-        """Work on the run goes on: its status is RUNNING again."""
-        self.client.update_run(run_id, status="RUNNING")
+    def reopen(self, run: str) -> None:
+        """Work on the run goes on, in this process: its status is RUNNING again."""
+        self._submit("reopen", run=run, tags=driver_tags() | {"rrm.heartbeat": str(_now())})
 
-    def finish(self, run_id: str, status: str) -> None:
+    def finish(self, run: str, status: str) -> None:
         """Close a run, FINISHED, FAILED or KILLED; one that is closed already keeps its end time."""
-        if self.client.get_run(run_id).info.status == "RUNNING":
-            self.client.set_terminated(run_id, status)
+        self._submit("finish", run=run, status=status, time=_now())
 
     def close_open_runs(self, status: str) -> None:
         """Close every run of the job that is still RUNNING."""
-        query = f"tags.`rrm.job` = '{self.job}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs([self.experiment_id], query, max_results=5000):
-            self.finish(run.info.run_id, status)
+        self._submit("close", status=status, time=_now())
 
     def ui(self) -> tuple[str, str]:
         """(command that opens the UI, link to this job in it)."""
@@ -165,6 +192,39 @@ class Tracker:
         if self.uri.startswith("http"):
             return f"open {self.uri}", f"{self.uri}/{fragment}"
         return f"mlflow ui --backend-store-uri {self.uri} --port 5050", f"http://127.0.0.1:5050/{fragment}"
+
+
+def replay(folder: Path, uri: str | None = None) -> int:
+    """Send what the driver of the job in `folder` left in its spool; -> number of operations, 0 where nothing is left.
+
+    `uri` is needed where the store was named with credentials, which no spool holds. InputError where the store does
+    not answer or the driver is alive; the operations stay then.
+    """
+    spool = Spool(folder / SPOOL, {})
+    if not spool.load():
+        spool.close()
+        return 0
+    store = checked_uri(uri or spool.header["uri"])
+    experiment, job = spool.header["experiment"], spool.header["job"]
+    spool.close()
+    if HIDDEN in store:
+        raise InputError(f"the spool of {folder} belongs to {store}: give --tracking-uri with its credentials")
+    if job != folder.name:
+        raise InputError(f"the spool of {folder} belongs to job {job}: give the folder of that job")
+    tracker = Tracker(store, experiment, job, folder.parent / "artifacts")
+    tracker.connect()
+    count = tracker._outbox.adopt()
+    if left := tracker._outbox.stop(GOODBYE_S):
+        raise InputError(f"tracking store {tracker.uri} is away: {left} operations stay in {spool.folder}")
+    return count
+
+
+def _floats(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _flatten(nested: dict, prefix: str = ""):

@@ -1,0 +1,38 @@
+"""Passwords and tokens stay out of everything that is shown or stored."""
+
+import os
+import re
+from urllib.parse import parse_qsl, unquote
+
+HIDDEN = "***"
+VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*)://([^\s'\"]*)@", re.IGNORECASE)
+_QUERY = re.compile(r"([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def mask(text: str, uri: str = "") -> str:
+    """`text` without credentials: those of addresses in it, of `uri`, and of MLflow's variables.
+
+    Error messages are masked with the `uri` they may quote, because libraries quote parts of it, decoded or not.
+    """
+    for secret in sorted(_secrets(uri), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    text = _USERINFO.sub(lambda found: found[0] if _is_file(found[1]) else f"{found[1]}://{HIDDEN}@", text)
+    return _QUERY.sub(rf"\1{HIDDEN}", text)
+
+
+def _secrets(uri: str) -> set[str]:
+    """Passwords as they are written and as they are meant."""
+    secrets = {os.environ.get(name, "") for name in VARIABLES}
+    found = _USERINFO.search(uri)
+    if found and not _is_file(found[1]):
+        password = found[2].partition(":")[2]
+        secrets |= {password, unquote(password)}
+    if _QUERY.search(uri):
+        secrets |= {value for name, value in parse_qsl(uri.partition("?")[2]) if _QUERY.search(f"?{name}=x")}
+    return secrets - {""}
+
+
+def _is_file(scheme: str) -> bool:
+    return scheme.split("+")[0] in ("sqlite", "file")  # an @ is part of a path there

@@ -1,0 +1,120 @@
+"""Operations that a tracking store has not confirmed yet, on disk, where they outlive a dead server and driver."""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from rrm.errors import InputError
+
+COPIED = 1 << 20  # bytes; files up to this size may be rewritten in place and are copied
+LOCK_WAIT_S = 20.0
+
+
+class Spool:
+    """FOLDER/operations.jsonl, one JSON line per operation, forced to disk, emptied whenever all are confirmed.
+
+    The first line says where the operations belong. Whoever has operations in the file holds its lock. Replaying from
+    the first line is always right, because every operation can be repeated (see `Writer`).
+
+    files/           what artifacts looked like when they were logged
+    refused.jsonl    operations that the store will not take, and why
+    """
+
+    def __init__(self, folder: Path, header: dict):
+        self.folder, self.header = folder, header
+        self._path, self._files = folder / "operations.jsonl", folder / "files"
+        self._file = None
+        self._held = False
+
+    def append(self, operation: dict) -> None:
+        """Add one operation; OSError where the disk cannot take it."""
+        self._open()
+        lines = [operation] if self._held else [self.header, operation]
+        self._lock()
+        self._file.write("".join(json.dumps(line) + "\n" for line in lines))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def load(self) -> list[dict]:
+        """The operations of a driver that is gone, now held by this one; InputError for a file that is no spool."""
+        if not self._path.exists() or not self._path.stat().st_size:
+            return []
+        self._open()
+        self._lock()
+        lines = self._path.read_text().splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):
+            # The last line was cut when its writer died, which had not been told that it is safe.
+            lines.pop()
+            self._file.truncate(sum(len(line.encode()) for line in lines))
+        try:
+            header, *operations = [json.loads(line) for line in lines] or [self.header]
+            self.header = {name: header[name] for name in ("uri", "experiment", "job")}
+            operations = [operation for operation in operations if operation["op"]]
+        except (ValueError, KeyError, TypeError):
+            self._unlock()
+            raise InputError(f"{self._path} is no spool of tracking operations: move it away") from None
+        if not operations:
+            self.clear()
+        return operations
+
+    def clear(self) -> None:
+        """All operations are confirmed."""
+        if self._held:
+            self._file.truncate(0)
+            shutil.rmtree(self._files, ignore_errors=True)
+            self._unlock()
+
+    def close(self) -> None:
+        """Leave no empty folder behind; operations that remain stay where they are."""
+        if self._file is not None:
+            if not self._held:
+                self._path.unlink(missing_ok=True)
+            self._file.close()
+            self._file, self._held = None, False
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def keep(self, path: Path) -> Path:
+        """A path that shows `path` as it is now, until the operations are confirmed; OSError if it is not there."""
+        small = path.stat().st_size <= COPIED
+        target = self._files / uuid4().hex[:12] / path.name
+        target.parent.mkdir(parents=True)
+        if small:
+            return Path(shutil.copy(path, target))
+        try:
+            # Large files are replaced and deleted, never rewritten in place: a second name is as good as a copy.
+            os.link(path.resolve(), target)
+        except OSError:
+            return path.resolve()
+        return target
+
+    def refuse(self, operation: dict, reason: str) -> None:
+        """Keep an operation that will never be accepted, for a human to read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / "refused.jsonl", "a") as file:
+            file.write(json.dumps({"reason": reason} | operation) + "\n")
+
+    def _open(self) -> None:
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._path, "a")
+
+    def _lock(self) -> None:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not self._held:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._held = True
+            except OSError:
+                if time.monotonic() > deadline:
+                    message = f"{self._path} is in use: its driver is alive, or another command replays it"
+                    raise InputError(message) from None
+                time.sleep(0.1)
+
+    def _unlock(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._held = False

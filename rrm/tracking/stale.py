@@ -1,0 +1,100 @@
+"""Runs that are RUNNING for ever because their driver died without a word."""
+
+import time
+from dataclasses import dataclass
+
+from rrm.tracking.driver import is_alive
+from rrm.tracking.read import open_client
+
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class StaleRun:
+    """A run whose status is RUNNING although nothing drives it.
+
+    host, pid: of its job's driver, "" and None for runs that do not say
+    last_sign_s: seconds since the driver was last heard of
+    heartbeat: that sign, as the store had it; another one means that the driver lives
+    """
+
+    run_id: str
+    name: str
+    job: str
+    host: str
+    pid: int | None
+    last_sign_s: float
+    heartbeat: str
+
+
+def stale_runs(uri: str, older_than_s: float = 600) -> list[StaleRun]:
+    """The runs of rrm in this store that are RUNNING although their job's driver is dead; the oldest sign first.
+
+    On the driver's own machine its process is looked for, whatever the clocks say. Elsewhere a driver counts as dead
+    when its last sign of life is older than `older_than_s`; that compares the clocks of two machines, so `close_stale`
+    looks again whether a sign came meanwhile. Raises InputError for a store that does not exist.
+    """
+    client = open_client(uri)
+    now, found = time.time(), []
+    for job, runs in _running_jobs(client).items():
+        driver, heartbeat = _driver(client, job, runs)
+        last_sign_s = now - int(heartbeat) / 1000
+        alive = is_alive(driver)
+        if alive or (alive is None and last_sign_s <= older_than_s):
+            continue
+        host, pid = driver.get("rrm.host", ""), driver.get("rrm.pid")
+        for run in runs:
+            name = run.data.tags.get("rrm.name", run.info.run_name)
+            found.append(
+                StaleRun(run.info.run_id, name, job[1], host, int(pid) if pid else None, last_sign_s, heartbeat)
+            )
+    return sorted(found, key=lambda run: -run.last_sign_s)
+
+
+def close_stale(uri: str, runs: list[StaleRun], status: str = "KILLED") -> None:
+    """Close these runs as of their last sign; those whose driver gave a sign or an end meanwhile are left alone."""
+    client = open_client(uri)
+    signs: dict[tuple[str, str], tuple[dict[str, str], str]] = {}
+    for stale in runs:
+        run = client.get_run(stale.run_id)
+        job = (run.info.experiment_id, stale.job)
+        if job not in signs:
+            signs[job] = _driver(client, job, [run])
+        driver, heartbeat = signs[job]
+        if run.info.status == "RUNNING" and heartbeat == stale.heartbeat and not is_alive(driver):
+            client.set_tag(stale.run_id, "rrm.closed_as_stale", "true")
+            client.set_terminated(stale.run_id, status, int(stale.heartbeat))
+
+
+def _running_jobs(client) -> dict[tuple[str, str], list]:
+    """The RUNNING runs of rrm by (experiment, job)."""
+    jobs: dict[tuple[str, str], list] = {}
+    for experiment in client.search_experiments():
+        token = None
+        while True:
+            page = client.search_runs(
+                [experiment.experiment_id], "attributes.status = 'RUNNING'", max_results=PAGE, page_token=token
+            )
+            for run in page:
+                if job := run.data.tags.get("rrm.job"):
+                    jobs.setdefault((experiment.experiment_id, job), []).append(run)
+            token = page.token
+            if not token:
+                break
+    return jobs
+
+
+def _driver(client, job: tuple[str, str], runs: list) -> tuple[dict[str, str], str]:
+    """(tags that name the driver of a job, its newest sign of life in ms): those of whichever run has the newest.
+
+    The run of the sweep or study, which the driver keeps giving signs to, counts whether it is RUNNING or not.
+    """
+    parents = client.search_runs([job[0]], f"tags.`rrm.job` = '{job[1]}' and tags.`rrm.role` != 'trial'")
+    by_sign = {_sign(run): run.data.tags for run in [*runs, *parents]}
+    newest = max(by_sign)
+    return by_sign[newest], str(newest)
+
+
+def _sign(run) -> int:
+    """When a run was last heard of, in ms: runs from before the signs count from their start."""
+    return max(int(run.data.tags.get("rrm.heartbeat", 0)), run.info.start_time)

@@ -1,0 +1,176 @@
+"""The operations of a job on its MLflow store, each of which may be repeated without harm."""
+
+import logging
+import math
+import os
+from pathlib import Path
+
+from rrm.errors import InputError
+from rrm.tracking.failure import CREDENTIALS, away_reason, short
+from rrm.tracking.secrets import mask
+
+
+def connect(uri: str, experiment: str, artifact_root: Path):
+    """(client, id of the experiment, made if there is none); InputError where the store does not answer."""
+    # Whether a request is repeated is decided here, not in MLflow, which would repeat the creation of a run as well.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It prints the stack of every failed statement before it raises the same error.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    if uri.startswith("sqlite"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is not None:
+            return client, found.experiment_id
+        # The default location would be relative to whatever folder the process stands in.
+        location = artifact_root.resolve().as_uri() if uri.startswith("sqlite") else None
+        # Without its kind the UI takes an experiment for one of language models and hides the charts.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return client, client.create_experiment(experiment, artifact_location=location, tags=kind)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise InputError(unreachable(error, uri)) from None
+
+
+def unreachable(error: Exception, uri: str) -> str:
+    """The line that tells a user why nothing can be logged."""
+    reason = away_reason(error, uri) or short(error, uri)
+    if reason.startswith(CREDENTIALS):
+        way_out = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    else:
+        way_out = "check --tracking-uri"
+    return f"tracking store {mask(uri)} does not answer ({reason}): {way_out}"
+
+
+class Writer:
+    """Performs operations: dictionaries of plain values, "op" naming a method below, "run" an id or ROLE/NAME.
+
+    Every operation may be repeated, so one whose answer was lost is sent again. A run is looked up by its tags before
+    it is created, a step that a run has is passed over, and MLflow keeps one of several points that are equal in run,
+    name, step, value and time; the time is therefore that of the first attempt.
+    """
+
+    def __init__(self, client, experiment_id: str, job: str):
+        self.client, self.experiment_id, self.job = client, experiment_id, job
+        self.runs: dict[str, str] = {}
+        self._last_step: dict[str, int] = {}
+
+    def perform(self, operation: dict) -> None:
+        """Perform one operation; raises what MLflow raises."""
+        arguments = operation.copy()
+        getattr(self, f"_op_{arguments.pop('op')}")(**arguments)
+
+    def find(self, role: str, name: str):
+        """The job's run with this role and name; None if there is none."""
+        query = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in self._identity(role, name).items())
+        found = self.client.search_runs([self.experiment_id], query, max_results=10)
+        if not found:
+            return None
+        kept = max(found, key=lambda run: len(run.data.metrics))
+        # A creation whose answer was lost can come through after it was repeated: nothing was logged to that twin.
+        for twin in found:
+            if twin is not kept and not twin.data.metrics:
+                self.client.delete_run(twin.info.run_id)
+        return kept
+
+    def create(self, role: str, name: str, params: dict[str, str], tags: dict[str, str], time: int) -> str:
+        """The id of the job's run with this role and name, created if there is none."""
+        found = self.find(role, name)
+        if found:
+            run_id = found.info.run_id
+            params = {key: value for key, value in params.items() if key not in found.data.params}
+        else:
+            identity = self._identity(role, name)
+            if role == "trial":
+                identity["mlflow.parentRunId"] = self._id(f"sweep/{self.job}", time)
+            made = self.client.create_run(self.experiment_id, time, identity | tags, run_name=name)
+            run_id = made.info.run_id
+        self._op_params(run_id, params)
+        self.runs[f"{role}/{name}"] = run_id
+        return run_id
+
+    def _identity(self, role: str, name: str) -> dict[str, str]:
+        return {"rrm.job": self.job, "rrm.role": role, "rrm.name": name}
+
+    def _id(self, run: str, time: int = 0) -> str:
+        if "/" not in run:
+            return run
+        if run not in self.runs:
+            role, _, name = run.partition("/")
+            self.create(role, name, {}, {}, time)
+        return self.runs[run]
+
+    def _op_create(self, run: str, params: dict[str, str], tags: dict[str, str], time: int) -> None:
+        role, _, name = run.partition("/")
+        self.create(role, name, params, tags, time)
+
+    def _op_params(self, run: str, params: dict[str, str]) -> None:
+        from mlflow.entities import Param
+
+        flat = [Param(name, value) for name, value in params.items()]
+        for first in range(0, len(flat), 100):
+            self.client.log_batch(self._id(run), params=flat[first : first + 100])
+
+    def _op_tags(self, run: str, tags: dict[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self._id(run), tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def _op_metrics(self, run: str, metrics: dict[str, float], step: int, time: int) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        run_id = self._id(run)
+        if run_id not in self._last_step:
+            known = self.client.get_run(run_id).data.metrics
+            self._last_step[run_id] = known.get("train/step", -1)
+        if step <= self._last_step[run_id]:
+            return
+        points = [Metric(name, value, time, step) for name, value in metrics.items()]
+        points.append(Metric("train/step", float(step), time, step))
+        self.client.log_batch(run_id, metrics=points, tags=[RunTag("rrm.heartbeat", str(time))])
+        self._last_step[run_id] = step
+
+    def _op_summary(self, run: str, metrics: dict[str, float], time: int) -> None:
+        from mlflow.entities import Metric
+
+        run_id = self._id(run)
+        known = self.client.get_run(run_id).data.metrics
+        fresh = {name: value for name, value in metrics.items() if name not in known and not math.isnan(value)}
+        self.client.log_batch(run_id, metrics=[Metric(name, value, time, 0) for name, value in fresh.items()])
+
+    def _op_dataset(self, run: str, name: str, digest: str, source: str, context: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        data = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
+        tagged = DatasetInput(data, [InputTag("mlflow.data.context", context)])
+        self.client.log_inputs(self._id(run), datasets=[tagged])
+
+    def _op_artifact(self, run: str, path: str, folder: str) -> None:
+        self.client.log_artifact(self._id(run), path, folder or None)
+
+    def _op_reopen(self, run: str, tags: dict[str, str]) -> None:
+        self.client.update_run(self._id(run), status="RUNNING")
+        self._op_tags(run, tags)
+
+    def _op_finish(self, run: str, status: str, time: int) -> None:
+        run_id = self._id(run)
+        found = self.client.get_run(run_id)
+        # What was closed because its driver had gone is not over for a driver that says how it ended.
+        stale = "rrm.closed_as_stale" in found.data.tags
+        if found.info.status == "RUNNING" or stale:
+            self.client.set_terminated(run_id, status, time)
+        if stale:
+            self.client.delete_tag(run_id, "rrm.closed_as_stale")
+
+    def _op_close(self, status: str, time: int) -> None:
+        query = f"tags.`rrm.job` = '{self.job}' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([self.experiment_id], query, max_results=5000):
+            self._op_finish(run.info.run_id, status, time)
