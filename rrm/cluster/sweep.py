@@ -26,6 +26,7 @@ from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, generate_splits, read_splits
 from rrm.tracking import Tracker, default_uri, git_commit
 from rrm.training import interventions
+from rrm.training.stream import TrainStream
 
 # Options that may differ between a sweep and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri")
@@ -171,6 +172,7 @@ def _check_recipes(spec: SweepSpec, args: Namespace, preset: Preset, splits: Spl
     configs = fixed_configurations(spec, args.model, preset, args.seed)
     for config in configs + sampled(spec, args.model, args.sigma, args.seed):
         made = spec.recipe(config, task, preset, args.seed)
+        TrainStream(splits.train, task, made.batch_size, args.seed, world=args.workers_per_trial)
         with torch.device("meta"):
             model = build(made.model)
         made.steps(model, interventions.perturbation(**made.perturbation).trajectories)
