@@ -7,6 +7,7 @@ from ray import tune
 
 from rrm.cluster.progress import Live, duration, table
 from rrm.cluster.search import CLOCK
+from rrm.cluster.trial import DAMAGE
 from rrm.tracking import Tracker
 
 CURVES = ("train/", "validation/", "perturbation/", "flossing/", "time/")
@@ -37,6 +38,8 @@ class TrackingCallback(tune.Callback):
         self.tracker.reopen(self._run(trial))
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
+        if result.get(DAMAGE) and result[CLOCK] == 1:
+            print(f"{trial_name(trial.config)} begins again: {result[DAMAGE]}")
         # An objective that only the end of a trial can tell is nan until then.
         curves = {name: value for name, value in result.items() if name.startswith(CURVES) and not math.isnan(value)}
         curves["call_units"] = result["call_units"]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +162,7 @@ def _measure_shards(weights, puzzles, settings, folder, resources, request, prog
     paths = [folder / f"shard-{number:06d}.safetensors" for number in range(len(starts))]
     missing, wanted = [], {name for name, value in kept.items() if value}
     for number, path in enumerate(paths):
-        known = load_result(path) if path.exists() else None
+        known = _finished(load_result, path)
         if known and known.settings == settings and {f"keep_{name}" for name in known.requested} == wanted:
             progress(len(known), 0.0)
         else:
@@ -201,7 +202,7 @@ def gather(
     starts = range(0, len(puzzles), shard)
     shards = [np.arange(first, min(first + shard, len(puzzles))) for first in starts]
     paths = [folder / f"shard-{number:06d}.npz" for number in range(len(shards))]
-    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    missing = [number for number, path in enumerate(paths) if not _finished(partial(load_rows, kind), path)]
     progress(len(puzzles) - sum(len(shards[number]) for number in missing), 0.0)
     weights, everything = put_weights(model), ray.put(puzzles)
     jobs = ((function, *weights, everything, shards[number], arguments, device_of(request)) for number in missing)
@@ -209,6 +210,15 @@ def gather(
         save_rows(part, paths[missing[position]])
         progress(len(shards[missing[position]]), seconds)
     return join([load_rows(kind, path) for path in paths])
+
+
+def _finished(read: Callable, path: Path):
+    """A shard of an earlier run; None where there is none or it is damaged, which is said."""
+    try:
+        return read(path) if path.exists() else None
+    except InputError as error:
+        print(f"{error}: this is done now")
+        return None
 
 
 def _call_on_rows(function, description, weights, puzzles: PuzzleSet, rows: np.ndarray, arguments: dict, device: str):

@@ -10,6 +10,7 @@ import torch
 from rrm.cluster.session import Request
 from rrm.cluster.spec import OBJECTIVES, Preset
 from rrm.dynamics.success import success_lambda_1
+from rrm.errors import InputError
 from rrm.tasks import get_task
 from rrm.tasks.base import PuzzleSet
 from rrm.tasks.splits import Splits
@@ -18,6 +19,9 @@ from rrm.training.trainer import Trainer
 # A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
 # a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
 COORDINATOR_CPU = 0.01
+
+# The report of a trial that began again says here what is wrong with its checkpoint.
+DAMAGE = "damaged_checkpoint"
 
 # Validation puzzles on which a trial is asked for the stability of its successes.
 STABILITY_PUZZLES = 64
@@ -47,14 +51,24 @@ def _train(job: Job, config: dict, splits: Splits, module, wrap=lambda objective
         context = module.get_context()
         rank, world = context.get_world_rank(), context.get_world_size()
     task = get_task(splits.train.task)
-    trainer = Trainer(
-        job.recipe(config, task, job.preset, config["seed"]), task, splits.train, splits.validation,
-        rank=rank, world=world, device=_device(), wrap=wrap,
-    )  # fmt: skip
+
+    def fresh() -> Trainer:
+        return Trainer(
+            job.recipe(config, task, job.preset, config["seed"]), task, splits.train, splits.validation,
+            rank=rank, world=world, device=_device(), wrap=wrap,
+        )  # fmt: skip
+
+    trainer, damage = fresh(), {}
     if previous := module.get_checkpoint():
         with previous.as_directory() as folder:
-            trainer.load(folder)
+            try:
+                trainer.load(folder)
+            except InputError as error:
+                # Half loaded, it is not what it was.
+                trainer, damage = fresh(), {DAMAGE: str(error)}
     for metrics in trainer.run():
+        if rank == 0:
+            metrics |= damage
         if rank == 0 and "success_lambda_1" in job.objectives:
             metrics[OBJECTIVES["success_lambda_1"][0]] = _stability(trainer, splits.validation)
         with tempfile.TemporaryDirectory() as folder:
