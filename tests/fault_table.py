@@ -361,6 +361,12 @@ def expect(row: Row, done: Done, code: int, line: str = "", lines: int = 1) -> N
         row.want(len(said) <= lines, f"{len(said)} lines on stderr")
 
 
+def said(done: Done, words: str) -> str:
+    """The line of the output with these words."""
+    line = next((line for line in done.out.splitlines() if words in line), "nothing")
+    return f"{line[-110:]} [{done.code}]"
+
+
 PLACES = {"train": "train:3", "score": "score:3", "analysis": "shard:1"}
 
 
@@ -510,7 +516,7 @@ def tracking_gone(row: Row) -> None:
         os.killpg(server.pid, signal.SIGTERM)
 
 
-@fault("trial-nan", "a trial diverges to NaN", "nan@trial:1", r"not finite at step 8")
+@fault("trial-nan", "a trial diverges to NaN", "nan@trial:1", r"not finite at step 5")
 @fault("trial-crash", "a trial always crashes", "raise@trial:1*", "this configuration always crashes")
 def failing_trial(row: Row, faults: str, reason: str) -> None:
     """The trial is reported as failed, after one retry, and the sweep goes on without it."""
@@ -539,7 +545,7 @@ def out_of_memory(row: Row) -> None:
 
     done = row.run(*row.table.study(row), faults="memory@batch:1*")
     expect(row, done, 0, "out of memory: going on with 16 puzzles at a time")
-    row.sees = next((line for line in done.out.splitlines() if "out of memory" in line), "nothing") + f" [{done.code}]"
+    row.sees = said(done, "out of memory")
     mine, other = (
         load_result(s / "job" / "result.safetensors") for s in (row.folder / "runs", row.table.whole_study[0])
     )
@@ -569,7 +575,7 @@ def shard_corrupt(row: Row, place: str, shard: str) -> None:
     truncate(row.folder / "runs" / "job" / shard)
     done = carry_on(row, row.table.study, row.table.whole_study)
     expect(row, done, 0, Path(shard).name)
-    row.sees = next((line for line in done.out.splitlines() if Path(shard).name in line), "nothing")[-110:]
+    row.sees = said(done, Path(shard).name)
 
 
 @fault("tune-state-deleted", "Tune's state files are deleted")

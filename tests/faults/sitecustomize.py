@@ -1,9 +1,10 @@
-"""Faults in processes that have this folder on PYTHONPATH, at the places that RRM_FAULT names; see tests/fault_table.py.
+"""Faults in processes that have this folder on PYTHONPATH, at the places that RRM_FAULT names: tests/fault_table.py.
 
 RRM_FAULT   ACTION@PLACE:N[ ACTION@PLACE:N ...]: the action when the process passes the place for the N-th time, or for
             `trial` when it trains trial N. An action happens once in all processes together, unless N ends in "*".
-RRM_MARKS   a folder: a file per action that has happened, with the process that did it, and `count`, with a letter per unit of work that was done:
-            s (a training step), t (a test score), m (a shard of spectra), g (a shard of another study).
+RRM_MARKS   a folder: a file per action that has happened, with the process that did it, and `count`, with a letter per
+            unit of work that was done: s (a training step), t (a test score), m (a shard of spectra), g (a shard of
+            another study).
 """
 
 import os
@@ -89,8 +90,8 @@ def around(owner, name: str, before=lambda *a: None, after=lambda *a: None) -> N
 
 def patch_trainer(module) -> None:
     def poison(trainer) -> None:
-        """Weights that are not finite, from the sixth step on: the loss says so at the next evaluation."""
-        if trainer.poisoned and trainer.step >= 5:
+        """Weights that are not finite, from the fourth step on: the loss says so at the next evaluation."""
+        if trainer.poisoned and trainer.step >= 3:
             next(trainer.model.parameters()).data.fill_(float("nan"))
 
     module.Trainer.poisoned = False
