@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from rrm.errors import InputError
 from rrm.files import is_zip, open_tensors
@@ -140,11 +141,18 @@ def build_and_load(build: Callable[[], RecursiveModel], weights: Mapping[str, Te
 
     It is first made without memory, so that a description of a model larger than the weights allocates nothing.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _ShortTables():
         _check_shapes(build().state_dict(), weights)
     model = build()
     load_strictly(model, weights)
     return model.eval()
+
+
+class _ShortTables(TorchFunctionMode):
+    """Cuts rotary tables, which no weights fill, to one entry in memory; without memory, they take a 2 s import."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        return torch.zeros(1, device="cpu") if function is torch.arange else function(*args, **(kwargs or {}))
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Tensor]:
