@@ -1,0 +1,28 @@
+"""`python -m rrm COMMAND`: what is about the platform itself. Nothing heavy is imported for --help."""
+
+import sys
+
+from rrm.cluster.command import OneLineParser, RawText
+from rrm.doctor import command as doctor
+from rrm.errors import exit_on_bad_input
+
+
+@exit_on_bad_input
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; -> its exit code, 2 for bad arguments."""
+    parser = OneLineParser(prog="python -m rrm", description=__doc__.partition("Nothing")[0])
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    one = commands.add_parser(
+        "doctor",
+        help="check installation, devices, storage, tracking, ports and cluster",
+        description=doctor.DESCRIPTION,
+        formatter_class=RawText,
+    )
+    doctor.add_options(one)
+    one.set_defaults(run=doctor.run)
+    args = parser.parse_args(argv)
+    return args.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Checks of Ray: sessions on this machine, jobs in the storage folder, and the cluster that is named."""
+
+import os
+import platform
+import re
+import stat
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from rrm.cluster.roll_call import ask
+from rrm.doctor import Finding, Setting, fail, ok, warn
+from rrm.doctor.processes import Process, own_processes
+from rrm.doctor.storage import claimed, nearest
+from rrm.tracking.doctor import job_statuses
+
+# Bytes of the path of a socket: 108 with the zero at its end on Linux, 104 elsewhere.
+LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
+SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+
+
+def _temporary() -> Path:
+    """The folder that holds Ray's folder `ray`."""
+    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+
+
+def sockets(setting: Setting) -> Iterator[Finding]:
+    """The paths of Ray's sockets, which the system cuts at some hundred bytes."""
+    folder = _temporary()
+    length = len(os.fsencode(folder / SOCKET))
+    if not folder.is_dir():
+        yield fail(
+            f"{folder} is not a folder", "Ray keeps its sockets and logs there", "set RAY_TMPDIR or TMPDIR to one"
+        )
+    elif length > LONGEST_SOCKET:
+        yield fail(
+            f"Ray's sockets in {folder} have paths of {length} bytes",
+            f"the system takes {LONGEST_SOCKET}, so Ray does not start",
+            "export RAY_TMPDIR=/tmp, or another short path",
+        )
+    else:
+        yield ok(f"{folder / 'ray'}, paths of {length} of {LONGEST_SOCKET} bytes")
+
+
+def sessions(setting: Setting) -> Iterator[Finding]:
+    """Ray's sessions on this machine: running, or what is left of ended ones, and their folders."""
+    processes = own_processes()
+    groups = defaultdict(list)
+    for process in processes.values():
+        if process.kind == "Ray" and process.session:
+            groups[process.session].append(process)
+        elif process.words[0].startswith("ray::") and process.parent not in processes:
+            groups["its raylet is gone"].append(process)  # workers do not name their session, and end with its raylet
+    # Every node has a raylet as long as it runs. A driver that lives is about to start it, or to end the others.
+    ended = {name: those for name, those in groups.items() if not _runs(name, those)}
+    folder = _temporary() / "ray"
+    old = sum(1 for path in folder.glob("session_2*") if path.name not in groups) if folder.is_dir() else 0
+    for name, those in ended.items():
+        pids = " ".join(str(process.pid) for process in those)
+        yield warn(
+            f"{len(those)} processes of a session without a driver, {name}: {pids}",
+            "they take memory and ports",
+            f"they leave within two minutes by themselves; else kill {pids}",
+        )
+    found = f"{len(groups) - len(ended)} sessions running, folders of {old} ended ones in {folder}"
+    if old > 200:
+        yield warn(found, "their logs fill the disk", f"delete {folder} when no session is running")
+    else:
+        yield ok(found)
+
+
+def _runs(name: str, processes: list[Process]) -> bool:
+    driver = Path("/proc", name.rpartition("_")[2])
+    return driver.exists() or any(Path(process.words[0]).name == "raylet" for process in processes)
+
+
+def jobs(setting: Setting) -> Iterator[Finding]:
+    """Sweeps and studies in the storage folder: in use, interrupted or finished."""
+    states = defaultdict(list)
+    statuses = job_statuses(setting)
+    for record in sorted((*setting.storage.glob("*/sweep.json"), *setting.storage.glob("*/study.json"))):
+        name, kind = record.parent.name, record.stem
+        if claimed(record.parent):
+            states["in use"].append(name)
+        elif statuses is None:
+            states["not known"].append(name)
+        elif statuses.get(name) == "FINISHED":
+            states["finished"].append(name)
+        else:
+            yield warn(
+                f"the {kind} {name} was interrupted",
+                "its results are incomplete",
+                f"run the command that started it again with --resume (its arguments are in {record})",
+            )
+    if states:
+        yield ok("; ".join(f"{state}: {', '.join(names)}" for state, names in states.items()))
+    else:
+        yield ok(f"none in {setting.storage}")
+
+
+def token(setting: Setting) -> Iterator[Finding]:
+    """The shared secret of a cluster: there when it is asked for, and not for other users to read."""
+    mode = os.environ.get("RAY_AUTH_MODE", "")
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    if mode not in ("", "token", "disabled"):
+        yield fail(f"RAY_AUTH_MODE={mode}", "Ray does not know this mode", "export RAY_AUTH_MODE=token, or disabled")
+    elif path.exists() and _others_read(path):
+        yield fail(
+            f"{path} can be read by other users",
+            "who has the token runs code as you on the cluster",
+            f"chmod 600 {path}; on a shared machine make a new one: ray get-auth-token --generate",
+        )
+    elif mode != "disabled" and setting.address and not os.environ.get("RAY_AUTH_TOKEN") and not path.exists():
+        yield fail(
+            f"RAY_AUTH_MODE={mode or 'unset'}, and neither RAY_AUTH_TOKEN nor {path} is there",
+            "the cluster refuses everything with 401",
+            "copy the token of the head node into that file, mode 600",
+        )
+    else:
+        source = "RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else str(path) if path.exists() else "no token"
+        yield ok(f"RAY_AUTH_MODE={mode or 'unset'}, {source}")
+
+
+def _others_read(path: Path) -> bool:
+    """Whether the mode of a file and of the folders above it let other users read it."""
+    if not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return False
+    return all(folder.stat().st_mode & (stat.S_IXGRP | stat.S_IXOTH) for folder in path.resolve().parents)
+
+
+def cluster(setting: Setting) -> Iterator[Finding]:
+    """The cluster that is named: does it answer, and is every node like this machine and sees its storage?"""
+    if setting.address is None:
+        return
+    base = nearest(setting.storage)
+    with tempfile.NamedTemporaryFile(prefix=".rrm-doctor-", dir=base if base.is_dir() else None) as marker:
+        answer = ask(setting.address, marker.name, timeout=90)
+    if "error" in answer:
+        yield _no_answer(setting.address, answer["error"])
+        return
+    resources = answer["resources"]
+    yield ok(
+        f"{setting.address} has {len(answer['nodes'])} nodes, {resources.get('CPU', 0):g} CPU, "
+        f"{resources.get('GPU', 0):g} GPU"
+    )
+    for node in answer["nodes"]:
+        yield from judge_node(node, base)
+
+
+def _no_answer(address: str, reason: str) -> Finding:
+    means = "nothing can run there"
+    if re.search(r"401|unauthenticated|authentication|token", reason, re.IGNORECASE):
+        return fail(
+            f"{address} refuses this client ({reason})",
+            means,
+            "set RAY_AUTH_MODE=token here as on the head node, and copy its token into ~/.ray/auth_token, mode 600",
+        )
+    if "ersion mismatch" in reason:
+        return fail(
+            f"{address} is of other versions ({reason})",
+            means,
+            "install the same Ray and the same Python here and on the nodes",
+        )
+    return fail(
+        f"{address} does not answer ({reason})",
+        means,
+        "start it (`ray start --head` or `ray up cluster.yaml`), correct --address, or open its port to this machine",
+    )
+
+
+def judge_node(node: dict, base: Path) -> Iterator[Finding]:
+    """One finding for each thing that is wrong with a node of `ask`, or one in all."""
+    name = node["node"]
+    if "error" in node:
+        yield fail(
+            f"{name} runs no task ({node['error']})",
+            "trials that are sent there hang or fail",
+            "see `ray status` and the node's logs in /tmp/ray/session_latest/logs",
+        )
+        return
+    troubles = []
+    here = {"python": platform.python_version()} | {
+        part: metadata.version(part) for part in ("ray", "torch", "numpy", "rrm")
+    }
+    for part, version in here.items():
+        if node[part] is None:
+            troubles.append(
+                fail(f"{name} has no {part}", "trials cannot start there", f"install {part} {version} there")
+            )
+        elif node[part] != version:
+            level = fail if part in ("ray", "rrm") or node[part].split(".")[:2] != version.split(".")[:2] else warn
+            troubles.append(
+                level(
+                    f"{name} has {part} {node[part]}, here is {version}",
+                    "what one pickles the other may not read",
+                    "install the same version on all nodes",
+                )
+            )
+    if not node["sees"]:
+        troubles.append(
+            fail(
+                f"{name} does not see {base}",
+                "its checkpoints and results would be lost",
+                "mount one file system at the same path on all nodes and name it by --storage",
+            )
+        )
+    if node["behind_s"] > 3:
+        troubles.append(
+            warn(
+                f"the clock of {name} is off by {node['behind_s']:.0f} s or more",
+                "times in MLflow and logs disagree, and tokens may count as expired",
+                "run chrony or ntpd on all nodes",
+            )
+        )
+    yield from troubles or [ok(f"{name} ({node['host']}): same versions, sees {base}, clock agrees")]
+
+
+def local_task(setting: Setting) -> Iterator[Finding]:
+    """A local Ray as a sweep starts it, with one task."""
+    with tempfile.NamedTemporaryFile() as marker:
+        answer = ask(None, marker.name, timeout=180)
+    if "error" in answer or any("error" in node for node in answer["nodes"]):
+        reason = answer.get("error") or answer["nodes"][0]["error"]
+        yield fail(
+            f"a local Ray runs no task ({reason})",
+            "no sweep or study can run",
+            f"see the findings above; Ray's logs are in {_temporary()}/ray/session_latest/logs",
+        )
+    else:
+        yield ok(f"a local Ray with {answer['resources'].get('CPU', 0):g} CPU runs a task")

@@ -1,0 +1,107 @@
+"""What every node of a Ray cluster says of itself. Run as a module, in a process of its own: Ray may knock for minutes
+at a cluster that does not let it in, or end the process that asks."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+PACKAGES = ("ray", "torch", "numpy", "rrm")
+
+
+def ask(address: str | None, marker: str, timeout: float) -> dict:
+    """{"resources": {...}, "nodes": [...]} of the cluster at `address`, of a local Ray for None, or {"error": reason}.
+
+    A node: {"node": its address, "host", "python", the version or None of each of PACKAGES, "sees": whether the file
+    `marker` is there, "behind_s": how far its clock is from ours, at least} or {"node", "error"}.
+    """
+    if reason := _nobody_there(address):
+        return {"error": reason}
+    command = [sys.executable, "-m", "rrm.cluster.roll_call", address or "", marker]
+    # A local Ray is meant where there is no address, whatever cluster this process is in.
+    environment = {name: value for name, value in os.environ.items() if address or name != "RAY_ADDRESS"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+    except subprocess.TimeoutExpired:
+        return {"error": f"no answer in {timeout:.0f} s"}
+    for line in reversed(done.stdout.splitlines()):
+        if line.startswith("{"):
+            return json.loads(line)
+    said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
+    return {"error": said[-1][:300]}
+
+
+def _nobody_there(address: str | None) -> str | None:
+    """Why nothing listens at a HOST:PORT, or None."""
+    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not separator:
+        return None
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def _connection(address: str | None):
+    """A connection to what is there. A sweep's own waits for nodes and asks the autoscaler for them."""
+    import ray
+
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+def _roll_call(address: str | None, marker: str) -> dict:
+    from rrm.cluster.session import ray_session
+
+    if address:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as the session of a sweep does
+    with _connection(address) if address else ray_session(None, 1, verbose=False) as resources:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        def look(path: str, names: tuple[str, ...]) -> dict:  # inside, so that it travels by value: a node may lack rrm
+            import importlib.metadata
+            import platform
+            import socket
+
+            found = {"host": socket.gethostname(), "python": platform.python_version(), "sees": os.path.exists(path)}
+            for name in names:
+                try:
+                    found[name] = importlib.metadata.version(name)
+                except importlib.metadata.PackageNotFoundError:
+                    found[name] = None
+            return found | {"time": time.time()}
+
+        task = ray.remote(num_cpus=0, max_retries=0)(look)
+        rows = []
+        for node in ray.nodes():
+            if not node["Alive"]:
+                continue
+            there = task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            try:
+                ray.get(there.remote(marker, PACKAGES), timeout=30)  # starts a worker, which would blur the clock
+                began = time.time()
+                row = ray.get(there.remote(marker, PACKAGES), timeout=10)
+            except Exception as error:
+                rows.append({"node": node["NodeManagerAddress"], "error": str(error).strip().splitlines()[0][:200]})
+                continue
+            said = row.pop("time")
+            row["behind_s"] = max(began - said, said - time.time(), 0.0)
+            rows.append({"node": node["NodeManagerAddress"]} | row)
+    return {"resources": resources, "nodes": rows}
+
+
+if __name__ == "__main__":
+    try:
+        answer = _roll_call(sys.argv[1] or None, sys.argv[2])
+    except Exception as error:
+        answer = {"error": " ".join(str(error).split())[:300] or type(error).__name__}
+    print(json.dumps(answer), flush=True)

@@ -1,0 +1,43 @@
+"""What a check yields, and what it is told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the user named: the storage folder, the store or server of MLflow, and the Ray cluster, None without one."""
+
+    storage: Path
+    tracking_uri: str
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: its level ("ok", "warn" or "fail"), what was found, and else what that means and the way out."""
+
+    level: str
+    found: str
+    means: str = ""
+    cure: str = ""
+
+    def line(self, name: str) -> str:
+        """The finding under the name of its check, on one line."""
+        explained = f": {self.means}. Way out: {self.cure}" if self.means else ""
+        return " ".join(f"{self.level:<4}  {name:<13} {self.found}{explained}".splitlines())
+
+
+def ok(found: str) -> Finding:
+    """All is well."""
+    return Finding("ok", found)
+
+
+def warn(found: str, means: str, cure: str) -> Finding:
+    """Work goes on, slower or with less than the user may expect."""
+    return Finding("warn", found, means, cure)
+
+
+def fail(found: str, means: str, cure: str) -> Finding:
+    """A sweep or a study would break, or is open to others."""
+    return Finding("fail", found, means, cure)

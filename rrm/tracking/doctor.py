@@ -1,0 +1,264 @@
+"""Checks of the MLflow store: does it answer, is it whole, is its schema ours, and are there runs without a driver?"""
+
+import base64
+import functools
+import json
+import os
+import sqlite3
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from rrm.doctor import Finding, Setting, fail, ok, warn
+from rrm.doctor.storage import claimed
+from rrm.errors import InputError
+from rrm.tracking.secrets import mask
+from rrm.tracking.stale import close_stale, stale_runs
+from rrm.tracking.store import SPOOL, Tracker, default_uri, replay
+
+CREDENTIALS = "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+
+
+def _database(uri: str) -> Path | None:
+    """The file of a sqlite store."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite") else None
+
+
+def store(setting: Setting) -> Iterator[Finding]:
+    """Reachable, whole, and of a schema that the installed MLflow reads."""
+    yield _store(setting.tracking_uri)
+
+
+@functools.cache
+def _store(uri: str) -> Finding:
+    """One finding, made once: the checks that need the store look at it first."""
+    if (path := _database(uri)) is not None:
+        return _sqlite(path, uri)
+    return _server(uri) if uri.startswith("http") else _remote_database(uri)
+
+
+def _answers(setting: Setting) -> bool:
+    """Whether there is a store, in order, that can be asked for runs."""
+    path = _database(setting.tracking_uri)
+    return (path is None or path.exists()) and _store(setting.tracking_uri).level != "fail"
+
+
+def _sqlite(path: Path, uri: str) -> Finding:
+    if not path.exists():
+        return ok(f"{path} is not there yet; the first sweep makes it")
+    restore = f"restore {path.name} from a copy, save what is left with `sqlite3 {path} .recover`, or move it away"
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            verdict = connection.execute("pragma quick_check(1)").fetchone()[0]
+            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+            versions = connection.execute("select version_num from alembic_version").fetchall() if tables else []
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return warn(f"{path} is locked", "a driver or a server is writing to it", "ask again when that is idle")
+        return fail(f"{path} cannot be read ({error})", "no run can be logged or read", restore)
+    except sqlite3.DatabaseError as error:
+        return fail(f"{path} is damaged ({error})", "no run can be logged or read", restore)
+    if verdict != "ok":
+        return fail(f"{path} is damaged ({verdict.splitlines()[-1]})", "runs are missing or cannot be read", restore)
+    if len(versions) != 1:
+        return fail(
+            f"{path} has no schema of MLflow",
+            "it is another program's, or was left half made by two drivers that started at once",
+            "move it away, and start one driver first",
+        )
+    return _schema(versions[0][0], path, uri)
+
+
+def _schema(version: str, path: Path, uri: str) -> Finding:
+    """The schema of a sqlite store against that of the installed MLflow."""
+    import mlflow
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    if version in scripts.get_heads():
+        return ok(f"{path}, {path.stat().st_size / 1e6:.1f} MB, whole, schema of MLflow {mlflow.__version__}")
+    try:
+        scripts.get_revision(version)
+    except CommandError:
+        return fail(
+            f"the schema {version} of {path} is unknown to MLflow {mlflow.__version__}",
+            "a newer MLflow has written it, and this one refuses to open it",
+            "pip install --upgrade mlflow, to the version that wrote it",
+        )
+    return fail(
+        f"the schema {version} of {path} is older than that of MLflow {mlflow.__version__}",
+        "this MLflow refuses to open it",
+        f"copy the file, then mlflow db upgrade {uri}",
+    )
+
+
+def _remote_database(uri: str) -> Finding:
+    from mlflow import MlflowClient
+
+    try:
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    except Exception as error:  # each driver of a database has exceptions of its own
+        reason = " ".join(str(error).split())[:200]
+        return fail(
+            f"{uri} does not answer ({reason})",
+            "no run can be logged or read",
+            "start the database, correct user "
+            f"and password, or where the schema is out of date: mlflow db upgrade {uri}",
+        )
+    return ok(f"{uri} answers")
+
+
+def _ask(uri: str, path: str) -> str:
+    """The answer of the server to a GET with the credentials that MLflow's client would send."""
+    parts = urlsplit(uri)
+    user = (
+        (unquote(parts.username), unquote(parts.password or ""))
+        if parts.username
+        else (os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD"))
+    )
+    plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")) + path
+    request = urllib.request.Request(plain)
+    if all(user):
+        request.add_header("Authorization", "Basic " + base64.b64encode(":".join(user).encode()).decode())
+    elif token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        request.add_header("Authorization", f"Bearer {token}")
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return answer.read(1 << 20).decode(errors="replace")
+
+
+def _server(uri: str) -> Finding:
+    try:
+        _ask(uri, "/health")
+        version = _ask(uri, "/version").strip()
+        # Health and version are told to everybody, experiments are not.
+        json.loads(_ask(uri, "/api/2.0/mlflow/experiments/search?max_results=1"))
+    except urllib.error.HTTPError as error:
+        return _refused(uri, error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return fail(
+            f"{uri} does not answer ({reason})",
+            "no run can be logged or read",
+            "start it (mlflow server "
+            "--backend-store-uri ... --artifacts-destination ...), correct --tracking-uri, or leave it out to use "
+            "sqlite in the storage folder",
+        )
+    import mlflow
+
+    if version.split(".")[:2] != mlflow.__version__.split(".")[:2]:
+        return warn(
+            f"{uri} is MLflow {version}, here is {mlflow.__version__}",
+            "calls that one of them does not know fail",
+            f"pip install mlflow=={version}, or upgrade the server",
+        )
+    return ok(f"{uri} answers, MLflow {version}")
+
+
+def _refused(uri: str, error: urllib.error.HTTPError) -> Finding:
+    said = error.read(2000).decode(errors="replace")
+    means = "no run can be logged or read"
+    if error.code == 403 and "host" in said.lower():
+        return fail(
+            f"{uri} refuses its own name (403 {said.strip()[:80]})",
+            means,
+            f"start the server with --allowed-hosts {urlsplit(uri).netloc.rpartition('@')[2]}",
+        )
+    if error.code in (401, 403):
+        return fail(f"{uri} asks for credentials ({error.code})", means, CREDENTIALS)
+    return fail(
+        f"{uri} answers {error.code} {error.reason}",
+        means,
+        "see the server's log, and whether the URI is that of an MLflow server",
+    )
+
+
+def job_statuses(setting: Setting) -> dict[str, str] | None:
+    """Statuses of the runs of sweeps and studies, by job; None where the store cannot tell."""
+    if not _answers(setting):
+        return None
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=setting.tracking_uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=1000)]
+    found = {}
+    for role in ("sweep", "study"):
+        for run in client.search_runs(experiments, f"tags.`rrm.role` = '{role}'", max_results=5000):
+            found[run.data.tags["rrm.job"]] = run.info.status
+    return found
+
+
+def spool(setting: Setting) -> Iterator[Finding]:
+    """What drivers could not send to the store before they ended is sent now."""
+    waiting = sorted(path for path in setting.storage.glob(f"*/{SPOOL}/operations.jsonl") if path.stat().st_size)
+    for path in waiting:
+        folder = path.parents[1]
+        if claimed(folder):
+            yield ok(f"{folder.name} is in use, its driver sends what waits in {path.parent}")
+            continue
+        try:
+            with open(path) as file:
+                home = str(json.loads(file.readline(1 << 20))["uri"])
+            if home != mask(setting.tracking_uri):
+                raise InputError(f"it is for {home}: name that by --tracking-uri")
+            count = replay(folder, setting.tracking_uri) if _answers(setting) else None
+        except (ValueError, KeyError, TypeError) as error:  # InputError is among them
+            yield warn(
+                f"what {folder.name} logged waits in {path.parent} ({error})",
+                "the store does not have it",
+                "do what the reason says, then run the doctor again, or the job with --resume",
+            )
+            continue
+        if count is None:
+            yield warn(
+                f"what {folder.name} logged waits in {path.parent}",
+                "the store does not have it, and does not answer",
+                "mend the store, then run the doctor again, or the job with --resume",
+            )
+        else:
+            yield ok(f"{count} operations that {folder.name} had left were sent to the store")
+    if not waiting:
+        yield ok("nothing waits for the store")
+
+
+def runs(setting: Setting) -> Iterator[Finding]:
+    """Runs that are RUNNING and whose driver has died are closed."""
+    if not _answers(setting):
+        return
+    # A driver of a version that gave no signs of life still holds its folder.
+    stale = [run for run in stale_runs(setting.tracking_uri) if not claimed(setting.storage / run.job)]
+    close_stale(setting.tracking_uri, stale)
+    for run in stale:
+        driver = f"process {run.pid} on {run.host}" if run.pid else "which did not say where it ran"
+        yield warn(
+            f"run {run.name} of {run.job} was RUNNING and is closed as KILLED",
+            f"its driver, {driver}, was last heard of {run.last_sign_s / 60:.0f} minutes ago",
+            "the command that started it opens it again with --resume",
+        )
+    if not stale:
+        yield ok("every run that is RUNNING has a driver")
+
+
+def write_and_read(setting: Setting) -> Iterator[Finding]:
+    """A run written to a store of its own and read back."""
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch, "note.txt").write_text("written")
+        with Tracker(default_uri(Path(scratch)), "doctor", "doctor", Path(scratch, "artifacts")) as tracker:
+            run = tracker.run("study", "doctor", {"sigma": 0.1})
+            tracker.metrics(run, {"train/loss": 0.5}, 1)
+            tracker.artifact(run, Path(scratch, "note.txt"))
+            tracker.finish(run, "FINISHED")
+        again = Tracker(default_uri(Path(scratch)), "doctor", "doctor", Path(scratch, "artifacts")).client.get_run(run)
+        copies = [path.read_text() for path in Path(scratch, "artifacts").rglob("note.txt")]
+    if (again.data.metrics.get("train/loss"), again.info.status, copies) == (0.5, "FINISHED", ["written"]):
+        yield ok("a run is written and read back")
+    else:
+        yield fail(
+            "a run that was written reads otherwise",
+            "results of sweeps would be lost",
+            "pip install --force-reinstall mlflow",
+        )
