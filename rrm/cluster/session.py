@@ -1,13 +1,21 @@
-"""Connecting to Ray, and whether what is asked for fits what is there."""
+"""Connecting to Ray, who may connect besides, and whether what is asked for fits what is there or may come."""
 
 import logging
 import os
+import secrets
 import socket
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rrm.errors import InputError
+
+PLAN = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves the configuration of a cluster on its head
+PATIENCE_S = 1800  # how long a first node may take to come
+POLL_S = 5
+NEWS_S = 60
 
 
 @dataclass(frozen=True)
@@ -24,20 +32,101 @@ class Request:
         return f"{self.workers} x ({self.cpus:g} CPU{gpu})"
 
 
+def _room(request: Request, resources: dict[str, float]) -> int:
+    room = resources.get("CPU", 0) / (request.workers * request.cpus)
+    if request.gpus:
+        room = min(room, resources.get("GPU", 0) / (request.workers * request.gpus))
+    return int(room + 1e-9)
+
+
 def trials_at_once(request: Request, resources: dict[str, float]) -> int:
     """How many trials the cluster holds at once; InputError that states both sides when it holds none.
 
     A request that does not fit is not an error to Ray: it would wait for ever, in silence.
     """
-    room = resources.get("CPU", 0) / (request.workers * request.cpus)
-    if request.gpus:
-        room = min(room, resources.get("GPU", 0) / (request.workers * request.gpus))
-    if room + 1e-9 < 1:
+    room = _room(request, resources)
+    if room < 1:
         raise InputError(
             f"a trial needs {request}, the cluster has {resources.get('CPU', 0):g} CPU and "
             f"{resources.get('GPU', 0):g} GPU: lower --workers-per-trial or add nodes"
         )
-    return min(int(room + 1e-9), request.at_most or sys.maxsize)
+    return min(room, request.at_most or sys.maxsize)
+
+
+def autoscaler_limits(config: dict) -> dict[str, float]:
+    """The most of each resource that the cluster of a `ray up` configuration can grow to, head included.
+
+    `max_workers` of the whole bounds the sum over node types; each resource has the types that offer most of it.
+    """
+    types = config["available_node_types"]
+    everything = config["max_workers"]
+    head = types[config["head_node_type"]]["resources"]
+    workers = [node for name, node in types.items() if name != config["head_node_type"]]
+    limits = {}
+    for resource in {name for node in types.values() for name in node["resources"]}:
+        left, limits[resource] = everything, head.get(resource, 0)
+        offers = [(node["resources"].get(resource, 0), node.get("max_workers", everything)) for node in workers]
+        for amount, count in sorted(offers, reverse=True):
+            limits[resource] += amount * min(count, left)
+            left -= min(count, left)
+    return limits
+
+
+@contextmanager
+def loopback():
+    """A Ray that is started within the block listens on 127.0.0.1 alone.
+
+    That is Ray's own way on macOS and Windows. On Linux it takes the address of the network interface for the machine's
+    and then listens on all interfaces; `_node_ip_address="127.0.0.1"` is replaced by that address as well.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _authentication(address: str | None):
+    """Token authentication for the length of the block, unless RAY_AUTH_MODE says otherwise.
+
+    A local Ray gets a token of its own that no file holds: loopback keeps out other machines, not the other users of
+    this one. InputError where a cluster wants a token and there is none.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray.exceptions import AuthenticationError
+
+    def read_again():
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
+
+    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
+    token = os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token"
+    if token and address is None:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    read_again()
+    try:
+        if token:
+            try:
+                known = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+            except (AuthenticationError, RuntimeError):
+                known = False
+            if not known:
+                raise InputError(
+                    f"no token for the Ray cluster at --address {address}: copy ~/.ray/auth_token from its head, "
+                    "or set RAY_AUTH_MODE=disabled if the cluster has none"
+                )
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        read_again()
 
 
 def _check_reachable(address: str | None) -> None:
@@ -51,14 +140,71 @@ def _check_reachable(address: str | None) -> None:
         raise InputError(f"no Ray cluster answers at --address {address} ({error}): start it or correct it") from None
 
 
+def resources_to_come(workers: int) -> dict[str, float]:
+    """What the cluster has or may grow to, once a first trial of `workers` workers fits; InputError if none ever will.
+
+    How far a cluster may grow is known on the head of `ray up`. Elsewhere, what is there when the first node has come
+    counts.
+    """
+    import ray
+    import yaml
+
+    plan = PLAN.expanduser()
+    limits = autoscaler_limits(yaml.safe_load(plan.read_text())) if plan.exists() else {}
+
+    def grown() -> dict[str, float]:
+        now = ray.cluster_resources()
+        return now | {name: max(limit, now.get(name, 0)) for name, limit in limits.items()}
+
+    request = Request(workers, gpus=1.0 if grown().get("GPU") else 0.0)
+    if limits:
+        trials_at_once(request, grown())
+    if limits or not ray.cluster_resources().get("CPU"):
+        _wait_for_nodes(request)
+    return grown()
+
+
+def _wait_for_nodes(request: Request) -> None:
+    """Ask the autoscaler for the nodes of one trial and wait for them, saying so; InputError after `PATIENCE_S`."""
+    import ray
+    from ray.autoscaler.sdk import request_resources
+
+    began = news = time.monotonic()
+    if _room(request, ray.cluster_resources()):
+        return
+    print(f"cluster   waiting for nodes that hold {request}, {PATIENCE_S / 60:g} minutes at most", flush=True)
+    bundle = {"CPU": request.cpus} | ({"GPU": request.gpus} if request.gpus else {})
+    request_resources(bundles=[bundle] * request.workers)
+    try:
+        while not _room(request, ray.cluster_resources()):
+            now = time.monotonic()
+            if now - began > PATIENCE_S:
+                raise InputError(
+                    f"no node that holds {request} came in {PATIENCE_S / 60:g} minutes: `ray status` on the head says "
+                    f"why; start the nodes, or try another instance type or region"
+                )
+            if now - news > NEWS_S:
+                print(f"cluster   still waiting, {(now - began) / 60:.0f} minutes so far", flush=True)
+                news = now
+            time.sleep(POLL_S)
+    finally:
+        # Ray keeps a request beyond the end of this process: the nodes would stay up, and be paid for, idle.
+        request_resources(bundles=[])
+
+
 @contextmanager
 def ray_session(address: str | None, request_workers: int, verbose: bool):
-    """Connect to the cluster at `address`, or start a local one for the length of the block; yields its resources."""
-    if address is None:
+    """Connect to the cluster at `address`, or start a local one for the length of the block; yields its resources.
+
+    Without `address`, RAY_ADDRESS counts, as in a job that was submitted to a cluster. The resources of a cluster that
+    grows on demand are those it may grow to.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address in (None, "local"):
+        address = None
         # Refused before Ray starts: nothing has happened yet.
         trials_at_once(Request(workers=request_workers), {"CPU": os.cpu_count() or 1})
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    for name, value in {
+    settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # Train hears its workers' reports once per such interval
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -66,7 +212,10 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    }.items():
+    }
+    if address:
+        settings["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(PATIENCE_S)  # the nodes of a trial may have to come
+    for name, value in settings.items():
         os.environ.setdefault(name, value)
     _check_reachable(address)
     import ray
@@ -74,21 +223,33 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
     if not verbose:
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
-    started = not ray.is_initialized()
-    if started:
-        try:
-            ray.init(
-                address=address,
-                log_to_driver=verbose,
-                logging_level=logging.INFO if verbose else logging.ERROR,
-                # A Train job cleans up after itself through the dashboard; plain trials do without it.
-                **({} if address else {"include_dashboard": request_workers > 1}),
-            )
-        except ConnectionError as error:
-            reason = str(error).splitlines()[0][:200]
-            raise InputError(f"no Ray cluster answers at --address {address} ({reason})") from None
+    with ExitStack() as stack:
+        if not ray.is_initialized():
+            stack.enter_context(_authentication(address))
+            _start(address, request_workers, verbose, settings)
+            stack.callback(ray.shutdown)
+        yield resources_to_come(request_workers) if address else ray.cluster_resources()
+
+
+def _start(address: str | None, request_workers: int, verbose: bool, settings: dict[str, str]) -> None:
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    output = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
+    if address is None:
+        with loopback():
+            # A Train job cleans up after itself through the dashboard; plain trials do without it.
+            ray.init(address="local", include_dashboard=request_workers > 1, **output)
+        return
+    # Processes of a local Ray inherit the environment, those of a cluster do not.
+    inherited = {name: os.environ[name] for name in settings if name.startswith("RAY_TRAIN_")}
     try:
-        yield ray.cluster_resources()
-    finally:
-        if started:
-            ray.shutdown()
+        ray.init(address=address, runtime_env={"env_vars": inherited}, **output)
+    except AuthenticationError as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(
+            f"the Ray cluster at --address {address} refuses the token ({reason}): copy ~/.ray/auth_token from its head"
+        ) from None
+    except ConnectionError as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(f"no Ray cluster answers at --address {address} ({reason})") from None

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from rrm.cluster.session import loopback
+
 for name, value in {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -18,7 +20,8 @@ def cluster():
     """A local Ray with two CPUs; -> its resources."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-             object_store_memory=200 * 2**20)  # fmt: skip
+    with loopback():
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+                 object_store_memory=200 * 2**20)  # fmt: skip
     yield ray.cluster_resources()
     ray.shutdown()
