@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrm.errors import InputError
+from rrm.files import one_line
 
 PLAN = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves the configuration of a cluster on its head
 PATIENCE_S = 1800  # how long a first node may take to come
@@ -238,8 +239,13 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
     output = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     if address is None:
         with loopback():
-            # A Train job cleans up after itself through the dashboard; plain trials do without it.
-            ray.init(address="local", include_dashboard=request_workers > 1, **output)
+            try:
+                # A Train job cleans up after itself through the dashboard; plain trials do without it.
+                ray.init(address="local", include_dashboard=request_workers > 1, **output)
+            except Exception as error:  # Ray has no class of its own for processes that do not answer in time
+                raise InputError(
+                    f"Ray does not start on this machine ({one_line(error)}): end what keeps it busy, and try again"
+                ) from error
         return
     # Processes of a local Ray inherit the environment, those of a cluster do not.
     inherited = {name: os.environ[name] for name in settings if name.startswith("RAY_TRAIN_")}
