@@ -715,7 +715,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the folders of the runs")
     args = parser.parse_args()
-    os.environ |= {"RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
     work = Path(tempfile.mkdtemp(prefix="ft-"))
     table, began = Table(work), time.monotonic()
     print(f"commit {table.commit}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, in {work}", flush=True)
