@@ -63,9 +63,9 @@ def sessions(setting: Setting) -> Iterator[Finding]:
         yield warn(
             f"{len(those)} processes of a session without a driver, {name}: {pids}",
             "they take memory and ports",
-            f"they leave within two minutes by themselves; else kill {pids}",
+            f"wait two minutes, as most leave by themselves; then kill {pids}",
         )
-    found = f"{len(groups) - len(ended)} sessions running, folders of {old} ended ones in {folder}"
+    found = f"running: {len(groups) - len(ended)}; folders of ended ones in {folder}: {old}"
     if old > 200:
         yield warn(found, "their logs fill the disk", f"delete {folder} when no session is running")
     else:
@@ -86,7 +86,7 @@ def jobs(setting: Setting) -> Iterator[Finding]:
         if claimed(record.parent):
             states["in use"].append(name)
         elif statuses is None:
-            states["not known"].append(name)
+            states["not known, as the store does not tell"].append(name)
         elif statuses.get(name) == "FINISHED":
             states["finished"].append(name)
         else:
@@ -227,7 +227,8 @@ def local_task(setting: Setting) -> Iterator[Finding]:
         yield fail(
             f"a local Ray runs no task ({reason})",
             "no sweep or study can run",
-            f"see the findings above; Ray's logs are in {_temporary()}/ray/session_latest/logs",
+            "where `load` warns, wait until the machine is less busy, as Ray gives its agent 15 s to start; else see "
+            f"the logs in {_temporary()}/ray/session_latest/logs",
         )
     else:
         yield ok(f"a local Ray with {answer['resources'].get('CPU', 0):g} CPU runs a task")

@@ -26,6 +26,10 @@ def _driver_sees() -> tuple[list[str], str]:
     return names, complaint.splitlines()[0] if complaint else ""
 
 
+def _count(names: list[str]) -> str:
+    return f"{len(names)} GPU" + "s" * (len(names) > 1)
+
+
 def gpus(setting: Setting) -> Iterator[Finding]:
     """GPUs that are there and that PyTorch would not use."""
     import torch
@@ -51,19 +55,19 @@ def gpus(setting: Setting) -> Iterator[Finding]:
         yield ok("none: CPUs only")
     elif hidden is not None and hidden.split(",")[0].strip() in ("", "-1", "NoDevFiles"):
         yield warn(
-            f"nvidia-smi sees {len(names)} GPUs, and CUDA_VISIBLE_DEVICES={hidden!r} hides them",
+            f"nvidia-smi sees {_count(names)}, and CUDA_VISIBLE_DEVICES={hidden!r} hides them",
             "everything runs on the CPU",
             "unset CUDA_VISIBLE_DEVICES, or name GPUs in it",
         )
     elif torch.version.cuda is None and torch.version.hip is None:
         yield warn(
-            f"nvidia-smi sees {len(names)} GPUs, and torch {torch.__version__} is built without CUDA",
+            f"nvidia-smi sees {_count(names)}, and torch {torch.__version__} is built without CUDA",
             "everything runs on the CPU",
             "pip uninstall torch, then install the CUDA build by the command on pytorch.org",
         )
     else:
         yield fail(
-            f"nvidia-smi sees {len(names)} GPUs, and torch {torch.__version__} (CUDA {torch.version.cuda}) none"
+            f"nvidia-smi sees {_count(names)}, and torch {torch.__version__} (CUDA {torch.version.cuda}) none"
             + f" ({reason})" * bool(reason),
             "the driver is too old for this build, or the GPU is not let into the container",
             "update the driver, install a torch build for its CUDA version, or docker run --gpus all",

@@ -10,12 +10,12 @@ from rrm.doctor.finding import Finding, Setting, fail, ok, warn
 
 GB = 1e9
 CGROUP = Path("/sys/fs/cgroup")
+GROUPS_OF_THIS = Path("/proc/self/cgroup")
 
 
 def _cgroup(controller: str, name: str, old_name: str) -> Iterator[str]:
     """The contents of a file in the control groups of this process and all above, version 2 or 1."""
-    lines = Path("/proc/self/cgroup").read_text().splitlines() if Path("/proc/self/cgroup").exists() else []
-    for line in lines:
+    for line in GROUPS_OF_THIS.read_text().splitlines() if GROUPS_OF_THIS.exists() else []:
         _, controllers, inside = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -78,7 +78,7 @@ def load(setting: Setting) -> Iterator[Finding]:
     if waiting > 4 * count:
         yield warn(
             f"{waiting:.0f} processes want {count} CPUs",
-            "everything takes as many times longer, and Ray gives up when its servers take a minute to start",
+            "everything takes that much longer, and Ray does not start where its agent takes more than 15 s",
             "end or await other programs (top shows them)",
         )
     else:

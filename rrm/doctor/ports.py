@@ -28,7 +28,7 @@ def ports(setting: Setting) -> Iterator[Finding]:
             said.append(f"{port} {kind} (process {listener.process.pid})")
         else:
             process = listener.process if listener else None
-            who = f"{process.name} (process {process.pid})" if process else "a program of another user"
+            who = f"{process.name} (process {process.pid})" if process else "another program"
             yield warn(f"port {port} is taken by {who}", f"{kind} cannot listen there", cure)
     if said:
         yield ok(", ".join(said))
