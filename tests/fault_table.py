@@ -270,7 +270,7 @@ class Table:
         """A tiny stability study in the row's folder."""
         files = self.files
         return [
-            self.tree / "analysis" / "lyapunov.py", "--checkpoint", files / "checkpoint", "--data", files / "mixed.npz",
+            self.tree / "analysis" / "lyapunov.py", "--checkpoint", files / "checkpoint", "--data", files / "puzzles.npz",
             "--k", "2", "--storage", row.folder / "runs", "--name", "job", *options,
         ]  # fmt: skip
 
@@ -300,19 +300,17 @@ class Table:
 
     @property
     def files(self) -> Path:
-        """A checkpoint and puzzles of which it solves every other one, by construction."""
+        """A checkpoint of an untrained model, and puzzles."""
         return self._once("_files", self._make_files)
 
     def _make_files(self) -> Path:
-        import numpy as np
         import torch
 
         from rrm.models import build, describe, variant
         from rrm.tasks import get_task
         from rrm.training.checkpoint import save_tensors, write_meta
-        from rrm.training.evaluate import predict
 
-        folder, task = self.work / "files", get_task("sudoku-4x4")
+        folder = self.work / "files"
         (folder / "checkpoint").mkdir(parents=True)
         torch.manual_seed(0)
         model = build(variant("trm_mlp", vocab_size=6, seq_len=16, hidden_size=16, H_cycles=1, L_cycles=1)).eval()
@@ -320,10 +318,7 @@ class Table:
         write_meta(
             folder / "checkpoint", {w: {"model": describe(model), "segments": 4, "step": 1} for w in ("best", "final")}
         )
-        puzzles = task.generate(200, seed=0)
-        answers = predict(model, puzzles, task, 4)["predictions"]
-        labels = np.where(np.arange(len(puzzles))[:, None] % 2, answers, puzzles.labels)
-        replace(puzzles, labels=labels).save(folder / "mixed.npz")
+        get_task("sudoku-4x4").generate(200, seed=0).save(folder / "puzzles.npz")
         return folder
 
 
