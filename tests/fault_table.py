@@ -268,11 +268,9 @@ class Table:
 
     def study(self, row: Row, *options) -> list:
         """A tiny stability study in the row's folder."""
-        files = self.files
-        return [
-            self.tree / "analysis" / "lyapunov.py", "--checkpoint", files / "checkpoint", "--data", files / "puzzles.npz",
-            "--k", "2", "--storage", row.folder / "runs", "--name", "job", *options,
-        ]  # fmt: skip
+        script, files = self.tree / "analysis" / "lyapunov.py", self.files
+        named = ["--checkpoint", files / "checkpoint", "--data", files / "puzzles.npz", "--k", "2"]
+        return [script, *named, "--storage", row.folder / "runs", "--name", "job", *options]
 
     def unbroken(self, command, name: str, *options, **settings) -> tuple[Path, Counter]:
         """(storage, work) of a job that nothing happens to."""
