@@ -61,6 +61,7 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option.replace('_', '-')} {value} is too few: use 1 or more")
+    check_storage(args.storage)
     if args.data and not Path(args.data).exists():
         raise InputError(f"--data {args.data} does not exist: name a CSV file, or a folder with train.csv and test.csv")
     args.name = args.name or (spec.name if args.preset == "default" else f"{spec.name}-{args.preset}")
@@ -78,6 +79,12 @@ def run_command(spec: SweepSpec, description: str, argv: list[str] | None = None
     except KeyboardInterrupt:
         print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
         sys.exit(130)
+
+
+def check_storage(storage: str) -> None:
+    """InputError for an address: taken for a path, it would become a folder of that name on every node's own disk."""
+    if "://" in storage:
+        raise InputError(f"--storage {storage} is not a folder: mount it on all nodes and name the folder")
 
 
 def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
@@ -106,6 +113,7 @@ def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option} {value} is too few: use 1 or more")
+    check_storage(args.storage)
     if args.gpus < 0:
         raise InputError(f"--gpus {args.gpus:g} is no share of a GPU: use 0 (CPU) or more")
     for option in ("checkpoint", "data", "config"):

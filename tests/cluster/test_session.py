@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rrm.cluster import session
+from rrm.cluster.command import check_storage
 from rrm.cluster.session import Request, autoscaler_limits, resources_to_come
 from rrm.errors import InputError
 
@@ -189,3 +190,10 @@ def test_nodes_that_are_there_are_not_asked_for(monkeypatch, tmp_path):
     autoscaler = Autoscaler(monkeypatch, -1, {"CPU": 16.0, "GPU": 1.0})
     assert resources_to_come(1) == {"CPU": 128, "GPU": 8}
     assert not autoscaler.requests
+
+
+def test_storage_is_a_folder():
+    for storage in ("runs", "/shared/runs", "C:/runs"):
+        check_storage(storage)
+    with pytest.raises(InputError, match="s3://bucket/runs is not a folder: mount it"):
+        check_storage("s3://bucket/runs")
