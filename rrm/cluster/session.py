@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -259,3 +260,10 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
     except ConnectionError as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"no Ray cluster answers at --address {address} ({reason})") from None
+
+
+def stop_on_signals() -> None:
+    """SIGTERM stops a job as Ctrl-C does, in the background too, where a shell makes its jobs ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Raised anew rather than handled here: while trials run Tune has a handler of its own, which saves them.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

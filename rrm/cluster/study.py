@@ -1,7 +1,6 @@
 """What every study of one checkpoint does around its own work: sources, folder, MLflow run, cluster, and the clock."""
 
 import re
-import signal
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from pathlib import Path
 from rrm.cluster import sources
 from rrm.cluster.folder import JobFolder
 from rrm.cluster.progress import Bar
-from rrm.cluster.session import Request, ray_session, trials_at_once
+from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
 from rrm.statistics import Interval
 from rrm.tasks import PuzzleSet
 from rrm.tracking import Tracker, default_uri, git_commit
@@ -69,7 +68,7 @@ def conduct(
     resources, run)` does everything else, by record["settings"]; a run that it leaves by an error is closed as such.
     """
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    stop_on_signals()
     args, folder, tracker = frame.args, frame.folder, frame.tracker
     tracker.connect()
     with ray_session(args.address, 1, args.verbose) as resources:

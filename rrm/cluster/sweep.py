@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import signal
 import time
 from argparse import Namespace
 from dataclasses import asdict, replace
@@ -16,7 +15,7 @@ from rrm.cluster.phase import Training
 from rrm.cluster.progress import table
 from rrm.cluster.search import BaselinesFirst, sampled, searcher
 from rrm.cluster.search_report import search_findings
-from rrm.cluster.session import Request, ray_session, trials_at_once
+from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
 from rrm.cluster.spec import Preset, SweepSpec
 from rrm.cluster.trial import Job
 from rrm.errors import InputError
@@ -35,7 +34,7 @@ FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri")
 def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     """Run or resume the sweep that `args` describe and print its report; InputError before anything starts."""
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    stop_on_signals()
     if unknown := [model for model in args.model if model not in VARIANTS]:
         raise InputError(f"model {unknown[0]!r} is unknown: use one of {', '.join(VARIANTS)}")
     preset = spec.presets[args.preset]
