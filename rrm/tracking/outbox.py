@@ -14,18 +14,19 @@ from rrm.tracking.spool import Spool
 PATIENCE_S = 1.0  # a write waits so long for its confirmation
 BACKOFF_S = (0.5, 5.0)  # first and longest pause between attempts
 BEAT_S = 30.0
+POINTS = 800  # of metrics in one go; MLflow takes 1000
 STUBBORN = 10  # attempts at an operation that fails on a store that answers everything else
 
 
 class Outbox:
     """A spool and the thread that empties it.
 
-    perform: sends one operation; raises what MLflow raises
+    perform: sends one operation, or several that log metrics; raises what MLflow raises
     probe: asks the store for anything; raises as well
     beat: gives a sign of life
     """
 
-    def __init__(self, spool: Spool, perform: Callable[[dict], None], probe: Callable, beat: Callable, uri: str):
+    def __init__(self, spool: Spool, perform: Callable[[list[dict]], None], probe: Callable, beat: Callable, uri: str):
         self.spool = spool
         self._perform, self._probe, self._beat, self._uri = perform, probe, beat, uri
         self._condition = threading.Condition()
@@ -118,7 +119,7 @@ class Outbox:
             self._unkept = True
 
     def _work(self) -> None:
-        pause, failures = BACKOFF_S[0], 0
+        pause, failures, singly = BACKOFF_S[0], 0, 0
         next_beat = time.monotonic() + BEAT_S
         while True:
             with self._condition:
@@ -127,15 +128,15 @@ class Outbox:
                 if not self._waiting and not self._beating:
                     self._thread = None
                     return
-                operation = self._waiting[0] if self._waiting else None
+                batch = self._next(singly)
             if self._beating and time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT_S
                 if not self._away:
                     self._give_sign()
-            if operation is None:
+            if not batch:
                 continue
             try:
-                self._perform(operation)
+                self._perform(batch)
             except Exception as error:
                 reason = away_reason(error, self._uri)
                 failures += 1
@@ -143,18 +144,32 @@ class Outbox:
                     self._hold(reason, pause, failures)
                     pause = min(2 * pause, BACKOFF_S[1])
                     continue
-                self._refuse(operation, error)
-            pause, failures = BACKOFF_S[0], 0
-            self._confirm(operation)
+                if len(batch) > 1:
+                    singly = len(batch)  # one of them is refused: which?
+                    continue
+                self._refuse(batch[0], error)
+            pause, failures, singly = BACKOFF_S[0], 0, max(0, singly - 1)
+            self._confirm(batch)
 
-    def _confirm(self, operation: dict) -> None:
+    def _next(self, singly: int) -> list[dict]:
+        """The next operation, with the ones behind it as long as all log metrics."""
+        batch, points = [], 0
+        for operation in self._waiting:
+            points += len(operation.get("metrics", ())) + 1
+            if batch and (singly or operation["op"] != "metrics" or batch[0]["op"] != "metrics" or points > POINTS):
+                break
+            batch.append(operation)
+        return batch
+
+    def _confirm(self, batch: list[dict]) -> None:
         with self._condition:
             self._last_success = time.monotonic()
             # `stop` may have given the operation up meanwhile; it stays in the spool then, and may be sent again.
-            if self._waiting and self._waiting[0] is operation:
-                self._waiting.popleft()
-                self._sent += 1
-                self._outage += self._said
+            if self._waiting and self._waiting[0] is batch[0]:
+                for _ in batch:
+                    self._waiting.popleft()
+                self._sent += len(batch)
+                self._outage += len(batch) * self._said
                 self._slow = bool(self._waiting) and (self._slow or bool(self._away))
                 self._away = ""
                 if not self._waiting:

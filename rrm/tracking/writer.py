@@ -15,6 +15,7 @@ def connect(uri: str, experiment: str, artifact_root: Path):
     # Whether a request is repeated is decided here, not in MLflow, which would repeat the creation of a run as well.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -63,10 +64,34 @@ class Writer:
         self.runs: dict[str, str] = {}
         self._last_step: dict[str, int] = {}
 
-    def perform(self, operation: dict) -> None:
-        """Perform one operation; raises what MLflow raises."""
-        arguments = operation.copy()
-        getattr(self, f"_op_{arguments.pop('op')}")(**arguments)
+    def perform(self, operations: list[dict]) -> None:
+        """Perform one operation, or several that all log metrics; raises what MLflow raises."""
+        if operations[0]["op"] == "metrics":
+            self._metrics(operations)
+        else:
+            arguments = operations[0].copy()
+            getattr(self, f"_op_{arguments.pop('op')}")(**arguments)
+
+    def _metrics(self, operations: list[dict]) -> None:
+        """One write a run; steps the run already has are passed over."""
+        from mlflow.entities import Metric, RunTag
+
+        by_run: dict[str, list[dict]] = {}
+        for operation in operations:
+            by_run.setdefault(self._id(operation["run"]), []).append(operation)
+        for run_id, several in by_run.items():
+            if run_id not in self._last_step:
+                self._last_step[run_id] = self.client.get_run(run_id).data.metrics.get("train/step", -1)
+            last, points = self._last_step[run_id], []
+            for operation in several:
+                step, time = operation["step"], operation["time"]
+                if step > last:
+                    points += [Metric(name, value, time, step) for name, value in operation["metrics"].items()]
+                    points.append(Metric("train/step", float(step), time, step))
+                    last, newest = step, time
+            if points:
+                self.client.log_batch(run_id, metrics=points, tags=[RunTag("rrm.heartbeat", str(newest))])
+            self._last_step[run_id] = last
 
     def find(self, role: str, name: str):
         """The job's run with this role and name; None if there is none."""
@@ -123,20 +148,6 @@ class Writer:
         from mlflow.entities import RunTag
 
         self.client.log_batch(self._id(run), tags=[RunTag(name, value) for name, value in tags.items()])
-
-    def _op_metrics(self, run: str, metrics: dict[str, float], step: int, time: int) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        run_id = self._id(run)
-        if run_id not in self._last_step:
-            known = self.client.get_run(run_id).data.metrics
-            self._last_step[run_id] = known.get("train/step", -1)
-        if step <= self._last_step[run_id]:
-            return
-        points = [Metric(name, value, time, step) for name, value in metrics.items()]
-        points.append(Metric("train/step", float(step), time, step))
-        self.client.log_batch(run_id, metrics=points, tags=[RunTag("rrm.heartbeat", str(time))])
-        self._last_step[run_id] = step
 
     def _op_summary(self, run: str, metrics: dict[str, float], time: int) -> None:
         from mlflow.entities import Metric

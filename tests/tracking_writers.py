@@ -1,0 +1,169 @@
+"""Does a point get lost, or logged twice, when many drivers write at once and the server is killed under them?
+
+    python tests/tracking_writers.py [--writers 16] [--batches 1000] [--storage DIR]
+
+Every writer is a process of its own that logs batches of five metrics as fast as it can: first all of them into one
+embedded sqlite store, then through an MLflow server that is killed with SIGKILL when a third and when two thirds of the
+points have arrived, and started again. What a writer could not send by its end is replayed from its spool. The points
+are then counted in the database itself.
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+METRICS = 5
+COLUMNS = ("store", "expected", "found", "lost", "doubled", "replayed afterwards", "wall s", "longest write s")
+
+
+def write(uri: str, storage: Path, job: str, batches: int, queue) -> None:
+    """One driver; puts (job, longest time one write took)."""
+    from rrm.tracking import Tracker
+
+    longest = 0.0
+    with Tracker(uri, "writers", job, storage / "artifacts") as tracker:
+        run = tracker.run("study", job)
+        tracker.reopen(run)
+        for step in range(batches):
+            begun = time.monotonic()
+            tracker.metrics(run, {f"m{number}": step + number / 10 for number in range(METRICS)}, step)
+            longest = max(longest, time.monotonic() - begun)
+        tracker.finish(run, "FINISHED")
+    queue.put((job, longest))
+
+
+def make_store(uri: str, storage: Path) -> None:
+    """The schema and the experiment, before anybody writes."""
+    from rrm.tracking import Tracker
+
+    Tracker(uri, "writers", "first", storage / "artifacts").connect()
+
+
+def replay_all(storage: Path, jobs: list[str], queue) -> None:
+    """Send what the writers left; puts the number of operations."""
+    from rrm.tracking import replay
+
+    queue.put(sum(replay(storage / job) for job in jobs))
+
+
+class Server:
+    """An MLflow server on this machine, in its own process group."""
+
+    def __init__(self, database: Path):
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._command = [
+            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}",
+            "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+            "--artifacts-destination", str(database.parent / "artifacts"),
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def wait(self, limit_s: float = 300) -> None:
+        """Return when it answers; TimeoutError after `limit_s`."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise TimeoutError(f"no server at {self.uri} after {limit_s:g} s")
+
+    def kill(self) -> None:
+        """SIGKILL to the server and its worker."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def count(database: Path) -> tuple[int, int]:
+    """(points, different (run, metric, step)) in the store."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as connection:
+        query = "select run_uuid, key, step from metrics where key glob 'm[0-9]'"
+        (points,) = connection.execute(f"select count(*) from ({query})").fetchone()
+        (different,) = connection.execute(f"select count(*) from (select distinct * from ({query}))").fetchone()
+    return points, different
+
+
+def measure(name: str, writers: int, batches: int, storage: Path, server: Server | None) -> str:
+    """One row of the table."""
+    database, jobs = storage / "mlflow.db", [f"writer-{number:02d}" for number in range(writers)]
+    uri = server.uri if server else f"sqlite:///{database}"
+    context = multiprocessing.get_context("forkserver")
+    queue = context.Queue()
+    if server:
+        server.start()
+        server.wait()
+    maker = context.Process(target=make_store, args=(uri, storage))
+    maker.start()
+    maker.join()
+    begun = time.monotonic()
+    processes = [context.Process(target=write, args=(uri, storage, job, batches, queue)) for job in jobs]
+    for process in processes:
+        process.start()
+    expected = writers * batches * METRICS
+    kills = [expected // 3, 2 * expected // 3] if server else []
+    while any(process.is_alive() for process in processes):
+        if kills and count(database)[0] >= kills[0]:
+            kills.pop(0)
+            server.kill()
+            print(f"server killed after {time.monotonic() - begun:.0f} s", file=sys.stderr)
+            time.sleep(2)
+            server.start()
+        time.sleep(0.2)
+    longest = max(queue.get(timeout=60)[1] for _ in jobs)
+    if server:
+        server.wait()
+    replayer = context.Process(target=replay_all, args=(storage, jobs, queue))
+    replayer.start()
+    replayed = queue.get(timeout=3600)
+    replayer.join()
+    wall = time.monotonic() - begun
+    points, different = count(database)
+    lost, doubled = expected - different, points - different
+    values = (name, expected, points, lost, doubled, replayed, f"{wall:.0f}", f"{longest:.2f}")
+    if kills:
+        print(f"{len(kills)} of 2 kills came too late to matter: give more --batches", file=sys.stderr)
+    return "  ".join(str(value).rjust(max(len(head), 7)) for value, head in zip(values, COLUMNS, strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--writers", type=int, default=16)
+    parser.add_argument("--batches", type=int, default=1000)
+    parser.add_argument("--storage", type=Path, help="an empty folder to keep (default: a temporary one)")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["mlflow", "rrm.tracking"])
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = ["  ".join(head.rjust(7) for head in COLUMNS)]
+        for name in ("sqlite", "server"):
+            storage = (args.storage or Path(scratch)).resolve() / name
+            storage.mkdir(parents=True)
+            server = Server(storage / "mlflow.db") if name == "server" else None
+            try:
+                rows.append(measure(name, args.writers, args.batches, storage, server))
+            finally:
+                if server:
+                    server.kill()
+            print(rows[-1], file=sys.stderr)
+        print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
