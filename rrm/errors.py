@@ -9,6 +9,11 @@ class InputError(ValueError):
     """Bad input: one line that names the value, what is allowed and the way out."""
 
 
+def out_of_space(error: object) -> bool:
+    """Whether an error (or its text) says that a disk is full; libraries have classes of their own for it."""
+    return any(said in str(error) for said in ("No space left on device", "Disk quota exceeded", "disk is full"))
+
+
 def exit_on_bad_input(main: Callable) -> Callable:
     """A command's main function that ends with one line on stderr and exit code 2 on InputError."""
 

@@ -450,7 +450,7 @@ def disk_full(row: Row) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(runs)], check=True)
     try:
         done = row.run(*row.table.sweep(row))
-        expect(row, done, 2, "No space left on device")
+        expect(row, done, 2, "no space left for --storage")
         subprocess.run(["mount", "-o", "remount,size=200m", str(runs)], check=True)
         carry_on(row, row.table.sweep, row.table.whole_sweep)
     finally:

@@ -3,11 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 from rrm.cluster.spec import OBJECTIVES, SweepSpec
-from rrm.errors import InputError, exit_on_bad_input
+from rrm.errors import InputError, exit_on_bad_input, out_of_space
 
 # The form of every --help: the module's docstring as it stands, then the options.
 RawText = argparse.RawDescriptionHelpFormatter
@@ -74,11 +75,23 @@ def run_command(spec: SweepSpec, description: str, argv: list[str] | None = None
     args = parse(spec, description, argv)
     from rrm.cluster.sweep import run_sweep
 
-    try:
+    with resumable(args.storage):
         run_sweep(spec, args)
+
+
+@contextmanager
+def resumable(storage: str):
+    """A job that --resume carries on with: Ctrl-C ends it with exit code 130, a full disk as bad input does."""
+    try:
+        yield
     except KeyboardInterrupt:
         print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not out_of_space(error):
+            raise
+        message = f"no space left for --storage {storage}: make room, then the same command with --resume carries on"
+        raise InputError(message) from None
 
 
 def check_storage(storage: str) -> None:
@@ -127,8 +140,5 @@ def run_study_command(parse: Callable[[list[str] | None], argparse.Namespace], m
     """Run `run_study` of a module of rrm.cluster as a command, as `run_command` does a sweep."""
     args = parse(argv)
     study = import_module(f"rrm.cluster.{module}")
-    try:
+    with resumable(args.storage):
         study.run_study(args)
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
-        sys.exit(130)

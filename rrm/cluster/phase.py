@@ -11,6 +11,7 @@ from rrm.cluster.folder import JobFolder
 from rrm.cluster.search import BaselinesFirst, scheduler
 from rrm.cluster.spec import OBJECTIVES
 from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
+from rrm.errors import out_of_space
 from rrm.statistics.sweep import arm_name
 from rrm.tasks import Task
 from rrm.tasks.splits import Splits
@@ -76,6 +77,8 @@ class Training:
         if any(not t["failed"] and t["evaluation"] < last and not t["stopped_early"] for t in records):
             raise KeyboardInterrupt
         for t in records:
+            if out_of_space(t["failed"]):
+                raise OSError(t["failed"])  # not the trial's fault: it is not over
             if t["failed"]:
                 print(f"{t['name']} failed: {t['failed']}")
         return sorted(records, key=lambda t: t["name"])
