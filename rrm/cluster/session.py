@@ -223,8 +223,10 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
     import ray
 
     if not verbose:
-        for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        for name in ("ray", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        # A trial that fails is reported by the sweep, in one line; Tune keeps its traceback in the trial's folder.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         if not ray.is_initialized():
             stack.enter_context(_authentication(address))
