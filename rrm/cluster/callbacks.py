@@ -1,6 +1,7 @@
 """What happens beside the trials: curves go to MLflow, a table to the terminal. Only the driver writes."""
 
 import math
+import signal
 import time
 
 from ray import tune
@@ -8,6 +9,7 @@ from ray import tune
 from rrm.cluster.progress import Live, duration, table
 from rrm.cluster.search import CLOCK
 from rrm.cluster.trial import DAMAGE
+from rrm.errors import out_of_space
 from rrm.tracking import Tracker
 
 CURVES = ("train/", "validation/", "perturbation/", "flossing/", "time/")
@@ -50,6 +52,9 @@ class TrackingCallback(tune.Callback):
 
     def on_trial_error(self, iteration, trials, trial, **info):
         self.tracker.finish(self._run(trial), "FAILED")
+        if out_of_space(trial.get_error()):
+            # The others would run into it as well: Tune saves what there is and stops.
+            signal.raise_signal(signal.SIGINT)
 
 
 class TableCallback(tune.Callback):

@@ -73,12 +73,13 @@ class Training:
                 ),
             )
         records = [self._record(result, fixed) for result in tuner.fit()]
+        for t in records:
+            if out_of_space(t["failed"]):
+                raise OSError(t["failed"])  # no fault of the trial, which is not over
         last = job.preset.evaluations
         if any(not t["failed"] and t["evaluation"] < last and not t["stopped_early"] for t in records):
             raise KeyboardInterrupt
         for t in records:
-            if out_of_space(t["failed"]):
-                raise OSError(t["failed"])  # not the trial's fault: it is not over
             if t["failed"]:
                 print(f"{t['name']} failed: {t['failed']}")
         return sorted(records, key=lambda t: t["name"])
