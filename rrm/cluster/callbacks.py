@@ -1,8 +1,8 @@
 """What happens beside the trials: curves go to MLflow, a table to the terminal. Only the driver writes."""
 
 import math
-import signal
 import time
+from pathlib import Path
 
 from ray import tune
 
@@ -52,9 +52,11 @@ class TrackingCallback(tune.Callback):
 
     def on_trial_error(self, iteration, trials, trial, **info):
         self.tracker.finish(self._run(trial), "FAILED")
-        if out_of_space(trial.get_error()):
-            # The others would run into it as well: Tune saves what there is and stops.
-            signal.raise_signal(signal.SIGINT)
+        # Read from the driver's own folder: on a full disk the file may not be whole.
+        said = Path(trial.error_file).read_text()
+        if out_of_space(said):
+            # The other trials would run into it as well. It is no fault of this one, which is not over.
+            raise OSError(said.strip().splitlines()[-1])
 
 
 class TableCallback(tune.Callback):

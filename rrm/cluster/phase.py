@@ -11,7 +11,6 @@ from rrm.cluster.folder import JobFolder
 from rrm.cluster.search import BaselinesFirst, scheduler
 from rrm.cluster.spec import OBJECTIVES
 from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
-from rrm.errors import out_of_space
 from rrm.statistics.sweep import arm_name
 from rrm.tasks import Task
 from rrm.tasks.splits import Splits
@@ -73,9 +72,6 @@ class Training:
                 ),
             )
         records = [self._record(result, fixed) for result in tuner.fit()]
-        for t in records:
-            if out_of_space(t["failed"]):
-                raise OSError(t["failed"])  # no fault of the trial, which is not over
         last = job.preset.evaluations
         if any(not t["failed"] and t["evaluation"] < last and not t["stopped_early"] for t in records):
             raise KeyboardInterrupt
