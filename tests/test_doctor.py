@@ -126,7 +126,8 @@ def test_arguments_and_exit_codes(tmp_path, capsys, monkeypatch):
     (tmp_path / "file").touch()
     assert main(["doctor", "--storage", str(tmp_path / "file")]) == 1
     assert "fail  storage" in capsys.readouterr().out
-    for wrong in (["doctor", "--nonsense"], ["doctor", "--tracking-uri", "ftp://x"], ["patient"], []):
+    for wrong in (["doctor", "--nonsense"], ["doctor", "--tracking-uri", "ftp://x"], ["doctor", "--storage", "s3://x"],
+                  ["patient"], []):  # fmt: skip
         with pytest.raises(SystemExit) as ended:
             main(wrong)
         assert ended.value.code == 2
@@ -424,9 +425,11 @@ def test_what_a_driver_could_not_send_is_sent(setting, store):
 
 
 def test_jobs(setting, store):
+    (store / "three").mkdir()
+    (store / "three" / "sweep.json").write_text("{}")  # its driver logged elsewhere
     finished, interrupted = sorted(cluster.jobs(setting()), key=lambda finding: finding.level)
     assert "two was interrupted" in interrupted.found and "--resume" in interrupted.cure
-    assert finished.found == "finished: one"
+    assert finished.found == "finished: one; not known to this store: three"
     with open(store / "two" / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "in use: two" in only(cluster.jobs, setting())[1]
@@ -506,6 +509,8 @@ def test_what_a_dead_session_left(setting, listening):
     left, _ = listening(["python", "/x/ray/dashboard/dashboard.py", f"--session-dir=/x/{session}"], "127.0.0.1")
     (finding,) = [f for f in cluster.sessions(setting()) if session in f.found]
     assert finding.level == "warn" and f"kill {left.pid}" in finding.cure
+    worker, _ = listening(["ray::train"], "127.0.0.1")  # a child of this process, which is no raylet
+    assert any("raylet is gone" in f.found and str(worker.pid) in f.cure for f in cluster.sessions(setting()))
     listening(["/x/raylet", f"--session-name={session}"], "127.0.0.1")
     assert not [f for f in cluster.sessions(setting()) if session in f.found]  # a node of `ray start`
 

@@ -52,12 +52,13 @@ def sessions(setting: Setting) -> Iterator[Finding]:
     for process in processes.values():
         if process.kind == "Ray" and process.session:
             groups[process.session].append(process)
-        elif process.words[0].startswith("ray::") and process.parent not in processes:
+        elif process.words[0].startswith("ray::") and not _is_ray(processes.get(process.parent)):
             groups["its raylet is gone"].append(process)  # workers do not name their session, and end with its raylet
     # Every node has a raylet as long as it runs. A driver that lives is about to start it, or to end the others.
     ended = {name: those for name, those in groups.items() if not _runs(name, those)}
     folder = _temporary() / "ray"
-    old = sum(1 for path in folder.glob("session_2*") if path.name not in groups) if folder.is_dir() else 0
+    old = [path for path in folder.glob("session_2*") if path.name not in groups] if folder.is_dir() else []
+    size = sum(_size(path) for path in old)
     for name, those in ended.items():
         pids = " ".join(str(process.pid) for process in those)
         yield warn(
@@ -65,11 +66,27 @@ def sessions(setting: Setting) -> Iterator[Finding]:
             "they take memory and ports",
             f"wait two minutes, as most leave by themselves; then kill {pids}",
         )
-    found = f"running: {len(groups) - len(ended)}; folders of ended ones in {folder}: {old}"
-    if old > 200:
-        yield warn(found, "their logs fill the disk", f"delete {folder} when no session is running")
+    found = f"running: {len(groups) - len(ended)}; {len(old)} folders of ended ones in {folder}, {size / 1e9:.1f} GB"
+    if size > 5e9:
+        yield warn(found, "logs and spilled objects fill the disk", "delete the folders of the days before")
     else:
         yield ok(found)
+
+
+def _is_ray(process: Process | None) -> bool:
+    return process is not None and process.kind == "Ray"
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files below a folder that may be deleted meanwhile."""
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(base, name)).st_size
+            except OSError:
+                continue
+    return total
 
 
 def _runs(name: str, processes: list[Process]) -> bool:
@@ -85,9 +102,9 @@ def jobs(setting: Setting) -> Iterator[Finding]:
         name, kind = record.parent.name, record.stem
         if claimed(record.parent):
             states["in use"].append(name)
-        elif statuses is None:
-            states["not known, as the store does not tell"].append(name)
-        elif statuses.get(name) == "FINISHED":
+        elif statuses is None or name not in statuses:
+            states["not known to this store"].append(name)
+        elif statuses[name] == "FINISHED":
             states["finished"].append(name)
         else:
             yield warn(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from rrm.cluster.command import check_storage
 from rrm.doctor.finding import Finding, Setting, fail
 from rrm.tracking.secrets import mask
 
@@ -30,15 +31,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print all findings; -> exit code, 1 where one fails."""
+    check_storage(args.storage)
     from rrm.doctor.checks import CHECKS, DEEP
     from rrm.tracking import default_uri
     from rrm.tracking.store import checked_uri
 
     storage = Path(args.storage).expanduser().resolve()
     address = args.address or os.environ.get("RAY_ADDRESS")
-    setting = Setting(
-        storage, checked_uri(args.tracking_uri or default_uri(storage)), None if address == "local" else address
-    )
+    address = None if address == "local" else address  # as a sweep takes it
+    setting = Setting(storage, checked_uri(args.tracking_uri or default_uri(storage)), address)
     counts = {"ok": 0, "warn": 0, "fail": 0}
     for name, check in (CHECKS | (DEEP if args.deep else {})).items():
         for finding in examine(check, setting):
