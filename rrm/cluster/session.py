@@ -254,14 +254,12 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
     inherited = {name: os.environ[name] for name in settings if name.startswith("RAY_TRAIN_")}
     try:
         ray.init(address=address, runtime_env={"env_vars": inherited}, **output)
-    except AuthenticationError as error:
-        reason = str(error).splitlines()[0][:200]
+    except (AuthenticationError, ConnectionError) as error:
+        # A refused token is a failed connection to Ray, with the reason in its log only.
         raise InputError(
-            f"the Ray cluster at --address {address} refuses the token ({reason}): copy ~/.ray/auth_token from its head"
+            f"no Ray cluster answers at --address {address} with this token ({one_line(error)}): start it or correct "
+            "the address, and copy ~/.ray/auth_token from its head"
         ) from None
-    except ConnectionError as error:
-        reason = str(error).splitlines()[0][:200]
-        raise InputError(f"no Ray cluster answers at --address {address} ({reason})") from None
 
 
 def stop_on_signals() -> None:
