@@ -86,6 +86,11 @@ class Row:
         return self.work / self.name
 
     @property
+    def ray(self) -> str:
+        """How the names of the folders of this row's Rays begin; short, for sockets lie in them."""
+        return str(self.work / "r" / f"{self.name[:12]}.")
+
+    @property
     def marks(self) -> Path:
         return self.folder / "marks"
 
@@ -98,7 +103,7 @@ class Row:
         """Start a command in the row's folder; the first one is shown in the table."""
         self.began += 1
         self.marks.mkdir(parents=True, exist_ok=True)
-        ray = self.work / "r" / f"{self.name[:12]}{self.began}"  # short: sockets lie in it
+        ray = Path(f"{self.ray}{self.began}")
         ray.mkdir(parents=True, exist_ok=True)
         argv = [str(part) for part in argv]
         self.shown = self.shown or " ".join([Path(argv[0]).name, *argv[1:]]) + (f"  [{faults}]" if faults else "")
@@ -145,11 +150,12 @@ class Row:
 
     def processes(self) -> list[int]:
         """Ray's processes that this row has started: those that write into its logs."""
-        root = str(self.work / "r" / f"{self.name[:12]}")
         found = []
         for process in Path("/proc").iterdir():
             try:
-                if process.name.isdigit() and any(os.readlink(f).startswith(root) for f in (process / "fd").iterdir()):
+                if process.name.isdigit() and any(
+                    os.readlink(f).startswith(self.ray) for f in (process / "fd").iterdir()
+                ):
                     found.append(int(process.name))
             except OSError:
                 continue
@@ -571,13 +577,15 @@ def shard_corrupt(row: Row, place: str, shard: str) -> None:
     row.sees = said(done, Path(shard).name)
 
 
-@fault("tune-state-deleted", "Tune's state files are deleted")
-def tune_state_deleted(row: Row) -> None:
+@fault("tune-state-deleted", "Tune's state files are deleted", Path.unlink)
+@fault("tune-state-corrupt", "Tune's state files are truncated", truncate)
+def tune_state(row: Row, damage) -> None:
     expect(row, row.run(*row.table.sweep(row), faults="KILL@train:5"), -9)
     for path in (row.folder / "runs" / "job" / "tune").glob("*.*"):
         if path.is_file():
-            path.unlink()
-    carry_on(row, row.table.sweep, row.table.whole_sweep)
+            damage(path)
+    done = carry_on(row, row.table.sweep, row.table.whole_sweep)
+    row.sees = done.sees
 
 
 @fault("other-arguments", "--resume with another --seed", ("--resume", "--seed", "5"), "seed = 0, not 5")
@@ -596,7 +604,7 @@ def on_finished(row: Row, options: tuple, line: str) -> None:
     row.check_orphans()
 
 
-@fault("no-gpu", "--gpus without a GPU", "study", ("--gpus", "1"), "has 1 CPU and 0 GPU")
+@fault("no-gpu", "--gpus without a GPU", "study", ("--gpus", "1"), "CPU and 0 GPU")
 @fault("dead-address", "--address of no cluster", "sweep", ("--address", "127.0.0.1:1"), "no Ray cluster answers")
 @fault("odd-workers", "a batch that DDP workers cannot share", "sweep", ("--workers-per-trial", "3"), "workers")
 def refused(row: Row, command: str, options: tuple, line: str) -> None:
@@ -640,7 +648,7 @@ def nodes_removed(row: Row) -> None:
     """One node has to do the rest. Everything runs at once, so no trial may be stopped by what others did first."""
     nodes = subprocess.Popen(
         [sys.executable, __file__, "nodes", "3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        start_new_session=True, env=os.environ | {"RAY_TMPDIR": str(row.work / "r" / row.name[:12])} | CLUSTER,
+        start_new_session=True, env=os.environ | {"RAY_TMPDIR": f"{row.ray}0"} | CLUSTER,
     )  # fmt: skip
     try:
         address = nodes.stdout.readline().strip()
