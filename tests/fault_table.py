@@ -151,11 +151,9 @@ class Row:
     def processes(self) -> list[int]:
         """Ray's processes that this row has started: those that write into its logs."""
         found = []
-        for process in Path("/proc").iterdir():
+        for process in Path("/proc").glob("[0-9]*"):
             try:
-                if process.name.isdigit() and any(
-                    os.readlink(f).startswith(self.ray) for f in (process / "fd").iterdir()
-                ):
+                if any(os.readlink(file).startswith(self.ray) for file in (process / "fd").iterdir()):
                     found.append(int(process.name))
             except OSError:
                 continue
