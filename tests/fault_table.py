@@ -579,7 +579,7 @@ def shard_corrupt(row: Row, place: str, shard: str) -> None:
 @fault("tune-state-corrupt", "Tune's state files are truncated", truncate)
 def tune_state(row: Row, damage) -> None:
     expect(row, row.run(*row.table.sweep(row), faults="KILL@train:5"), -9)
-    for path in (row.folder / "runs" / "job" / "tune").glob("*.*"):
+    for path in (row.folder / "runs" / "job" / "tune").iterdir():
         if path.is_file():
             damage(path)
     done = carry_on(row, row.table.sweep, row.table.whole_sweep)

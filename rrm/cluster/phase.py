@@ -11,6 +11,7 @@ from rrm.cluster.folder import JobFolder
 from rrm.cluster.search import BaselinesFirst, scheduler
 from rrm.cluster.spec import OBJECTIVES
 from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
+from rrm.cluster.tune_state import KeepState, restore
 from rrm.statistics.sweep import arm_name
 from rrm.tasks import Task
 from rrm.tasks.splits import Splits
@@ -43,8 +44,8 @@ class Training:
         mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
         trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, splits=self.splits), mine)
         path = self.folder.path / name
-        # Without a state file the driver died before Tune knew any trial: there is nothing to restore.
-        if path.exists() and any(path.glob("experiment_state-*.json")):
+        # Without its state the driver died before Tune knew any trial: there is nothing to restore.
+        if restore(path):
             tuner = tune.Tuner.restore(str(path), trainable=trainable, resume_unfinished=True, resume_errored=True)
         else:
             tuner = tune.Tuner(
@@ -64,6 +65,7 @@ class Training:
                     verbose=1 if self.verbose else 0,
                     callbacks=[
                         JsonLoggerCallback(),  # the result.json from which the scheduler is restored
+                        KeepState(),
                         TrackingCallback(self.tracker, self._describe),
                         TableCallback(count, job.preset.evaluations),
                     ],
