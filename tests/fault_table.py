@@ -28,6 +28,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LIMIT_S = 600  # a command that takes longer hangs
+PATIENCE = 5  # starts of Ray, which gives up after 30 s
 ORPHANS_S = 120  # what Ray gives the helpers of a killed driver to notice
 SPEC = """
 import runpy
@@ -131,8 +132,12 @@ class Row:
         return Done(process.returncode, Path(f"{log}.out").read_text(), Path(f"{log}.err").read_text())
 
     def run(self, *argv, faults: str = "", **settings) -> Done:
-        """Run a command to its end."""
-        return self.wait(self.start(*argv, faults=faults, **settings))
+        """Run a command to its end; again where a busy machine kept Ray from starting, before anything was done."""
+        for _ in range(PATIENCE):
+            done = self.wait(self.start(*argv, faults=faults, **settings))
+            if "Ray does not start on this machine" not in done.err:
+                break
+        return done
 
     def happened(self, mark: str, process: subprocess.Popen) -> int:
         """Wait for an action of the process; -> the id of the process that did it, 0 if it does not happen."""
