@@ -1,11 +1,12 @@
 """Does a point get lost, or logged twice, when many drivers write at once and the server is killed under them?
 
-    python tests/tracking_writers.py [--writers 16] [--batches 1000] [--storage DIR]
+    python tests/tracking_writers.py [--writers 16] [--batches 1000] [--store sqlite server] [--storage DIR]
 
 Every writer is a process of its own that logs batches of five metrics as fast as it can: first all of them into one
 embedded sqlite store, then through an MLflow server that is killed with SIGKILL when a third and when two thirds of the
 points have arrived, and started again. What a writer could not send by its end is replayed from its spool. The points
-are then counted in the database itself.
+are then counted in the database itself. Beside the longest time that a write blocked stands the longest time by which
+a thread that only sleeps woke up late: on a busy machine, no write can be quicker than that.
 """
 
 import argparse
@@ -17,19 +18,31 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
 METRICS = 5
-COLUMNS = ("store", "expected", "found", "lost", "doubled", "replayed afterwards", "wall s", "longest write s")
+COLUMNS = (
+    "store",
+    "expected",
+    "found",
+    "lost",
+    "doubled",
+    "replayed afterwards",
+    "wall s",
+    "longest write s",
+    "stall s",
+)
 
 
 def write(uri: str, storage: Path, job: str, batches: int, queue) -> None:
-    """One driver; puts (job, longest time one write took)."""
+    """One driver; puts (longest time one write took, longest time the machine kept a thread that only sleeps)."""
     from rrm.tracking import Tracker
 
-    longest = 0.0
+    longest, stalls = 0.0, [0.0]
+    threading.Thread(target=_sleep, args=(stalls,), daemon=True).start()
     with Tracker(uri, "writers", job, storage / "artifacts") as tracker:
         run = tracker.run("study", job)
         tracker.reopen(run)
@@ -38,7 +51,14 @@ def write(uri: str, storage: Path, job: str, batches: int, queue) -> None:
             tracker.metrics(run, {f"m{number}": step + number / 10 for number in range(METRICS)}, step)
             longest = max(longest, time.monotonic() - begun)
         tracker.finish(run, "FINISHED")
-    queue.put((job, longest))
+    queue.put((longest, max(stalls)))
+
+
+def _sleep(stalls: list[float]) -> None:
+    while True:
+        begun = time.monotonic()
+        time.sleep(0.05)
+        stalls.append(time.monotonic() - begun - 0.05)
 
 
 def make_store(uri: str, storage: Path) -> None:
@@ -126,7 +146,7 @@ def measure(name: str, writers: int, batches: int, storage: Path, server: Server
             time.sleep(2)
             server.start()
         time.sleep(0.2)
-    longest = max(queue.get(timeout=60)[1] for _ in jobs)
+    longest, stall = map(max, zip(*(queue.get(timeout=60) for _ in jobs), strict=True))
     if server:
         server.wait()
     replayer = context.Process(target=replay_all, args=(storage, jobs, queue))
@@ -136,7 +156,7 @@ def measure(name: str, writers: int, batches: int, storage: Path, server: Server
     wall = time.monotonic() - begun
     points, different = count(database)
     lost, doubled = expected - different, points - different
-    values = (name, expected, points, lost, doubled, replayed, f"{wall:.0f}", f"{longest:.2f}")
+    values = (name, expected, points, lost, doubled, replayed, f"{wall:.0f}", f"{longest:.2f}", f"{stall:.2f}")
     if kills:
         print(f"{len(kills)} of 2 kills came too late to matter: give more --batches", file=sys.stderr)
     return "  ".join(str(value).rjust(max(len(head), 7)) for value, head in zip(values, COLUMNS, strict=True))
@@ -146,13 +166,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--writers", type=int, default=16)
     parser.add_argument("--batches", type=int, default=1000)
+    parser.add_argument("--store", nargs="+", default=["sqlite", "server"], help="(default: sqlite server)")
     parser.add_argument("--storage", type=Path, help="an empty folder to keep (default: a temporary one)")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     multiprocessing.get_context("forkserver").set_forkserver_preload(["mlflow", "rrm.tracking"])
     with tempfile.TemporaryDirectory() as scratch:
         rows = ["  ".join(head.rjust(7) for head in COLUMNS)]
-        for name in ("sqlite", "server"):
+        for name in args.store:
             storage = (args.storage or Path(scratch)).resolve() / name
             storage.mkdir(parents=True)
             server = Server(storage / "mlflow.db") if name == "server" else None

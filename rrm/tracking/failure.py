@@ -1,5 +1,9 @@
 """What an error of MLflow means: a server that is away for now, or an operation that will never be accepted."""
 
+import re
+from contextlib import contextmanager
+
+from rrm.errors import InputError
 from rrm.tracking.secrets import mask
 
 CREDENTIALS = "it refuses the credentials"
@@ -32,11 +36,40 @@ def away_reason(error: Exception, uri: str) -> str | None:
     return short(error, uri) if isinstance(error, OSError | SQLAlchemyError) else None
 
 
+@contextmanager
+def answering(uri: str, always: bool = False):
+    """A block that asks the store of `uri`: InputError of one line where that is away, or refuses the credentials.
+
+    With `always`, other errors of the store end the same way.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = away_reason(error, uri)
+        if reason is None and not always:
+            raise
+        raise InputError(unreachable(reason or short(error, uri), uri)) from None
+
+
+def unreachable(reason: str, uri: str) -> str:
+    """The line that tells a user why nothing can be logged or read."""
+    if reason.startswith(CREDENTIALS):
+        way_out = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    else:
+        way_out = "check --tracking-uri"
+    return f"tracking store {mask(uri)} does not answer ({reason}): {way_out}"
+
+
 def short(error: Exception, uri: str) -> str:
     """An error in a few words, without credentials."""
     text = str(error)
     for sign, words in KNOWN.items():
         if sign in text:
             return words
+    if found := re.search(r"too many (\d+) error responses", text):
+        return f"it answers {found[1]}"
     lines = mask(text, uri).splitlines()
     return lines[0][:200] if lines else type(error).__name__

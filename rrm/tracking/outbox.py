@@ -24,6 +24,7 @@ class Outbox:
     perform: sends one operation, or several that log metrics; raises what MLflow raises
     probe: asks the store for anything; raises as well
     beat: gives a sign of life
+    away: why the last attempt failed, "" while the store takes what it gets
     """
 
     def __init__(self, spool: Spool, perform: Callable[[list[dict]], None], probe: Callable, beat: Callable, uri: str):
@@ -32,7 +33,7 @@ class Outbox:
         self._condition = threading.Condition()
         self._waiting: deque[dict] = deque()
         self._submitted = self._sent = self._refused = self._outage = 0
-        self._away, self._slow, self._said, self._unkept, self._adopted = "", False, False, False, False
+        self.away, self._slow, self._said, self._unkept, self._adopted = "", False, False, False, False
         self._last_success = time.monotonic()
         self._thread: threading.Thread | None = None
         self._beating = False
@@ -50,10 +51,10 @@ class Outbox:
             number = self._submitted
             self._start()
             self._condition.notify_all()
-            if not (self._away or self._slow):
+            if not (self.away or self._slow):
                 # Without a job that must go on, there is time until the store is away.
                 patience = PATIENCE_S if self._beating else None
-                sent = self._condition.wait_for(lambda: self._sent >= number or self._away, patience)
+                sent = self._condition.wait_for(lambda: self._sent >= number or self.away, patience)
                 # Behind a long upload, one wait is enough.
                 self._slow = not sent
 
@@ -74,9 +75,11 @@ class Outbox:
         begun = time.monotonic()
         with self._condition:
             while self._waiting:
+                self._start()
                 self._condition.wait(0.2)
                 since = max(begun, self._last_success)
-                if self._away and time.monotonic() - since > patience_s:
+                # One failed attempt may be a crowd before a locked database.
+                if self._said and time.monotonic() - since > patience_s:
                     break
             return len(self._waiting)
 
@@ -106,7 +109,7 @@ class Outbox:
         return remain
 
     def _start(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._work, name="rrm-tracking", daemon=True)
             self._thread.start()
 
@@ -131,7 +134,7 @@ class Outbox:
                 batch = self._next(singly)
             if self._beating and time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT_S
-                if not self._away:
+                if not self.away:
                     self._give_sign()
             if not batch:
                 continue
@@ -170,18 +173,26 @@ class Outbox:
                     self._waiting.popleft()
                 self._sent += len(batch)
                 self._outage += len(batch) * self._said
-                self._slow = bool(self._waiting) and (self._slow or bool(self._away))
-                self._away = ""
+                self._slow = bool(self._waiting) and (self._slow or bool(self.away))
+                self.away = ""
                 if not self._waiting:
-                    self.spool.clear()
+                    try:
+                        self.spool.clear()
+                    except OSError:
+                        pass  # what stays on disk is sent once more some day, which does no harm
                     if self._said:
                         self._say(f"is back: the {self._outage} operations that were kept are logged now")
                     self._said, self._outage = False, 0
             self._condition.notify_all()
 
     def _hold(self, reason: str, pause: float, failures: int) -> None:
+        try:
+            # Here and not in `submit`: on a busy disk this takes seconds, for which no training should wait.
+            self.spool.sync()
+        except OSError:
+            pass  # `_keep` says what the disk does not take
         with self._condition:
-            self._away = reason
+            self.away = reason
             self._condition.notify_all()
             if failures == 2 and not self._said:
                 self._said = True

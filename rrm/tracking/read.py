@@ -8,9 +8,8 @@ from pathlib import Path
 from rrm.dynamics import LyapunovResult, load_result
 from rrm.errors import InputError
 from rrm.statistics import SweepPoint
-from rrm.tracking.failure import away_reason
-from rrm.tracking.secrets import mask
-from rrm.tracking.writer import unreachable
+from rrm.tracking.failure import answering
+from rrm.tracking.secrets import logged_in, mask
 
 
 def open_client(uri: str):
@@ -19,7 +18,8 @@ def open_client(uri: str):
         raise InputError(f"tracking store {uri} does not exist: give --tracking-uri as the sweep printed it")
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri)
+    with answering(uri):
+        return MlflowClient(tracking_uri=logged_in(uri))
 
 
 def find_run(uri: str, run_id: str):
@@ -27,10 +27,9 @@ def find_run(uri: str, run_id: str):
     from mlflow.exceptions import MlflowException
 
     try:
-        return open_client(uri).get_run(run_id)
-    except MlflowException as error:
-        if away_reason(error, uri):
-            raise InputError(unreachable(error, uri)) from None
+        with answering(uri):
+            return open_client(uri).get_run(run_id)
+    except MlflowException:
         message = f"run {run_id} is not in {mask(uri)}: check the id in the MLflow UI, and --tracking-uri"
         raise InputError(message) from None
 
@@ -39,7 +38,8 @@ def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
     """The scored trials of the sweep whose parent run is `run_id`; what a run does not say keeps its default."""
     parent = find_run(uri, run_id)
     query = f"tags.`mlflow.parentRunId` = '{run_id}'"
-    runs = open_client(uri).search_runs([parent.info.experiment_id], query, max_results=5000)
+    with answering(uri):
+        runs = open_client(uri).search_runs([parent.info.experiment_id], query, max_results=5000)
     points = [_point(run.data.tags, run.data.metrics) for run in runs if "test/final_exact" in run.data.metrics]
     if not points:
         raise InputError(f"run {run_id} has no scored trials: give the id of a finished sweep's parent run")

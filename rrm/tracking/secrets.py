@@ -2,7 +2,7 @@
 
 import os
 import re
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 HIDDEN = "***"
 VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -20,6 +20,19 @@ def mask(text: str, uri: str = "") -> str:
         text = text.replace(secret, HIDDEN)
     text = _USERINFO.sub(lambda found: found[0] if _is_file(found[1]) else f"{found[1]}://{HIDDEN}@", text)
     return _QUERY.sub(rf"\1{HIDDEN}", text)
+
+
+def logged_in(uri: str) -> str:
+    """`uri` as MLflow should get it: credentials before the @ of a server go to MLflow's variables, in this process.
+
+    MLflow quotes the address in its errors, and builds others from it.
+    """
+    parts = urlsplit(uri)
+    if not parts.scheme.startswith("http") or not parts.password:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _secrets(uri: str) -> set[str]:

@@ -15,7 +15,7 @@ LOCK_WAIT_S = 20.0
 
 
 class Spool:
-    """FOLDER/operations.jsonl, one JSON line per operation, forced to disk, emptied whenever all are confirmed.
+    """FOLDER/operations.jsonl, one JSON line per operation, emptied whenever all are confirmed.
 
     The first line says where the operations belong. Whoever has operations in the file holds its lock. Replaying from
     the first line is always right, because every operation can be repeated (see `Writer`).
@@ -37,7 +37,11 @@ class Spool:
         self._lock()
         self._file.write("".join(json.dumps(line) + "\n" for line in lines))
         self._file.flush()
-        os.fsync(self._file.fileno())
+
+    def sync(self) -> None:
+        """Force to disk what was added: until then it outlives its process, but not the machine."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def load(self) -> list[dict]:
         """The operations of a driver that is gone, now held by this one; InputError for a file that is no spool."""

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from rrm.tracking.driver import is_alive
+from rrm.tracking.failure import answering
 from rrm.tracking.read import open_client
 
 PAGE = 1000
@@ -32,38 +33,39 @@ def stale_runs(uri: str, older_than_s: float = 600) -> list[StaleRun]:
 
     On the driver's own machine its process is looked for, whatever the clocks say. Elsewhere a driver counts as dead
     when its last sign of life is older than `older_than_s`; that compares the clocks of two machines, so `close_stale`
-    looks again whether a sign came meanwhile. Raises InputError for a store that does not exist.
+    looks again whether a sign came meanwhile. Raises InputError for a store that does not exist or answer.
     """
-    client = open_client(uri)
     now, found = time.time(), []
-    for job, runs in _running_jobs(client).items():
-        driver, heartbeat = _driver(client, job, runs)
+    with answering(uri):
+        client = open_client(uri)
+        drivers = [(job[1], runs, *_driver(client, job, runs)) for job, runs in _running_jobs(client).items()]
+    for job, runs, driver, heartbeat in drivers:
         last_sign_s = now - int(heartbeat) / 1000
         alive = is_alive(driver)
         if alive or (alive is None and last_sign_s <= older_than_s):
             continue
-        host, pid = driver.get("rrm.host", ""), driver.get("rrm.pid")
+        pid = int(driver["rrm.pid"]) if "rrm.pid" in driver else None
         for run in runs:
             name = run.data.tags.get("rrm.name", run.info.run_name)
-            found.append(
-                StaleRun(run.info.run_id, name, job[1], host, int(pid) if pid else None, last_sign_s, heartbeat)
-            )
+            sign = (driver.get("rrm.host", ""), pid, last_sign_s, heartbeat)
+            found.append(StaleRun(run.info.run_id, name, job, *sign))
     return sorted(found, key=lambda run: -run.last_sign_s)
 
 
 def close_stale(uri: str, runs: list[StaleRun], status: str = "KILLED") -> None:
     """Close these runs as of their last sign; those whose driver gave a sign or an end meanwhile are left alone."""
-    client = open_client(uri)
     signs: dict[tuple[str, str], tuple[dict[str, str], str]] = {}
-    for stale in runs:
-        run = client.get_run(stale.run_id)
-        job = (run.info.experiment_id, stale.job)
-        if job not in signs:
-            signs[job] = _driver(client, job, [run])
-        driver, heartbeat = signs[job]
-        if run.info.status == "RUNNING" and heartbeat == stale.heartbeat and not is_alive(driver):
-            client.set_tag(stale.run_id, "rrm.closed_as_stale", "true")
-            client.set_terminated(stale.run_id, status, int(stale.heartbeat))
+    with answering(uri):
+        client = open_client(uri)
+        for stale in runs:
+            run = client.get_run(stale.run_id)
+            job = (run.info.experiment_id, stale.job)
+            if job not in signs:
+                signs[job] = _driver(client, job, [run])
+            driver, heartbeat = signs[job]
+            if run.info.status == "RUNNING" and heartbeat == stale.heartbeat and not is_alive(driver):
+                client.set_tag(stale.run_id, "rrm.closed_as_stale", "true")
+                client.set_terminated(stale.run_id, status, int(stale.heartbeat))
 
 
 def _running_jobs(client) -> dict[tuple[str, str], list]:

@@ -8,15 +8,16 @@ nothing: see `Outbox`.
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from rrm.errors import InputError
 from rrm.tracking.driver import driver_tags
-from rrm.tracking.failure import away_reason
+from rrm.tracking.failure import answering
 from rrm.tracking.outbox import PATIENCE_S, Outbox
 from rrm.tracking.secrets import HIDDEN, mask
 from rrm.tracking.spool import Spool
-from rrm.tracking.writer import Writer, connect, unreachable
+from rrm.tracking.writer import Writer, connect
 
 PARAM_LIMIT = 6000  # characters, of MLflow
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
@@ -34,7 +35,11 @@ def default_uri(storage: Path) -> str:
 def checked_uri(uri: str) -> str:
     """The store to open for a --tracking-uri, credentials included; InputError for one of no known kind."""
     scheme, separator, rest = uri.partition(":")
-    if not separator or scheme.split("+")[0] not in SCHEMES:
+    try:
+        known = separator and scheme.split("+")[0] in SCHEMES and urlsplit(uri)
+    except ValueError:
+        known = False  # a broken host
+    if not known:
         raise InputError(f"--tracking-uri {mask(uri)} is of no known kind: use sqlite:///FILE or http://SERVER")
     if scheme == "sqlite":
         # Trials run in other working directories: a relative database would be another database there.
@@ -82,8 +87,8 @@ class Tracker:
         left = outbox.stop(GOODBYE_S)
         if left:
             print(
-                f"tracking store {self.uri} is still away: {left} operations are kept in {outbox.spool.folder}, and "
-                "the same command with --resume replays them",
+                f"tracking store {self.uri} is still away ({outbox.away}): {left} operations are kept in "
+                f"{outbox.spool.folder}, and the same command with --resume replays them",
                 file=sys.stderr,
             )
 
@@ -133,12 +138,8 @@ class Tracker:
             flat = {key: str(value)[:PARAM_LIMIT] for key, value in _flatten(params or {})}
             tags = {key: str(value) for key, value in (tags or {}).items()}
             if role != "trial":
-                try:
+                with answering(self._uri):
                     self._writer.create(role, name, flat, tags, _now())
-                except Exception as error:
-                    if away_reason(error, self._uri) is None:
-                        raise
-                    raise InputError(unreachable(error, self._uri)) from None
             elif (role, name) not in self._runs:
                 self._submit("create", run=handle, params=flat, tags=tags, time=_now())
             self._runs[role, name] = self._writer.runs.get(handle, handle)

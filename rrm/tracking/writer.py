@@ -5,9 +5,8 @@ import math
 import os
 from pathlib import Path
 
-from rrm.errors import InputError
-from rrm.tracking.failure import CREDENTIALS, away_reason, short
-from rrm.tracking.secrets import mask
+from rrm.tracking.failure import answering
+from rrm.tracking.secrets import logged_in
 
 
 def connect(uri: str, experiment: str, artifact_root: Path):
@@ -18,8 +17,6 @@ def connect(uri: str, experiment: str, artifact_root: Path):
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -27,8 +24,8 @@ def connect(uri: str, experiment: str, artifact_root: Path):
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        client = MlflowClient(tracking_uri=uri)
+    with answering(uri, always=True):
+        client = MlflowClient(tracking_uri=logged_in(uri))
         found = client.get_experiment_by_name(experiment)
         if found is not None:
             return client, found.experiment_id
@@ -37,18 +34,6 @@ def connect(uri: str, experiment: str, artifact_root: Path):
         # Without its kind the UI takes an experiment for one of language models and hides the charts.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return client, client.create_experiment(experiment, artifact_location=location, tags=kind)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise InputError(unreachable(error, uri)) from None
-
-
-def unreachable(error: Exception, uri: str) -> str:
-    """The line that tells a user why nothing can be logged."""
-    reason = away_reason(error, uri) or short(error, uri)
-    if reason.startswith(CREDENTIALS):
-        way_out = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-    else:
-        way_out = "check --tracking-uri"
-    return f"tracking store {mask(uri)} does not answer ({reason}): {way_out}"
 
 
 class Writer:

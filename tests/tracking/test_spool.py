@@ -5,7 +5,10 @@ import os
 import pickle
 import re
 import time
+from base64 import b64encode
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -253,8 +256,9 @@ def test_credentials_are_nowhere(fake, tracker, monkeypatch):
     copy = pickle.dumps(tracker)
     assert b"s3cret" not in copy and pickle.loads(copy) is tracker
     assert tracker.uri == "http://***@server" and "s3cret" not in "".join(tracker.ui())
-    with pytest.raises(InputError, match=r"htp://\*\*\*@host is of no known kind"):
-        Tracker("htp://me:s3cret@host", "experiment", "job", tracker.artifact_root)
+    for uri, shown in {"htp://me:s3cret@host": r"htp://\*\*\*@host", "http://[me": r"http://\[me"}.items():
+        with pytest.raises(InputError, match=f"{shown} is of no known kind"):
+            Tracker(uri, "experiment", "job", tracker.artifact_root)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
     cases = {
         "postgresql://me:p%40ss@host/db failed, p@ss is wrong": "postgresql://***@host/db failed, *** is wrong",
@@ -264,6 +268,48 @@ def test_credentials_are_nowhere(fake, tracker, monkeypatch):
     }
     for text, masked in cases.items():
         assert mask(text, "postgresql://me:p%40ss@host/db") == masked
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "it refuses the credentials, status 401): set MLFLOW_TRACKING_USERNAME and"),
+        (403, "it refuses the credentials, status 403): set MLFLOW_TRACKING_USERNAME and"),
+        (503, "it answers 503"),
+        (None, "connection refused"),
+    ],
+)
+def test_errors_of_a_real_connection(status, said, tmp_path, monkeypatch):
+    """What MLflow's own client makes of them is understood, shown in one line, and holds no password."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers["Authorization"])
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        uri = f"http://user:s3cret@127.0.0.1:{server.server_port}"
+        if status is None:
+            server.server_close()
+        else:
+            Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            Tracker(uri, "experiment", "job", tmp_path / "artifacts").connect()
+        except InputError as error:
+            message = str(error)
+        finally:
+            if status is not None:
+                server.shutdown()
+    assert said in message and "\n" not in message and "s3cret" not in message and "http://***@127.0.0.1" in message
+    assert set(seen) == (set() if status is None else {"Basic " + b64encode(b"user:s3cret").decode()})
+    assert not (tmp_path / "job").exists()
 
 
 def test_liveness_is_exact_on_this_machine():
