@@ -46,7 +46,8 @@ def read_meta(folder: Path) -> dict:
     if meta.get("version") != VERSION:
         raise InputError(f"{path} has version {meta.get('version')!r:.40}, this rrm reads {VERSION}: update rrm")
     for which in WEIGHTS:
-        _check_description(path, which, meta.get(which))
+        if which in meta:
+            _check_description(path, which, meta[which])
     return meta
 
 
@@ -76,6 +77,8 @@ def load_model(folder: Path | str, which: str = "best") -> RecursiveModel:
     if which not in WEIGHTS:
         raise InputError(f"weights {which!r} are unknown: use one of {', '.join(WEIGHTS)}")
     meta = read_meta(Path(folder))
+    if which not in meta:
+        raise InputError(f"{folder} describes no {which!r} weights: use the others, or restore it from a copy")
     path = Path(folder) / f"{which}.safetensors"
     weights = load_tensors(path)
     try:
