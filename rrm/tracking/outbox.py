@@ -122,7 +122,7 @@ class Outbox:
             self._unkept = True
 
     def _work(self) -> None:
-        pause, failures, singly = BACKOFF_S[0], 0, 0
+        pause, failures, most = BACKOFF_S[0], 0, POINTS
         next_beat = time.monotonic() + BEAT_S
         while True:
             with self._condition:
@@ -131,7 +131,7 @@ class Outbox:
                 if not self._waiting and not self._beating:
                     self._thread = None
                     return
-                batch = self._next(singly)
+                batch = self._next(most)
             if self._beating and time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT_S
                 if not self.away:
@@ -143,23 +143,24 @@ class Outbox:
             except Exception as error:
                 reason = away_reason(error, self._uri)
                 failures += 1
+                # Less at a time: the store may be overloaded, or it refuses one of several operations.
+                most //= 4
                 if reason and not (failures >= STUBBORN and self._answers()):
                     self._hold(reason, pause, failures)
                     pause = min(2 * pause, BACKOFF_S[1])
                     continue
                 if len(batch) > 1:
-                    singly = len(batch)  # one of them is refused: which?
                     continue
                 self._refuse(batch[0], error)
-            pause, failures, singly = BACKOFF_S[0], 0, max(0, singly - 1)
+            pause, failures, most = BACKOFF_S[0], 0, min(2 * most + 1, POINTS)
             self._confirm(batch)
 
-    def _next(self, singly: int) -> list[dict]:
-        """The next operation, with the ones behind it as long as all log metrics."""
+    def _next(self, most: int) -> list[dict]:
+        """The next operation, and those behind it as long as all log metrics, at most so many points."""
         batch, points = [], 0
         for operation in self._waiting:
             points += len(operation.get("metrics", ())) + 1
-            if batch and (singly or operation["op"] != "metrics" or batch[0]["op"] != "metrics" or points > POINTS):
+            if batch and (operation["op"] != "metrics" or batch[0]["op"] != "metrics" or points > most):
                 break
             batch.append(operation)
         return batch
