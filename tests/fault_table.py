@@ -27,8 +27,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-LIMIT_S = 600  # a command that takes longer hangs
-PATIENCE = 5  # starts of Ray, which gives up after 30 s
+LIMIT_S = 900  # a command that takes longer hangs
 ORPHANS_S = 120  # what Ray gives the helpers of a killed driver to notice
 SPEC = """
 import runpy
@@ -112,6 +111,7 @@ class Row:
         environment = os.environ | {
             "PYTHONPATH": path, "RRM_FAULT": faults, "RRM_MARKS": str(self.marks), "RAY_TMPDIR": str(ray),
             "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": slots}), "OMP_NUM_THREADS": "1", "COLUMNS": "200",
+            "RAY_worker_register_timeout_seconds": "300",
         } | environment  # fmt: skip
         log = self.folder / f"log-{self.began}"
         with open(f"{log}.out", "w") as out, open(f"{log}.err", "w") as err:
@@ -132,12 +132,8 @@ class Row:
         return Done(process.returncode, Path(f"{log}.out").read_text(), Path(f"{log}.err").read_text())
 
     def run(self, *argv, faults: str = "", **settings) -> Done:
-        """Run a command to its end; again where a busy machine kept Ray from starting, before anything was done."""
-        for _ in range(PATIENCE):
-            done = self.wait(self.start(*argv, faults=faults, **settings))
-            if "Ray does not start on this machine" not in done.err:
-                break
-        return done
+        """Run a command to its end."""
+        return self.wait(self.start(*argv, faults=faults, **settings))
 
     def happened(self, mark: str, process: subprocess.Popen) -> int:
         """Wait for an action of the process; -> the id of the process that did it, 0 if it does not happen."""
