@@ -24,6 +24,7 @@ from contextlib import closing
 from pathlib import Path
 
 METRICS = 5
+GOODBYE_S = 300.0  # the writers have nothing to do between their reports, and are done before a server starts again
 COLUMNS = (
     "store",
     "expected",
@@ -39,8 +40,9 @@ COLUMNS = (
 
 def write(uri: str, storage: Path, job: str, batches: int, queue) -> None:
     """One driver; puts (longest time one write took, longest time the machine kept a thread that only sleeps)."""
-    from rrm.tracking import Tracker
+    from rrm.tracking import Tracker, store
 
+    store.GOODBYE_S = GOODBYE_S
     longest, stalls = 0.0, [0.0]
     threading.Thread(target=_sleep, args=(stalls,), daemon=True).start()
     with Tracker(uri, "writers", job, storage / "artifacts") as tracker:
