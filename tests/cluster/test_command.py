@@ -37,7 +37,7 @@ def refused(capsys, storage, *argv) -> str:
         (["--sigma", "-0.1"], ["-0.1", "positive"]),
         (["--sigma", "nan"], ["nan", "positive"]),
         (["--trials", "0"], ["--trials 0", "1 or more"]),
-        (["--workers-per-trial", "1000"], ["1000 x (1 CPU)", "the cluster has", "--workers-per-trial"]),
+        (["--workers-per-trial", "1000"], ["batch size 32", "1000 workers"]),
         (["--address", "127.0.0.1:1"], ["127.0.0.1:1", "no Ray cluster answers"]),
         (["--resume"], ["holds no sweep to resume"]),
         (["--tracking-uri", "ftp://x"], ["ftp://x", "sqlite:///FILE"]),
