@@ -62,7 +62,9 @@ class Done:
 
     @property
     def sees(self) -> str:
-        """What the user sees last."""
+        """What the user sees last, as a shell shows it."""
+        if self.code == -signal.SIGKILL:
+            return "Killed [-9]"
         lines = [line for line in (self.err or self.out).splitlines() if line.strip()]
         return f"{lines[-1][:110] if lines else 'nothing'} [{self.code}]"
 
@@ -455,7 +457,7 @@ def disk_full(row: Row) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(runs)], check=True)
     try:
         done = row.run(*row.table.sweep(row))
-        expect(row, done, 2, "no space left for --storage")
+        expect(row, done, 2, "no space left for --storage", lines=3)  # the tracking store says its own
         subprocess.run(["mount", "-o", "remount,size=200m", str(runs)], check=True)
         carry_on(row, row.table.sweep, row.table.whole_sweep)
     finally:
