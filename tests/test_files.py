@@ -4,7 +4,6 @@ import json
 import pickle
 import tracemalloc
 import zipfile
-from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -93,15 +92,6 @@ def test_a_zip_directory_beyond_all_bounds(puzzle_set):
     content = puzzle_set.read_bytes()
     puzzle_set.write_bytes(content[:-10] + (1 << 30).to_bytes(4, "little") + content[-6:])
     refused(PuzzleSet.load, puzzle_set, f"its directory has {1 << 30} bytes")
-
-
-def test_puzzles_of_an_npz_set_are_verified_before_a_study(tmp_path):
-    puzzles = TASK.generate(4, seed=0)
-    puzzles.labels[2, :2] = puzzles.labels[2, 1::-1]
-    puzzles.save(tmp_path / "set.npz")
-    arguments = Namespace(data=str(tmp_path / "set.npz"), run=None, count=None, seed=0)
-    with pytest.raises(InputError, match=r"set.npz puzzle 2: the answer"):
-        sources.find_puzzles(arguments, tmp_path, "")
 
 
 def test_npy_folders_that_claim_too_much_or_point_elsewhere(tmp_path):

@@ -141,10 +141,7 @@ def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
         puzzles = PuzzleSet.load(path)
         if not len(puzzles):
             raise InputError(f"--data {path} holds no puzzle: give another set")
-        rows = sample_rows(len(puzzles), args.count, args.seed)
-        puzzles = puzzles.subset(rows)
-        get_task(puzzles.task).check(puzzles, lambda i: f"{path} puzzle {rows[i]}")
-        return puzzles
+        return _sample(puzzles, args.count, args.seed)
     if not path.is_file():
         raise InputError(f"--data {path} does not exist: give a CSV file, a .npz puzzle set or an npy folder")
     rows = None if args.count is None else sample_rows(count_rows(path), args.count, args.seed)

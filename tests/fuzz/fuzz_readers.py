@@ -383,13 +383,22 @@ def use_model(model) -> None:
     assert readout.logits.shape == (1, config.seq_len, config.vocab_size)
 
 
-def use_puzzles(puzzles: PuzzleSet) -> None:
-    """What every later step takes for granted, and the rules of the puzzles themselves."""
+def use_set(puzzles: PuzzleSet) -> None:
+    """What every later step takes for granted."""
     task = get_task(puzzles.task)
     assert puzzles.inputs.shape == puzzles.labels.shape == (len(puzzles), task.seq_len) and len(puzzles)
+    assert max(puzzles.inputs.max(), puzzles.labels.max()) < task.vocab_size
+    assert len(puzzles.puzzle_identifiers) == len(puzzles.rating) == len(puzzles.source) == len(puzzles)
     assert len(puzzles.content_hash()) == 64
+    assert len(task.score(puzzles.inputs, puzzles.labels, puzzles.labels)["exact"]) == len(puzzles)
+
+
+def use_puzzles(puzzles: PuzzleSet) -> None:
+    """That, and the rules of the puzzles themselves."""
+    use_set(puzzles)
+    task = get_task(puzzles.task)
     task.check(puzzles, lambda i: f"accepted puzzle {i}")
-    assert not (task.score(puzzles.inputs, puzzles.labels, puzzles.labels)["violations"]).any()
+    assert not task.score(puzzles.inputs, puzzles.labels, puzzles.labels)["violations"].any()
 
 
 def arguments(**named) -> Namespace:
@@ -433,7 +442,8 @@ def make_npz(folder: Path) -> None:
 
 
 def use_npz(folder: Path) -> None:
-    use_puzzles(sources.find_puzzles(arguments(data=str(folder / "set.npz")), folder, ""))
+    # Its labels need not be answers: a set is what rrm saved, and tests save predictions as labels.
+    use_set(sources.find_puzzles(arguments(data=str(folder / "set.npz")), folder, ""))
 
 
 CONFIG = {
