@@ -527,6 +527,8 @@ def failing_trial(row: Row, faults: str, reason: str) -> None:
     )
     runs = jobs_of(row.folder / "runs")
     row.want(runs["trial-001"][0] == "FAILED", f"trial-001 is {runs['trial-001'][0]}")
+    attempts = (row.folder / "runs" / "job" / "tune" / "trial-001" / "error.txt").read_text().count("Failure #")
+    row.want(attempts == 2, f"{attempts} attempts at trial-001")
     rest = {name: status for name, (status, _) in runs.items() if name != "trial-001"}
     row.want(set(rest.values()) == {"FINISHED"} and len(rest) >= 6, f"the others are {rest}")
     others = [t for t in records(row.folder / "runs" / "job")["trials"]["searched"] if t["name"] == "trial-000"]
