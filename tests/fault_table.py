@@ -262,7 +262,7 @@ class Table:
         subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(self.tree)], check=True)
         self.sweep_file = work / "tiny_sweep.py"
         self.sweep_file.write_text(SPEC.format(path=str(self.tree / "tune_specs" / "perturb_sweep.py")))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def commit(self) -> str:
@@ -300,7 +300,6 @@ class Table:
 
     @property
     def whole_study(self) -> tuple[Path, Counter]:
-        self.files  # noqa: B018  (made outside of the lock)
         return self._once("_study", lambda: self.unbroken(self.study, "whole-study"))
 
     @property
