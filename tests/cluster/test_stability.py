@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from rrm.cluster import stability
@@ -85,13 +86,14 @@ def test_two_killed_workers_change_no_byte(cluster, files, tmp_path):
         k=2, segments=40, calls_per_segment=2, seed=0, precision="float32", model="", task=TASK.name,
         checkpoint_hash="", data_hash="",
     )  # fmt: skip
-    killed = []
+    killed, session = [], ray.get_runtime_context().get_session_name()
 
     def kill(rows, seconds):
-        """The workers that run a task when the first two shards are done."""
+        """The workers of this Ray that run a task when the first two shards are done."""
         if len(killed) < 2:
             processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
-            for process in [path for path in processes if _title(path).startswith("ray::call")][:2]:
+            working = [path for path in processes if _title(path).startswith("ray::call")]
+            for process in [path for path in working if session in _title(_parent(path))][:2]:
                 os.kill(int(process.name), signal.SIGKILL)
                 killed.append(process.name)
 
@@ -111,6 +113,13 @@ def _title(process: Path) -> str:
         return (process / "cmdline").read_text()
     except OSError:
         return ""
+
+
+def _parent(process: Path) -> Path:
+    try:
+        return process.parent / (process / "stat").read_text().rpartition(")")[2].split()[1]
+    except OSError:
+        return process
 
 
 @pytest.mark.parametrize(
