@@ -74,7 +74,8 @@ def load_rows(kind: type[Result], path: Path) -> Result:
         if field.type is np.ndarray:
             fits = array.ndim > 0 if axis is None else array.ndim > axis and array.shape[axis] == named["index"].size
         else:
-            fits = array.ndim == 0 and type(array.item()) is field.type
+            # Python lets a whole number stand where a float is meant.
+            fits = array.ndim == 0 and type(array.item()) in ((int, float) if field.type is float else (field.type,))
         if not fits:
             shown = f"{field.name} is {array.dtype} of shape {array.shape}"
             raise InputError(f"{path}: not a shard of {kind.__name__}, {shown}; {remedy}")

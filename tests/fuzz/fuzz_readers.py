@@ -567,7 +567,7 @@ def make_shard(folder: Path) -> None:
 
 def use_shard(folder: Path) -> None:
     shard = load_rows(Rows, folder / "shard-000000.npz")
-    assert (type(shard.segments), type(shard.sigma), type(shard.where)) == (int, float, str)
+    assert type(shard.segments) is int and type(shard.sigma) in (int, float) and type(shard.where) is str
     assert shard.solved.shape[1] == len(shard.index) == len(shard.drift_H) and shard.where.encode() is not None
     assert np.ndim(shard.solved.mean()) == np.ndim(shard.kicks.mean()) == 0
 
