@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -101,20 +102,23 @@ class Row:
         if not holds:
             self.problems.append(problem)
 
-    def start(self, *argv, faults: str = "", slots: int = 1, **environment: str) -> subprocess.Popen:
-        """Start a command in the row's folder; the first one is shown in the table."""
+    def environment(self, faults: str, slots: int = 1) -> dict[str, str]:
+        """That of the next command: the clone's code, the faults, a Ray of its own with so many CPUs."""
         self.began += 1
         self.marks.mkdir(parents=True, exist_ok=True)
         ray = Path(f"{self.ray}{self.began}")
         ray.mkdir(parents=True, exist_ok=True)
+        return os.environ | {
+            "PYTHONPATH": f"{self.table.tree / 'tests' / 'faults'}:{self.table.tree}", "RRM_FAULT": faults,
+            "RRM_MARKS": str(self.marks), "RAY_TMPDIR": str(ray), "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": slots}),
+            "RAY_worker_register_timeout_seconds": "300", "OMP_NUM_THREADS": "1", "COLUMNS": "200",
+        }  # fmt: skip
+
+    def start(self, *argv, faults: str = "", slots: int = 1, **environment: str) -> subprocess.Popen:
+        """Start a command in the row's folder; the first one is shown in the table."""
+        environment = self.environment(faults, slots) | environment
         argv = [str(part) for part in argv]
         self.shown = self.shown or " ".join([Path(argv[0]).name, *argv[1:]]) + (f"  [{faults}]" if faults else "")
-        path = f"{self.table.tree / 'tests' / 'faults'}:{self.table.tree}"
-        environment = os.environ | {
-            "PYTHONPATH": path, "RRM_FAULT": faults, "RRM_MARKS": str(self.marks), "RAY_TMPDIR": str(ray),
-            "RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": slots}), "OMP_NUM_THREADS": "1", "COLUMNS": "200",
-            "RAY_worker_register_timeout_seconds": "300",
-        } | environment  # fmt: skip
         log = self.folder / f"log-{self.began}"
         with open(f"{log}.out", "w") as out, open(f"{log}.err", "w") as err:
             return subprocess.Popen(
@@ -648,27 +652,34 @@ def ddp_worker_kill(row: Row) -> None:
 @fault("nodes-removed", "a node of three goes in mid-trial, another in the analysis")
 def nodes_removed(row: Row) -> None:
     """One node has to do the rest. Everything runs at once, so no trial may be stopped by what others did first."""
+    whole = Row("whole-nodes", row.work, row.table)
+    with three_nodes(whole) as (_, options):
+        row.want(whole.run(*row.table.sweep(whole, *options), **CLUSTER).code == 0, "the unbroken run failed")
+    faults = "wait@step:3 wait@measuring:1"
+    with three_nodes(row, faults) as (nodes, options):
+        driver = row.start(*row.table.sweep(row, *options), faults=faults, **CLUSTER)
+        for place in faults.split():
+            print(row.happened(place, driver), file=nodes.stdin, flush=True)
+            row.want(nodes.stdout.readline().strip() == "removed", f"no node was removed at {place}")
+        expect(row, row.wait(driver), 0)
+    compare(row, row.folder / "runs", "job", whole.folder / "runs")
+    row.lost = lost_work(row, whole.count())
+    row.check_orphans()
+
+
+@contextmanager
+def three_nodes(row: Row, faults: str = ""):
+    """A cluster of three nodes in a process of its own, and the options of a sweep on it."""
     nodes = subprocess.Popen(
         [sys.executable, __file__, "nodes", "3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        start_new_session=True, env=os.environ | {"RAY_TMPDIR": f"{row.ray}0"} | CLUSTER,
+        start_new_session=True, env=row.environment(faults) | CLUSTER,
     )  # fmt: skip
     try:
         address = nodes.stdout.readline().strip()
-        options = ("--address", address, "--trials", "3", "--objectives", "accuracy", "calls")
-        whole = row.table.unbroken(row.table.sweep, "whole-nodes", *options, **CLUSTER)
-        driver = row.start(*row.table.sweep(row, *options), faults="wait@step:6 wait@measuring:1", **CLUSTER)
-        for place in ("wait@step:6", "wait@measuring:1"):
-            process = row.happened(place, driver)
-            nodes.stdin.write(f"{process}\n")
-            nodes.stdin.flush()
-            row.want(nodes.stdout.readline().strip() == "removed", f"no node was removed at {place}")
-        expect(row, row.wait(driver), 0)
-        compare(row, row.folder / "runs", "job", whole[0])
-        row.lost = lost_work(row, whole[1])
+        yield nodes, ("--address", address, "--trials", "3", "--objectives", "accuracy", "calls")
     finally:
         nodes.stdin.close()
-        nodes.wait(60)
-    row.check_orphans()
+        nodes.wait(120)
 
 
 # Node loss is noticed in seconds; all nodes agree about authentication.
