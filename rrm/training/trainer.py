@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from rrm.files import refusing
 from rrm.models import State, build, describe
 from rrm.models.official import load_strictly
 from rrm.tasks.base import PuzzleSet, Task
@@ -230,9 +231,16 @@ class Trainer:
         checkpoint.write_meta(folder, meta)
 
     def load(self, folder: Path | str) -> None:
-        """Carry on from a checkpoint of the same recipe; on one worker the run continues bit for bit."""
-        meta = checkpoint.read_meta(Path(folder))
-        tensors = checkpoint.load_tensors(Path(folder) / "training.safetensors")
+        """Carry on from a checkpoint of the same recipe; on one worker the run continues bit for bit.
+
+        InputError for files that are damaged or of another recipe.
+        """
+        with refusing(Path(folder), "checkpoint of this training", "start it anew"):
+            self._load(Path(folder))
+
+    def _load(self, folder: Path) -> None:
+        meta = checkpoint.read_meta(folder)
+        tensors = checkpoint.load_tensors(folder / "training.safetensors")
         part: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             head, name = key.split("/", 1)
@@ -247,7 +255,7 @@ class Trainer:
         state = State(*(self._mine(carry[name], self.trajectories) for name in State._fields))
         data = {name: self._mine(carry[f"data.{name}"]) for name in self.carry.data}
         self.carry = Carry(state, self._mine(carry["steps"]), self._mine(carry["halted"]), data)
-        self.best_weights = checkpoint.load_tensors(Path(folder) / "best.safetensors")
+        self.best_weights = checkpoint.load_tensors(folder / "best.safetensors")
         self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
         self.call_units, self.curve = meta["call_units"], meta["curve"]
         if self.flosser:

@@ -130,6 +130,10 @@ def test_checkpoint_holds_best_and_final_weights(splits, tmp_path):
 def test_broken_checkpoints_are_refused(splits, tmp_path):
     run = trainer(splits)
     run.save(tmp_path, "hash")
+    state = tmp_path / "training.safetensors"
+    checkpoint.save_tensors({"stranger": torch.ones(2)}, state)
+    with pytest.raises(InputError, match="not a readable checkpoint of this training .*start it anew"):
+        trainer(splits).load(tmp_path)
     path = tmp_path / "best.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match="best.safetensors: not a readable safetensors file"):
