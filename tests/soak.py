@@ -4,6 +4,7 @@
 
 Prints memory, open files, threads and Ray processes after every run (default: 20). Exit code 1 where the last run
 leaves more files, threads or processes than the first one, or more memory than the growth of a warm process explains.
+All runs share one Ray: each start of Ray leaves a socket and a thread of its own in the process, whoever asks for it.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rrm.cluster.command import run_command
+from rrm.cluster.session import ray_session
 from rrm.cluster.spec import Preset
 
 SPEC_FILE = Path(__file__).resolve().parents[1] / "tune_specs" / "perturb_sweep.py"
@@ -62,7 +64,7 @@ def main() -> None:
     args = parser.parse_args()
     spec = replace(runpy.run_path(str(SPEC_FILE))["SPEC"], models=("trm_mlp",), presets={"default": TINY})
     rows = []
-    with tempfile.TemporaryDirectory(prefix="soak-") as storage:
+    with tempfile.TemporaryDirectory(prefix="soak-") as storage, ray_session(None, 1, False):
         for number in range(1, args.only + 1):
             began = time.monotonic()
             with contextlib.redirect_stdout(io.StringIO()):
@@ -78,6 +80,7 @@ def main() -> None:
     per_run = (last["memory_mb"] - first["memory_mb"]) / max(1, len(rows) - 1)
     print(f"memory grows by {per_run:.2f} MB a run")
     grown += ["memory_mb"] if per_run > MB_PER_RUN else []
+    grown += ["processes when Ray has ended"] if descendants(os.getpid()) else []
     if grown:
         print(f"more after the last run than after the first: {', '.join(grown)}")
     sys.exit(bool(grown))
