@@ -699,6 +699,7 @@ def serve_nodes(count: int) -> None:
     for line in sys.stdin:
         parent = int(Path(f"/proc/{int(line)}/stat").read_text().rpartition(")")[2].split()[1])
         (node,) = [node for node in nodes if node.all_processes["raylet"][0].process.pid == parent]
+        nodes.remove(node)
         cluster.remove_node(node, allow_graceful=False)
         print("removed", flush=True)
     cluster.shutdown()
