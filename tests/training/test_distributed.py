@@ -77,7 +77,8 @@ def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, worl
     ranks = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=False) for rank in range(world)]
     alone = make(splits, flossing)
     metrics = [*alone.run()]
-    # Flossing comes before the first step: the weights of its gradients are rounded already.
+    # Flossing comes before the first step: the weights of its gradients are rounded already, and by the last episode
+    # that has grown tenfold, as it does without flossing in fewer steps.
     rounding = 1e-6 if flossing == "none" else 1e-5
 
     for step, rows in alone.rows.items():
@@ -92,7 +93,7 @@ def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, worl
     for mine, other in zip(ranks[0]["metrics"], metrics, strict=True):
         assert mine.keys() == other.keys()
         for name in (name for name in other if not name.startswith("time/")):
-            assert mine[name] == pytest.approx(other[name], rel=1e-5, abs=1e-6), name
+            assert mine[name] == pytest.approx(other[name], rel=10 * rounding, abs=1e-6), name
 
     together = checkpoint.load_model(tmp_path, "final").state_dict()
     for name, value in alone.ema.weights(alone.model).items():
