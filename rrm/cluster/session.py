@@ -232,6 +232,7 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
             stack.enter_context(_authentication(address))
             _start(address, request_workers, verbose, settings)
             stack.callback(ray.shutdown)
+            stop_on_signals()  # Ray has taken SIGTERM for itself, and would abort the process
         yield resources_to_come(request_workers) if address else ray.cluster_resources()
 
 
