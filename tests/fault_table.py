@@ -641,7 +641,7 @@ def ddp_worker_kill(row: Row) -> None:
             load_tensors(Path(json.loads((s / "job" / "trials.json").read_text())["searched"][0]["checkpoint"])
                          / f"{name}.safetensors") for s in (row.folder / "runs", whole[0])
         )  # fmt: skip
-        most = max(float((mine[key] - other[key]).abs().max()) for key in other)
+        most = max(float((mine[key].double() - other[key].double()).abs().max()) for key in other)
         same = all(torch.equal(mine[key], other[key]) for key in other)
         row.want(most < 1e-6, f"{name} weights differ by {most:.1e}")
         row.sees += "" if same else f", {name} to {most:.1e}"
