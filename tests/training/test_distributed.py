@@ -93,7 +93,9 @@ def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, worl
     for mine, other in zip(ranks[0]["metrics"], metrics, strict=True):
         assert mine.keys() == other.keys()
         for name in (name for name in other if not name.startswith("time/")):
-            assert mine[name] == pytest.approx(other[name], rel=10 * rounding, abs=1e-6), name
+            # A difference of two losses is as exact as they are.
+            size = abs(other[name.replace("task_loss_jump", "task_loss_before")])
+            assert mine[name] == pytest.approx(other[name], abs=max(10 * rounding * size, 1e-6)), name
 
     together = checkpoint.load_model(tmp_path, "final").state_dict()
     for name, value in alone.ema.weights(alone.model).items():
