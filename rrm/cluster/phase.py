@@ -9,6 +9,7 @@ from ray.tune.logger import JsonLoggerCallback
 from rrm.cluster.callbacks import TableCallback, TrackingCallback, trial_name
 from rrm.cluster.folder import JobFolder
 from rrm.cluster.search import BaselinesFirst, scheduler
+from rrm.cluster.session import stop_on_signals
 from rrm.cluster.spec import OBJECTIVES
 from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
 from rrm.cluster.tune_state import KeepState, restore
@@ -73,7 +74,9 @@ class Training:
                     failure_config=tune.FailureConfig(max_failures=1),
                 ),
             )
-        records = [self._record(result, fixed) for result in tuner.fit()]
+        results = tuner.fit()
+        stop_on_signals()  # Tune leaves a handler behind that swallows the next Ctrl-C
+        records = [self._record(result, fixed) for result in results]
         last = job.preset.evaluations
         if any(not t["failed"] and t["evaluation"] < last and not t["stopped_early"] for t in records):
             raise KeyboardInterrupt
