@@ -543,20 +543,20 @@ def failing_trial(row: Row, faults: str, reason: str) -> None:
 
 @fault("out-of-memory", "out of memory in the analysis")
 def out_of_memory(row: Row) -> None:
-    """Batches above 4 do not fit: the study halves them and says so; the exponents stay, their rounding may differ."""
+    """Batches above 8 do not fit: the study halves them and says so; the exponents stay, their rounding may differ."""
     import numpy as np
 
     from rrm.dynamics import load_result
 
     done = row.run(*row.table.study(row), faults="memory@batch:1*")
-    expect(row, done, 0, "out of memory: going on with 4 puzzles at a time")
+    expect(row, done, 0, "out of memory: going on with 8 puzzles at a time")
     row.sees = said(done, "out of memory")
     mine, other = (
         load_result(s / "job" / "result.safetensors") for s in (row.folder / "runs", row.table.whole_study[0])
     )
     close = np.allclose(mine.lambda_per_call, other.lambda_per_call, atol=1e-4)
     row.want(close and np.array_equal(mine.solved, other.solved), "other exponents")
-    row.want(mine.settings == replace(other.settings, batch=4), f"settings {mine.settings}")
+    row.want(mine.settings == replace(other.settings, batch=8), f"settings {mine.settings}")
     row.lost = "shards in hand"
     row.check_orphans()
 

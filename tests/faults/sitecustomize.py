@@ -118,7 +118,7 @@ def patch_folder(module) -> None:
 
 def patch_fanout(module) -> None:
     def large(description, weights, puzzles, rows, settings, kept) -> None:
-        if settings.batch > 4:
+        if settings.batch > 8:
             passes("batch")
 
     around(module, "score_model", lambda *_: (count("t"), passes("scoring")))
