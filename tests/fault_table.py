@@ -561,6 +561,21 @@ def out_of_memory(row: Row) -> None:
     row.check_orphans()
 
 
+@fault("out-of-memory-training", "out of memory in training")
+def out_of_memory_in_training(row: Row) -> None:
+    """More than 8 puzzles at a time do not fit: every trial goes on in parts, which draw noise of their own."""
+    done = row.run(*row.table.sweep(row), faults="memory@rows:1*")
+    expect(row, done, 0, "trial-000 ran out of memory: it goes on with 4 micro-batches a step")
+    row.sees = said(done, "trial-000 ran out of memory")
+    mine, other = (
+        [(t["name"], t["failed"], t["final"]["step"] if not t["stopped_early"] else 0) for t in found["searched"][:2]]
+        for found in (records(s / "job")["trials"] for s in (row.folder / "runs", row.table.whole_sweep[0]))
+    )
+    row.want(mine == other, f"the baselines are {mine}, not {other}")
+    row.lost = "the step in hand, once"
+    row.check_orphans()
+
+
 def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 

@@ -31,6 +31,7 @@ class TrackingCallback(tune.Callback):
 
     def __init__(self, tracker: Tracker, describe):
         self.tracker, self.describe = tracker, describe
+        self.parts: dict[str, int] = {}  # micro-batches of each trial so far
 
     def _run(self, trial) -> str:
         params, tags = self.describe(trial.config)
@@ -42,10 +43,18 @@ class TrackingCallback(tune.Callback):
     def on_trial_result(self, iteration, trials, trial, result, **info):
         if result.get(DAMAGE) and result[CLOCK] == 1:
             print(f"{trial_name(trial.config)} begins again: {result[DAMAGE]}")
+        self._say_parts(trial, int(result["train/micro_batches"]))
         # An objective that only the end of a trial can tell is nan until then.
         curves = {name: value for name, value in result.items() if name.startswith(CURVES) and not math.isnan(value)}
         curves["call_units"] = result["call_units"]
         self.tracker.metrics(self._run(trial), curves, int(result["step"]))
+
+    def _say_parts(self, trial, parts: int) -> None:
+        """Training goes through its batches in more parts than before where they do not fit the memory."""
+        asked = self.describe(trial.config)[0]["recipe"]["micro_batches"]
+        if parts > self.parts.get(trial.trial_id, asked):
+            print(f"{trial_name(trial.config)} ran out of memory: it goes on with {parts} micro-batches a step")
+        self.parts[trial.trial_id] = parts
 
     def on_trial_complete(self, iteration, trials, trial, **info):
         self.tracker.finish(self._run(trial), "FINISHED")

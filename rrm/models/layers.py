@@ -176,19 +176,19 @@ class Table(nn.Module):
 class PuzzleTable(nn.Module):
     """One vector per puzzle identifier, trained by sign-SGD on the rows of the batch and never by the main optimizer.
 
-    `weights` [ids, width] is a buffer, zero at the start. In training mode the rows of the batch become a fresh leaf,
-    `rows` [B, width], whose gradient the sparse optimizer reads; evaluation reads the table.
+    `weights` [ids, width] is a buffer, zero at the start. In training mode the rows of a batch become a fresh leaf
+    [B, width], whose gradient the sparse optimizer reads; evaluation reads the table. `pending` holds (identifiers [B],
+    leaf) of the batches since the last update.
     """
 
     def __init__(self, identifiers: int, width: int):
         super().__init__()
         self.register_buffer("weights", torch.zeros(identifiers, width))
-        self.rows: Tensor | None = None
-        self.identifiers: Tensor | None = None
+        self.pending: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, identifiers_B: Tensor) -> Tensor:
         rows = self.weights[identifiers_B]
         if self.training and torch.is_grad_enabled():
-            self.rows, self.identifiers = rows.detach().requires_grad_(), identifiers_B
-            return self.rows
+            rows = rows.detach().requires_grad_()
+            self.pending.append((identifiers_B, rows))
         return rows

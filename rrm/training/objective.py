@@ -42,6 +42,23 @@ class Carry:
     halted: Tensor
     data: dict[str, Tensor]
 
+    def part(self, rows: slice, trajectories: int) -> "Carry":
+        """Some of the puzzles, with all their trajectories."""
+        state = State(*(half.unflatten(0, (trajectories, -1))[:, rows].flatten(0, 1) for half in self.state))
+        data = {key: value[rows] for key, value in self.data.items()}
+        return Carry(state, self.steps[rows], self.halted[rows], data)
+
+    @staticmethod
+    def join(parts: list["Carry"], trajectories: int) -> "Carry":
+        """The carry that `part` cut into these parts."""
+        if len(parts) == 1:
+            return parts[0]
+        by_trajectory = [[half.unflatten(0, (trajectories, -1)) for half in carry.state] for carry in parts]
+        state = State(*(torch.cat(halves, dim=1).flatten(0, 1) for halves in zip(*by_trajectory, strict=True)))
+        steps, halted = (torch.cat([getattr(carry, name) for carry in parts]) for name in ("steps", "halted"))
+        data = {key: torch.cat([carry.data[key] for carry in parts]) for key in parts[0].data}
+        return Carry(state, steps, halted, data)
+
 
 class Objective(nn.Module, ABC):
     """A training step as a module, so that DistributedDataParallel can wrap it: (carry, batch) -> loss and carry."""

@@ -59,16 +59,20 @@ class SignSGD:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update the rows of the last batch from the gradient of `table.rows`, then forget that gradient."""
-        rows, identifiers = self.table.rows, self.table.identifiers
-        if rows is None or rows.grad is None:
+        """Update the rows that are pending from their gradients, then forget these."""
+        learned = [(identifiers, rows.grad) for identifiers, rows in self.table.pending if rows.grad is not None]
+        self.zero_grad()
+        if not learned:
             return
-        gradients, identifiers = _of_all_workers(rows.grad), _of_all_workers(identifiers)
+        identifiers, gradients = (_of_all_workers(torch.cat(parts)) for parts in zip(*learned, strict=True))
         seen, position = identifiers.unique(return_inverse=True)
-        gradient = gradients.new_zeros(len(seen), rows.shape[1]).index_add_(0, position, gradients)
+        gradient = gradients.new_zeros(len(seen), gradients.shape[1]).index_add_(0, position, gradients)
         weights = self.table.weights
         weights[seen] = weights[seen] * (1 - self.lr * self.weight_decay) - self.lr * gradient.sign()
-        self.table.rows = None
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the batches since the last update."""
+        self.table.pending.clear()
 
 
 class EMA:

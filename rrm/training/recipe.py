@@ -25,6 +25,10 @@ class Recipe:
 
     `growth` = {"H": [[percent, increment], ...], "L": [...]}, `moment_reset_scale` (factor on the optimizer's moments
     at a growth step), `transition_warmup_steps` and `prob_detach_prev_H` concern models trained on whole rollouts.
+
+    `micro_batches` > 1 goes through a step's batch in so many parts whose gradients add up: the same training in less
+    memory. W workers with M parts each draw the noise of W x M workers. `compiled` fuses the networks' pointwise work
+    with torch.compile: seconds to minutes at the start, and other rounding.
     """
 
     model: dict
@@ -47,13 +51,20 @@ class Recipe:
     moment_reset_scale: float = 1.0
     transition_warmup_steps: int = 0
     prob_detach_prev_H: float = 0.5
+    micro_batches: int = 1
+    compiled: bool = False
     evaluations: int = 10
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("budget", "batch_size", "lr", "evaluations", "halt_max_steps"):
+        for name in ("budget", "batch_size", "lr", "evaluations", "halt_max_steps", "micro_batches"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
+        if self.batch_size % self.micro_batches:
+            raise InputError(
+                f"batch size {self.batch_size} does not divide into {self.micro_batches} micro-batches: use another "
+                "number"
+            )
         needed = interventions.MODEL_SETTINGS.get(self.perturbation["kind"], {})
         object.__setattr__(self, "model", self.model | needed)
 

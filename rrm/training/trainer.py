@@ -3,13 +3,16 @@
 import copy
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from rrm.errors import InputError
 from rrm.files import refusing
 from rrm.models import State, build, describe
 from rrm.models.official import load_strictly
@@ -30,11 +33,18 @@ class Diverged(ArithmeticError):
     """The loss stopped being finite."""
 
 
+def more_micro_batches(puzzles: int, micro_batches: int) -> int | None:
+    """The next number of equal parts of so many puzzles; None if each is a single puzzle already."""
+    return next((n for n in range(micro_batches + 1, puzzles + 1) if puzzles % n == 0), None)
+
+
 class Trainer:
     """One training run: `for metrics in trainer.run(): ...` yields after each of the recipe's evaluations.
 
     `wrap` turns the objective into its distributed form (`DistributedDataParallel`); `world` workers share each batch,
     all call `run` and `save`, and the first one evaluates and writes.
+    Where a step does not fit the memory of a single worker, `micro_batches` grows and the step is done again. Among
+    several workers the error is raised: the others are waiting, and all have to begin again with more parts.
     The best weights are those with the highest exact accuracy on `validation` (ties: more right cells). Test puzzles
     are never seen here.
     """
@@ -72,9 +82,19 @@ class Trainer:
         self.puzzle_optimizer = table and SignSGD(table, recipe.puzzle_lr, recipe.puzzle_weight_decay)
         self.ema = EMA(self.model, recipe.ema_decay)
         self.averaged = copy.deepcopy(self.model)
+        if recipe.compiled:
+            for network in {self.model.network(half) for half in ("H", "L")}:
+                network.compile()
         self.stream = TrainStream(train, task, recipe.batch_size, recipe.seed, rank, world)
         self.carry = objective.initial_carry(self._batch(0))
         self.step, self.call_units = 0, 0
+        # How many puzzles of a batch are this worker's, and in how many parts it goes through them.
+        self.share, self.micro_batches = recipe.batch_size // world, recipe.micro_batches
+        if self.share % self.micro_batches:
+            raise InputError(
+                f"{self.share} puzzles a worker do not divide into {self.micro_batches} micro-batches: use another "
+                "number"
+            )
         self.trajectories = perturbation.trajectories
         self.total_steps = recipe.steps(self.model, self.trajectories)
         # The evaluations split the budget evenly, so that arms of different cost are compared at equal call units.
@@ -112,11 +132,7 @@ class Trainer:
         self._grow()
         self._floss()
         self.bare_objective.progress = self.step / self.total_steps
-        # Fresh per step and rank, so that an interrupted run resumes with the very same noise.
-        seed = np.random.SeedSequence([self.recipe.seed, self.step, self.rank]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(seed >> 1))
-        loss, self.carry, metrics = self.objective(self.carry, self._batch(self.step), generator)
-        loss.backward()
+        metrics, self.carry = self._gradients(self._batch(self.step))
         self.step += 1
         depth = self.growth.depth(self.step, self.total_steps)
         self.call_units += call_units(self.model, depth) * self.recipe.batch_size * self.trajectories
@@ -131,8 +147,46 @@ class Trainer:
             self.puzzle_optimizer.lr = self.recipe.puzzle_lr * factor
             self.puzzle_optimizer.step()
         self.ema.update(self.model)
-        # Means are taken over the steps of an evaluation interval; a NaN anywhere stays visible in the sum.
-        return {**metrics, "loss": loss.detach(), "steps": torch.ones(())}
+        return metrics
+
+    def _gradients(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Carry]:
+        """The gradients of a step, in as many parts as it takes to fit the memory; -> (metrics, next carry)."""
+        while True:
+            try:
+                return self._gradients_in_parts(batch)
+            except torch.OutOfMemoryError:
+                more = more_micro_batches(self.share, self.micro_batches)
+                if self.world > 1 or not more:
+                    raise
+            # Beyond the handler: the traceback held on to what was computed.
+            self.micro_batches = more
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.puzzle_optimizer:
+                self.puzzle_optimizer.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _gradients_in_parts(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Carry]:
+        parts, size, sums = [], self.share // self.micro_batches, {}
+        for number in range(self.micro_batches):
+            rows = slice(number * size, (number + 1) * size)
+            # Fresh per step and part, so that an interrupted run resumes with the very same noise. A part has the noise
+            # of the worker that it would be the whole batch of.
+            part = self.rank * self.micro_batches + number
+            seed = np.random.SeedSequence([self.recipe.seed, self.step, part]).generate_state(1, np.uint64)[0]
+            generator = torch.Generator().manual_seed(int(seed >> 1))
+            # Workers exchange gradients once a step.
+            more = number + 1 < self.micro_batches and isinstance(self.objective, DistributedDataParallel)
+            with self.objective.no_sync() if more else nullcontext():
+                carry = self.carry.part(rows, self.trajectories)
+                mine = {key: value[rows] for key, value in batch.items()}
+                loss, carry, metrics = self.objective(carry, mine, generator)
+                (loss / self.micro_batches).backward()
+            parts.append(carry)
+            # Means are taken over the steps of an evaluation interval; a NaN anywhere stays visible in the sum.
+            for name, value in {**metrics, "loss": loss.detach(), "steps": torch.ones(())}.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums, Carry.join(parts, self.trajectories)
 
     def _grow(self) -> None:
         """Set the depth of the coming step."""
@@ -202,6 +256,7 @@ class Trainer:
             "train/exact": sums["halted_exact"] / halted,
             "train/cells": sums["halted_cells"] / halted,
             "train/halting_step": sums["halted_steps"] / halted,
+            "train/micro_batches": float(self.micro_batches),
             **{f"perturbation/{name}": value for name, value in realised.items()},
             **{f"validation/{name}": value for name, value in scores.items()},
             # What a search maximises: exact accuracy, the right cells deciding between equals.
@@ -227,6 +282,7 @@ class Trainer:
         meta = {"recipe": self.recipe.to_dict(), "task": self.task.name, "data_hash": data_hash}
         meta |= {"best": self.best, "final": {"step": self.step, **self._how_to_run()}}
         meta |= {"curve": self.curve, "seconds": self.seconds, "call_units": self.call_units}
+        meta |= {"parts": self.world * self.micro_batches}
         meta |= {"flossing": self.flosser.records} if self.flosser else {}
         checkpoint.write_meta(folder, meta)
 
@@ -252,9 +308,12 @@ class Trainer:
             slot, name = key.split("/", 1)
             self.optimizer.state[named[name]][slot] = value.cpu() if slot == "step" else value
         carry = part["carry"]
-        state = State(*(self._mine(carry[name], self.trajectories) for name in State._fields))
-        data = {name: self._mine(carry[f"data.{name}"]) for name in self.carry.data}
-        self.carry = Carry(state, self._mine(carry["steps"]), self._mine(carry["halted"]), data)
+        data = {name: carry[f"data.{name}"] for name in self.carry.data}
+        whole = Carry(State(*(carry[name] for name in State._fields)), carry["steps"], carry["halted"], data)
+        self.carry = whole.part(self.stream.mine, self.trajectories)
+        # What once did not fit the memory is not tried again.
+        parts = meta.get("parts", 1) // self.world
+        self.micro_batches = max(self.micro_batches, parts if parts and self.share % parts == 0 else 1)
         self.best_weights = checkpoint.load_tensors(folder / "best.safetensors")
         self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
         self.call_units, self.curve = meta["call_units"], meta["curve"]
@@ -282,7 +341,3 @@ class Trainer:
         parts = [torch.empty_like(mine) for _ in range(self.world)]
         dist.all_gather(parts, mine.contiguous())
         return torch.cat([part.unflatten(0, (trajectories, -1)) for part in parts], dim=1).flatten(0, 1)
-
-    def _mine(self, everyones: Tensor, trajectories: int = 1) -> Tensor:
-        """This worker's rows of the global batch."""
-        return everyones.unflatten(0, (trajectories, -1))[:, self.stream.mine].flatten(0, 1)

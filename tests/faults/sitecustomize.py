@@ -94,7 +94,12 @@ def patch_trainer(module) -> None:
         if trainer.poisoned and trainer.step >= 3:
             next(trainer.model.parameters()).data.fill_(float("nan"))
 
+    def large(trainer, batch) -> None:
+        if trainer.share // trainer.micro_batches > 8:
+            passes("rows")
+
     module.Trainer.poisoned = False
+    around(module.Trainer, "_gradients_in_parts", large)
     around(module.Trainer, "_train_step", poison, lambda trainer: (count("s"), passes("step", trainer.step)))
 
 

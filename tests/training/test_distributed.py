@@ -1,6 +1,6 @@
-"""Training on one to three gloo workers against one process on the whole batch."""
+"""Training on one to three gloo workers, and in parts, against one process on the whole batch."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -17,8 +17,33 @@ from rrm.training.trainer import Trainer
 
 TASK = get_task("sudoku-4x4")
 BATCH, STEPS = 12, 6
+BUDGET = 12 * BATCH * STEPS
+
+
+@dataclass(frozen=True)
+class Case:
+    """world: workers.  changes of the recipe, and more changes of it for the one process.  rounding of gradients."""
+
+    world: int
+    changes: dict = field(default_factory=dict)
+    alone: dict = field(default_factory=dict)
+    dtype: str = "float32"
+    rounding: float = 1e-6
+
 
 FLOSSING = {"preset": "pre_inter", "every": 2, "steps": 2, "k": 2, "segments": 1}
+NOISE = {"kind": "every_call", "sigma": 0.1, "copies": 1}
+# Noise and exploration are drawn by worker and part: with as many of both together they are the same.
+NOISY = {"perturbation": NOISE, "halt_exploration_prob": 0.5, "budget": BUDGET * 2}
+CASES = {
+    "1": Case(1),
+    "2": Case(2),
+    "3": Case(3),
+    "1 in 3 parts": Case(1, {"micro_batches": 3}, {"micro_batches": 1}),
+    "2 in 2 parts with noise": Case(2, {"micro_batches": 2} | NOISY, {"micro_batches": 4}),
+    # Flossing comes before the first step: the weights of its gradients are rounded already.
+    "2 flossed": Case(2, {"flossing": FLOSSING, "budget": BUDGET * 3}, rounding=1e-5),
+}
 
 
 class Watched(Trainer):
@@ -41,45 +66,43 @@ class Watched(Trainer):
             self.gradients = {name: value.grad.clone() for name, value in self.model.named_parameters()}
 
 
-def make(splits, flossing, rank=0, world=1, wrap=lambda objective: objective):
+def make(splits, case, rank=0, wrap=None):
     torch.set_num_threads(1)
-    # Exploration is drawn per worker, so a comparison with one process does without it.
-    budget = 12 * BATCH * STEPS
-    recipe = cpu_sudoku(TASK, batch_size=BATCH, budget=budget, evaluations=2, halt_exploration_prob=0.0)
-    if flossing != "none":
-        recipe = replace(recipe, flossing=flossing, budget=budget * 3)
-    recipe = replace(recipe, model=recipe.model | {"puzzle_emb_len": 1, "puzzle_emb_ndim": 64})
-    return Watched(recipe, TASK, splits.train, splits.validation, rank=rank, world=world, wrap=wrap)
+    plain = {"batch_size": BATCH, "budget": BUDGET, "evaluations": 2, "halt_exploration_prob": 0.0}
+    recipe = cpu_sudoku(TASK, **plain | case.changes | ({} if wrap else case.alone))
+    model = {"puzzle_emb_len": 1, "puzzle_emb_ndim": 64, "forward_dtype": case.dtype}
+    recipe = replace(recipe, model=recipe.model | model)
+    together = {"rank": rank, "world": case.world, "wrap": wrap} if wrap else {}
+    return Watched(recipe, TASK, splits.train, splits.validation, **together)
 
 
-def worker(rank: int, world: int, folder: str, splits, flossing) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
-    run = make(splits, flossing, rank, world, DistributedDataParallel)
+def worker(rank: int, folder: str, splits, case: Case) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=case.world)
+    run = make(splits, case, rank, DistributedDataParallel)
     metrics = [*run.run()]
     run.save(folder, "hash")
     assert (metrics == [{}, {}]) == (rank > 0)
     kept = {"metrics": metrics, "rows": run.rows, "gradients": run.gradients, "ema": run.ema.shadow}
     torch.save(kept, f"{folder}/rank-{rank}.pt")
-    resumed = make(splits, flossing, rank, world, DistributedDataParallel)
+    resumed = make(splits, case, rank, DistributedDataParallel)
     dist.barrier()
     resumed.load(folder)
     assert all(torch.equal(a, b) for a, b in zip(resumed.carry.state, run.carry.state, strict=True))
     dist.destroy_process_group()
 
 
-CASES = {"1": (1, "none"), "2": (2, "none"), "3": (3, "none"), "2-flossed": (2, FLOSSING)}
+def run_workers(folder, case: Case) -> tuple:
+    """-> (puzzles, what each worker kept)."""
+    splits = generate_splits(TASK.name, (36, 8, 8), 0, (6, 9), folder / "puzzles")
+    mp.spawn(worker, args=(str(folder), splits, case), nprocs=case.world)
+    return splits, [torch.load(folder / f"rank-{rank}.pt", weights_only=False) for rank in range(case.world)]
 
 
-@pytest.mark.parametrize(("world", "flossing"), CASES.values(), ids=CASES)
-def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, world, flossing):
-    splits = generate_splits(TASK.name, (36, 8, 8), 0, (6, 9), tmp_path / "puzzles")
-    mp.spawn(worker, args=(world, str(tmp_path), splits, flossing), nprocs=world)
-    ranks = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=False) for rank in range(world)]
-    alone = make(splits, flossing)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, case):
+    splits, ranks = run_workers(tmp_path, case)
+    alone = make(splits, case)
     metrics = [*alone.run()]
-    # Flossing comes before the first step: the weights of its gradients are rounded already. Metrics, steps later, may
-    # differ by ten times as much.
-    rounding = 1e-6 if flossing == "none" else 1e-5
 
     for step, rows in alone.rows.items():
         assert torch.equal(torch.cat([kept["rows"][step] for kept in ranks]), rows), f"rows of step {step}"
@@ -87,20 +110,33 @@ def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, worl
         assert kept["gradients"].keys() == alone.gradients.keys()
         for name, value in alone.gradients.items():
             assert torch.equal(kept["gradients"][name], ranks[0]["gradients"][name]), name
-            assert (kept["gradients"][name] - value).norm() <= rounding * value.norm() + 1e-9, name
+            assert (kept["gradients"][name] - value).norm() <= case.rounding * value.norm() + 1e-9, name
         for name, value in ranks[0]["ema"].items():
             assert torch.equal(kept["ema"][name], value), name
     for mine, other in zip(ranks[0]["metrics"], metrics, strict=True):
         assert mine.keys() == other.keys()
-        for name in (name for name in other if not name.startswith("time/")):
-            # A difference of two losses is as exact as they are.
+        for name in (name for name in other if not name.startswith(("time/", "train/micro_batches"))):
+            # A difference of two losses is as exact as they are. After some steps, ten times the rounding is left.
             size = abs(other[name.replace("task_loss_jump", "task_loss_before")])
-            assert mine[name] == pytest.approx(other[name], abs=max(10 * rounding * size, 1e-6)), name
+            assert mine[name] == pytest.approx(other[name], abs=max(10 * case.rounding * size, 1e-6)), name
 
     together = checkpoint.load_model(tmp_path, "final").state_dict()
     for name, value in alone.ema.weights(alone.model).items():
         assert torch.allclose(together[name], value, atol=2e-6), name
     assert checkpoint.read_meta(tmp_path)["final"]["step"] == metrics[-1]["step"] == alone.total_steps >= 4
+
+
+def test_workers_differ_in_bfloat16_by_less_than_bfloat16_does(tmp_path):
+    """Each worker rounds its own sums over rows; the gradients in float32 give the size of such rounding."""
+    case = Case(2, dtype="bfloat16")
+    splits, (first, second) = run_workers(tmp_path, case)
+    alone, wide = make(splits, case), make(splits, replace(case, dtype="float32"))
+    for run in (alone, wide):
+        next(run.run())
+    for name, value in alone.gradients.items():
+        together = first["gradients"][name]
+        assert torch.equal(together, second["gradients"][name]), name
+        assert 2 * (together - value).norm() <= (wide.gradients[name] - value).norm() < 0.05 * value.norm(), name
 
 
 def test_the_rows_of_an_epoch_are_its_puzzles_each_once():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -113,6 +114,46 @@ def test_interrupted_training_continues_bit_for_bit(splits, tmp_path, sigma):
     assert untimed[0] == untimed[1]
 
 
+def test_a_step_that_does_not_fit_the_memory_is_done_in_parts(splits, tmp_path, monkeypatch):
+    """Bit for bit as if it had been asked for, and so is what resumes."""
+    changes = {"sigma": 0.1, "model": "trm_mlp"}
+    asked = trainer(splits, **changes, micro_batches=2)
+    metrics = [*asked.run()]
+    fits, real = 4, DeepSupervision.forward
+
+    def forward(objective, carry, batch, generator):
+        loss, *others = real(objective, carry, batch, generator)
+        if len(batch["inputs"]) > fits:
+            loss.backward()  # some gradients are there already
+            raise torch.OutOfMemoryError("tried to allocate 20.00 GiB")
+        return loss, *others
+
+    monkeypatch.setattr(DeepSupervision, "forward", forward)
+    short = trainer(splits, **changes)
+    history = short.run()
+    assert next(history)["train/micro_batches"] == 2
+    short.save(tmp_path, "hash")
+    resumed = trainer(splits, **changes)
+    resumed.load(tmp_path)
+    assert resumed.micro_batches == 2
+    for run, rest in ((short, [*history]), (resumed, [*resumed.run()])):
+        assert same(weights(run), weights(asked)) and same(run.ema.shadow, asked.ema.shadow)
+        assert rest[-1]["train/loss"] == metrics[-1]["train/loss"]
+    fits = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        next(trainer(splits, **changes).run())
+
+
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
+def test_compiled_training_is_the_eager_one_to_rounding(splits):
+    runs = [trainer(splits, batch_size=4, evaluations=1, compiled=compiled) for compiled in (False, True)]
+    losses = [next(run.run())["train/loss"] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    eager, compiled = (run.ema.weights(run.model) for run in runs)
+    assert eager.keys() == compiled.keys() and not same(eager, compiled)
+    assert all(torch.allclose(eager[name], compiled[name], atol=1e-5) for name in eager)
+
+
 def test_checkpoint_holds_best_and_final_weights(splits, tmp_path):
     run = trainer(splits)
     metrics = [*run.run()]
@@ -174,6 +215,7 @@ def test_workers_share_each_batch_without_overlap(splits):
         (lambda: interventions.perturbation("earthquake"), "perturbation 'earthquake' is unknown"),
         (lambda: interventions.flossing("always"), "flossing schedule 'always' is unknown: use one of none"),
         (lambda: recipe(budget=0), "budget is 0"),
+        (lambda: recipe(micro_batches=3), "batch size 8 does not divide into 3 micro-batches"),
         (lambda: replace(recipe(), budget=5.0).steps(build(recipe().model), 1), "budget 5 pays for 0 steps"),
         (lambda: cpu_sudoku(TASK, "lstm"), "model 'lstm' is unknown"),
     ],

@@ -1,0 +1,45 @@
+"""The process group of DDP workers that share a machine, which nobody beyond it can reach."""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+import torch.distributed as dist
+from ray.train.torch import TorchConfig
+
+
+@dataclass
+class LocalTorchConfig(TorchConfig):
+    """TorchConfig for workers on one machine: they meet in a file in `folder`, and talk over the loopback interface.
+
+    PyTorch's own meeting place is a server that listens on all interfaces and lets everybody in.
+    """
+
+    folder: str = ""
+
+    @property
+    def backend_cls(self):
+        return _LocalBackend
+
+
+class _LocalBackend(TorchConfig().backend_cls):
+    def on_start(self, worker_group, backend_config: LocalTorchConfig) -> None:
+        import ray
+
+        # Workers that begin again need another file: what the dead ones wrote would be taken for theirs.
+        settings = {
+            "backend": backend_config.backend,
+            "init_method": f"file://{backend_config.folder}/{uuid4().hex}",
+            "timeout": timedelta(seconds=backend_config.timeout_s),
+            "world_size": len(worker_group),
+        }
+        ray.get([worker_group.execute_single_async(r, join_group, r, settings) for r in range(len(worker_group))])
+
+
+def join_group(rank: int, settings: dict) -> None:
+    """Enter the process group as `rank`; `settings` as of `torch.distributed.init_process_group`."""
+    (loopback,) = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+    os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
+    dist.init_process_group(rank=rank, **settings)
