@@ -9,6 +9,10 @@ class InputError(ValueError):
     """Bad input: one line that names the value, what is allowed and the way out."""
 
 
+class ClusterLost(RuntimeError):
+    """Ray itself is gone, and with it all work in hand."""
+
+
 def out_of_space(error: object) -> bool:
     """Whether an error (or its text) says that a disk is full; libraries have classes of their own for it."""
     return any(said in str(error) for said in ("No space left on device", "Disk quota exceeded", "disk is full"))

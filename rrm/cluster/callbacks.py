@@ -4,14 +4,16 @@ import math
 import time
 from pathlib import Path
 
+import ray
 from ray import tune
 
 from rrm.cluster.progress import Live, duration, table
 from rrm.cluster.search import CLOCK
 from rrm.cluster.trial import DAMAGE
-from rrm.errors import out_of_space
+from rrm.errors import ClusterLost, out_of_space
 from rrm.tracking import Tracker
 
+ANSWERS_WITHIN_S = 60
 CURVES = ("train/", "validation/", "perturbation/", "flossing/", "time/")
 
 
@@ -24,6 +26,13 @@ def config_columns(config: dict) -> dict[str, str]:
     """The axes of a configuration as text for a table."""
     return {key: f"{value:.2e}" if isinstance(value, float) and value else str(value) if value != 0 else "0"
             for key, value in config.items() if key != "trial"}  # fmt: skip
+
+
+def _ray_answers() -> bool:
+    try:
+        return ray.get(ray.remote(num_cpus=0)(int).remote(1), timeout=ANSWERS_WITHIN_S) == 1
+    except ray.exceptions.RayError:
+        return False
 
 
 class TrackingCallback(tune.Callback):
@@ -66,6 +75,8 @@ class TrackingCallback(tune.Callback):
         if out_of_space(said):
             # The other trials would run into it as well. It is no fault of this one, which is not over.
             raise OSError(said.strip().splitlines()[-1])
+        if "temporarily unavailable" in said and not _ray_answers():
+            raise ClusterLost("Ray's processes are gone")
 
 
 class TableCallback(tune.Callback):

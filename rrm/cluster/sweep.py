@@ -172,6 +172,7 @@ def _check_recipes(spec: SweepSpec, args: Namespace, preset: Preset, splits: Spl
     for config in configs + sampled(spec, args.model, args.sigma, args.seed):
         made = spec.recipe(config, task, preset, args.seed)
         TrainStream(splits.train, task, made.batch_size, args.seed, world=args.workers_per_trial)
+        made.share(args.workers_per_trial)
         with torch.device("meta"):
             model = build(made.model)
         made.steps(model, interventions.perturbation(**made.perturbation).trajectories)

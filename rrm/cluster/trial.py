@@ -147,7 +147,7 @@ def _coordinate(config: dict, job: Job, splits: Splits) -> None:
                 return train(micro_batches, folder)
         except ray.train.TrainingFailedError as error:
             # The one that ran out of memory could not go on alone, for the others were waiting for its gradients.
-            more = more_micro_batches(recipe.batch_size // job.request.workers, micro_batches)
+            more = more_micro_batches(recipe.share(job.request.workers), micro_batches)
             if "OutOfMemoryError" not in str(error) or not more:
                 raise
             micro_batches = more

@@ -60,13 +60,18 @@ class Recipe:
         for name in ("budget", "batch_size", "lr", "evaluations", "halt_max_steps", "micro_batches"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
-        if self.batch_size % self.micro_batches:
-            raise InputError(
-                f"batch size {self.batch_size} does not divide into {self.micro_batches} micro-batches: use another "
-                "number"
-            )
+        self.share(1)
         needed = interventions.MODEL_SETTINGS.get(self.perturbation["kind"], {})
         object.__setattr__(self, "model", self.model | needed)
+
+    def share(self, workers: int) -> int:
+        """How many puzzles of a batch each of so many workers has; InputError if they are no equal micro-batches."""
+        if self.batch_size % (workers * self.micro_batches):
+            raise InputError(
+                f"batch size {self.batch_size} does not divide into {self.micro_batches} micro-batches on each of "
+                f"{workers} workers: use another number"
+            )
+        return self.batch_size // workers
 
     def growth_schedule(self) -> Growth:
         """Depth over training, from the cycles of the model's description."""

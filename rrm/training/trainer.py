@@ -12,7 +12,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from rrm.errors import InputError
 from rrm.files import refusing
 from rrm.models import State, build, describe
 from rrm.models.official import load_strictly
@@ -88,13 +87,7 @@ class Trainer:
         self.stream = TrainStream(train, task, recipe.batch_size, recipe.seed, rank, world)
         self.carry = objective.initial_carry(self._batch(0))
         self.step, self.call_units = 0, 0
-        # How many puzzles of a batch are this worker's, and in how many parts it goes through them.
-        self.share, self.micro_batches = recipe.batch_size // world, recipe.micro_batches
-        if self.share % self.micro_batches:
-            raise InputError(
-                f"{self.share} puzzles a worker do not divide into {self.micro_batches} micro-batches: use another "
-                "number"
-            )
+        self.share, self.micro_batches = recipe.share(world), recipe.micro_batches
         self.trajectories = perturbation.trajectories
         self.total_steps = recipe.steps(self.model, self.trajectories)
         # The evaluations split the budget evenly, so that arms of different cost are compared at equal call units.
