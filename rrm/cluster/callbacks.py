@@ -30,7 +30,7 @@ def config_columns(config: dict) -> dict[str, str]:
 
 def _ray_answers() -> bool:
     try:
-        return ray.get(ray.remote(num_cpus=0)(int).remote(1), timeout=ANSWERS_WITHIN_S) == 1
+        return ray.get(ray.remote(num_cpus=0)(lambda: True).remote(), timeout=ANSWERS_WITHIN_S)
     except ray.exceptions.RayError:
         return False
 
