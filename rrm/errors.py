@@ -9,8 +9,8 @@ class InputError(ValueError):
     """Bad input: one line that names the value, what is allowed and the way out."""
 
 
-class ClusterLost(RuntimeError):
-    """Ray itself is gone, and with it all work in hand."""
+# What an error says when Ray itself is gone, and with it all work in hand. Tune keeps no more of an error than its text.
+CLUSTER_LOST = "Ray's processes are gone"
 
 
 def out_of_space(error: object) -> bool:

@@ -10,7 +10,7 @@ from ray import tune
 from rrm.cluster.progress import Live, duration, table
 from rrm.cluster.search import CLOCK
 from rrm.cluster.trial import DAMAGE
-from rrm.errors import ClusterLost, out_of_space
+from rrm.errors import CLUSTER_LOST, out_of_space
 from rrm.tracking import Tracker
 
 ANSWERS_WITHIN_S = 60
@@ -76,7 +76,7 @@ class TrackingCallback(tune.Callback):
             # The other trials would run into it as well. It is no fault of this one, which is not over.
             raise OSError(said.strip().splitlines()[-1])
         if "temporarily unavailable" in said and not _ray_answers():
-            raise ClusterLost("Ray's processes are gone")
+            raise RuntimeError(CLUSTER_LOST)
 
 
 class TableCallback(tune.Callback):

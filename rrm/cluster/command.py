@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from rrm.cluster.spec import OBJECTIVES, SweepSpec
-from rrm.errors import ClusterLost, InputError, exit_on_bad_input, out_of_space
+from rrm.errors import CLUSTER_LOST, InputError, exit_on_bad_input, out_of_space
 
 # The form of every --help: the module's docstring as it stands, then the options.
 RawText = argparse.RawDescriptionHelpFormatter
@@ -84,12 +84,12 @@ def resumable(storage: str):
     """A job that --resume carries on with: Ctrl-C ends it with exit code 130, a full disk as bad input does."""
     try:
         yield
-    except ClusterLost as error:
-        sys.exit(f"error: {error}: the same command with --resume carries on")
     except KeyboardInterrupt:
         print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
+        if CLUSTER_LOST in str(error):
+            sys.exit(f"error: {CLUSTER_LOST}: the same command with --resume carries on")
         if not out_of_space(error):
             raise
         message = f"no space left for --storage {storage}: make room, then the same command with --resume carries on"

@@ -13,7 +13,7 @@ from rrm.cluster.fanout import _finished
 from rrm.cluster.session import Request
 from rrm.cluster.spec import Preset
 from rrm.cluster.trial import DAMAGE, Job, _train
-from rrm.errors import InputError
+from rrm.errors import CLUSTER_LOST, InputError
 from rrm.tasks.splits import generate_splits
 from rrm.training import checkpoint
 from rrm.training.recipes import cpu_sudoku
@@ -105,5 +105,7 @@ def test_a_full_disk_ends_a_job_with_one_line_and_other_errors_do_not_hide():
     with pytest.raises(InputError, match="no space left for --storage runs: make room.*--resume carries on"):
         with resumable("runs"):
             raise OSError(28, "No space left on device")
+    with pytest.raises(SystemExit, match="Ray's processes are gone: .*--resume carries on"), resumable("runs"):
+        raise RuntimeError(f"Tune's traceback\nRuntimeError: {CLUSTER_LOST}\n")
     with pytest.raises(RuntimeError, match="else"), resumable("runs"):
         raise RuntimeError("something else")
