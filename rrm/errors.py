@@ -9,7 +9,7 @@ class InputError(ValueError):
     """Bad input: one line that names the value, what is allowed and the way out."""
 
 
-# What an error says when Ray itself is gone, and with it all work in hand. Tune keeps no more of an error than its text.
+# What an error says when Ray itself is gone, and with it all work in hand. Tune passes on no more than the text.
 CLUSTER_LOST = "Ray's processes are gone"
 
 

@@ -562,9 +562,9 @@ def out_of_memory(row: Row) -> None:
 
 @fault("out-of-memory-training", "out of memory in training")
 def out_of_memory_in_training(row: Row) -> None:
-    """More than 8 puzzles at a time do not fit: every trial goes on in parts, which draw noise of their own."""
+    """The batch does not fit: every trial goes on in two parts, which draw noise of their own."""
     done = row.run(*row.table.sweep(row), faults="memory@rows:1*")
-    expect(row, done, 0, "trial-000 ran out of memory: it goes on with 4 micro-batches a step")
+    expect(row, done, 0, "trial-000 ran out of memory: it goes on with 2 micro-batches a step")
     row.sees = said(done, "trial-000 ran out of memory")
     mine, other = (
         [(t["name"], t["failed"], t["final"]["step"] if not t["stopped_early"] else 0) for t in found["searched"][:2]]
