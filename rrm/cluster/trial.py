@@ -1,8 +1,10 @@
 """One trial: the training loop of `rrm.training` with Tune's or Train's way to report and to resume."""
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +21,9 @@ from rrm.training.trainer import Trainer, more_micro_batches
 # A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
 # a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
 COORDINATOR_CPU = 0.01
+
+# Within this time Ray has noticed that a node is gone.
+NODE_LOSS_S = 20
 
 # The report of a trial that began again says here what is wrong with its checkpoint.
 DAMAGE = "damaged_checkpoint"
@@ -103,6 +108,11 @@ def train_trial(config: dict, job: Job, splits: Splits) -> None:
 
 
 def _coordinate(config: dict, job: Job, splits: Splits) -> None:
+    """Train a trial on DDP workers, again from its last checkpoint when they fail: once, or whenever memory runs out.
+
+    One that runs out of memory cannot go on by itself, for the others wait for its gradients. Parts of a batch are
+    counted over all workers: as long as they stay the same, so does the training, on however many workers.
+    """
     import ray.train
     from ray import tune
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -112,14 +122,14 @@ def _coordinate(config: dict, job: Job, splits: Splits) -> None:
 
     from rrm.cluster.process_group import LocalTorchConfig
 
-    backend = "nccl" if job.request.gpus else "gloo"
+    request, backend = job.request, "nccl" if job.request.gpus else "gloo"
+    need = {"CPU": request.cpus - COORDINATOR_CPU} | ({"GPU": request.gpus} if request.gpus else {})
+    name = f"train-{tune.get_context().get_trial_id()}"  # a retried trial resumes its job, another trial never meets it
 
     def worker(settings: dict) -> None:
         _train(job, settings["config"], splits, ray.train, DistributedDataParallel, settings["micro_batches"])
 
-    resources = {"CPU": job.request.cpus - COORDINATOR_CPU} | ({"GPU": job.request.gpus} if job.request.gpus else {})
-
-    def train(micro_batches: int, folder: str) -> None:
+    def train(workers: int, micro_batches: int, folder: str) -> None:
         # A Ray that listens on the loopback interface alone has no other machine.
         local = get_node_ip_address() == "127.0.0.1"
         TorchTrainer(
@@ -127,27 +137,42 @@ def _coordinate(config: dict, job: Job, splits: Splits) -> None:
             train_loop_config={"config": config, "micro_batches": micro_batches},
             torch_config=LocalTorchConfig(backend, folder=folder) if local else TorchConfig(backend),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=job.request.workers, use_gpu=job.request.gpus > 0, resources_per_worker=resources
+                num_workers=workers, use_gpu=request.gpus > 0, resources_per_worker=need
             ),
             run_config=ray.train.RunConfig(
-                # The trial's own name: a retried trial resumes its job, another trial never meets it.
-                name=f"train-{tune.get_context().get_trial_id()}",
+                name=name,
                 storage_path=job.storage,
                 callbacks=[TuneReportCallback()],
-                failure_config=ray.train.FailureConfig(max_failures=1, controller_failure_limit=3),
+                failure_config=ray.train.FailureConfig(controller_failure_limit=3),
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             ),
         ).fit()
 
     recipe = job.recipe(config, get_task(splits.train.task), job.preset, config["seed"])
-    micro_batches = recipe.micro_batches
+    parts, failures = request.workers * recipe.micro_batches, 1
+    begun = Path(job.storage, name).exists()
+    workers = workers_left(request.workers, need, ray.cluster_resources()) if begun else request.workers
     while True:
         try:
             with tempfile.TemporaryDirectory() as folder:
-                return train(micro_batches, folder)
+                return train(workers, parts // workers, folder)
         except ray.train.TrainingFailedError as error:
-            # The one that ran out of memory could not go on alone, for the others were waiting for its gradients.
-            more = more_micro_batches(recipe.share(job.request.workers), micro_batches)
-            if "OutOfMemoryError" not in str(error) or not more:
+            more = more_micro_batches(recipe.batch_size // workers, parts // workers)
+            if "OutOfMemoryError" in str(error) and more:
+                parts = workers * more
+                continue
+            if not failures:
                 raise
-            micro_batches = more
+            failures -= 1
+        if len(ray.nodes()) > 1:
+            time.sleep(NODE_LOSS_S)
+        workers = workers_left(request.workers, need, ray.cluster_resources())
+
+
+def workers_left(asked: int, need: dict[str, float], resources: dict[str, float]) -> int:
+    """How many workers train a trial that begins again: the largest divisor of `asked` that the cluster still holds.
+
+    With none it is `asked`, and they wait for nodes.
+    """
+    held = min(int(resources.get(name, 0) / amount + 1e-9) for name, amount in need.items())
+    return next((count for count in range(min(asked, held), 0, -1) if asked % count == 0), asked)

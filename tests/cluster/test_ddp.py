@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 
 from rrm.cluster.process_group import join_group
 from rrm.cluster.session import Request
-from rrm.cluster.trial import Job, train_trial
+from rrm.cluster.trial import Job, train_trial, workers_left
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training import checkpoint
@@ -37,6 +37,14 @@ def member(rank: int, folder: str) -> None:
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads /proc")
 def test_workers_of_one_machine_listen_on_loopback_alone(tmp_path):
     mp.spawn(member, args=(str(tmp_path),), nprocs=2)
+
+
+def test_workers_that_the_cluster_still_holds():
+    need = {"CPU": 0.99, "GPU": 1}
+    assert workers_left(4, need, {"CPU": 16, "GPU": 4}) == 4
+    assert workers_left(4, need, {"CPU": 16, "GPU": 3}) == 2  # which share the batch as evenly
+    assert workers_left(3, need, {"CPU": 2, "GPU": 8}) == 1
+    assert workers_left(4, need, {"CPU": 16}) == 4  # and wait
 
 
 def small(config, task, preset, seed):

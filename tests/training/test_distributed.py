@@ -1,6 +1,7 @@
 """Training on one to three gloo workers, and in parts, against one process on the whole batch."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,7 +80,11 @@ def make(splits, case, rank=0, wrap=None):
 def worker(rank: int, folder: str, splits, case: Case) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=case.world)
     run = make(splits, case, rank, DistributedDataParallel)
-    metrics = [*run.run()]
+    history = run.run()
+    metrics = [next(history)]
+    Path(folder, "half").mkdir(exist_ok=True)
+    run.save(f"{folder}/half", "hash")
+    metrics += history
     run.save(folder, "hash")
     assert (metrics == [{}, {}]) == (rank > 0)
     kept = {"metrics": metrics, "rows": run.rows, "gradients": run.gradients, "ema": run.ema.shadow}
@@ -120,9 +125,15 @@ def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, case
             size = abs(other[name.replace("task_loss_jump", "task_loss_before")])
             assert mine[name] == pytest.approx(other[name], abs=max(10 * case.rounding * size, 1e-6)), name
 
+    # Half way, a single process may go on for all of them.
+    left = make(splits, replace(case, alone={"micro_batches": 1}))
+    left.load(tmp_path / "half")
+    assert left.micro_batches == case.world * case.changes.get("micro_batches", 1)
+    assert len([*left.run()]) == 1
     together = checkpoint.load_model(tmp_path, "final").state_dict()
-    for name, value in alone.ema.weights(alone.model).items():
-        assert torch.allclose(together[name], value, atol=2e-6), name
+    for run in (alone, left):
+        for name, value in run.ema.weights(run.model).items():
+            assert torch.allclose(together[name], value, atol=2e-6), name
     assert checkpoint.read_meta(tmp_path)["final"]["step"] == metrics[-1]["step"] == alone.total_steps >= 4
 
 
