@@ -303,6 +303,16 @@ class Table:
         return self._once("_sweep", lambda: self.unbroken(self.sweep, "whole-sweep"))
 
     @property
+    def whole_ddp(self) -> tuple[Path, Counter, float]:
+        """(storage, work, seconds)."""
+
+        def timed():
+            began = time.monotonic()
+            return *self.unbroken(self.sweep, "whole-ddp", *DDP, slots=2), time.monotonic() - began
+
+        return self._once("_ddp", timed)
+
+    @property
     def whole_study(self) -> tuple[Path, Counter]:
         return self._once("_study", lambda: self.unbroken(self.study, "whole-study"))
 
@@ -636,41 +646,65 @@ def refused(row: Row, command: str, options: tuple, line: str) -> None:
     row.check_orphans()
 
 
+DDP = ("--preset", "ddp", "--model", "trm_mlp", "--workers-per-trial", "2")
+
+
 @fault("ddp-worker-kill", "SIGKILL to a DDP worker at step 50 of 100")
 def ddp_worker_kill(row: Row) -> None:
+    whole = row.table.whole_ddp
+    began = time.monotonic()
+    expect(row, row.run(*row.table.sweep(row, *DDP), faults="KILL@step:50", slots=2), 0)
+    lost_s = time.monotonic() - began - whole[2]
+    row.want((row.marks / "KILL@step:50").exists(), "the fault did not happen")
+    row.lost = f"{lost_work(row, whole[1])} of both workers, {lost_s:.0f} s"
+    compare_weights(row, whole[0])
+    compare(row, row.folder / "runs", "job", whole[0])
+    row.check_orphans()
+
+
+@fault("ddp-node-removed", "a node of a DDP trial goes at step 50 of 100 and does not come back")
+def ddp_node_removed(row: Row) -> None:
+    """The node that is left trains for both, in two parts."""
+    whole, fault = row.table.whole_ddp, "wait@step:50"
+    with nodes_of_one_cpu(row, 2, fault) as (nodes, address):
+        driver = row.start(*row.table.sweep(row, "--address", address, *DDP), faults=fault, **CLUSTER)
+        print(row.happened(fault, driver), file=nodes.stdin, flush=True)
+        row.want(nodes.stdout.readline().strip() == "removed", "no node was removed")
+        expect(row, row.wait(driver), 0)
+    row.lost = "the work since the last checkpoint"
+    compare_weights(row, whole[0])
+    parts = [point for _, point in jobs_of(row.folder / "runs")["trial-000"][1]["train/micro_batches"]]
+    row.want((parts[0], parts[-1], len(parts)) == (1, 2, 10), f"micro-batches {parts}")
+    row.check_orphans()
+
+
+def compare_weights(row: Row, whole: Path) -> None:
+    """Weights and optimizer of the first trial against the unbroken run's, to float32 rounding."""
     import torch
 
     from rrm.training.checkpoint import load_tensors
 
-    options = ("--preset", "ddp", "--model", "trm_mlp", "--workers-per-trial", "2")
-    began = time.monotonic()
-    whole = row.table.unbroken(row.table.sweep, "whole-ddp", *options, slots=2)
-    between = time.monotonic()
-    expect(row, row.run(*row.table.sweep(row, *options), faults="KILL@step:50", slots=2), 0)
-    lost_s = time.monotonic() - between - (between - began)
-    row.want((row.marks / "KILL@step:50").exists(), "the fault did not happen")
-    row.lost = f"{lost_work(row, whole[1])} of both workers, {lost_s:.0f} s"
     for name in ("final", "training"):
         mine, other = (
             load_tensors(Path(json.loads((s / "job" / "trials.json").read_text())["searched"][0]["checkpoint"])
-                         / f"{name}.safetensors") for s in (row.folder / "runs", whole[0])
+                         / f"{name}.safetensors") for s in (row.folder / "runs", whole)
         )  # fmt: skip
         most = max(float((mine[key].double() - other[key].double()).abs().max()) for key in other)
         same = all(torch.equal(mine[key], other[key]) for key in other)
         row.want(most < 1e-6, f"{name} weights differ by {most:.1e}")
-        row.sees += "" if same else f", {name} to {most:.1e}"
-    compare(row, row.folder / "runs", "job", whole[0])
-    row.check_orphans()
+        row.sees += f", {name} weights {'the same' if same else f'to {most:.1e}'}"
 
 
 @fault("nodes-removed", "a node of three goes in mid-trial, another in the analysis")
 def nodes_removed(row: Row) -> None:
     """One node has to do the rest. Everything runs at once, so no trial may be stopped by what others did first."""
-    whole = Row("whole-nodes", row.work, row.table)
-    with three_nodes(whole) as (_, options):
+    whole, options = Row("whole-nodes", row.work, row.table), ("--trials", "3", "--objectives", "accuracy", "calls")
+    with nodes_of_one_cpu(whole, 3) as (_, address):
+        options += ("--address", address)
         row.want(whole.run(*row.table.sweep(whole, *options), **CLUSTER).code == 0, "the unbroken run failed")
     faults = "wait@step:3 wait@measuring:1"
-    with three_nodes(row, faults) as (nodes, options):
+    with nodes_of_one_cpu(row, 3, faults) as (nodes, address):
+        options = (*options[:-1], address)
         driver = row.start(*row.table.sweep(row, *options), faults=faults, **CLUSTER)
         for place in faults.split():
             print(row.happened(place, driver), file=nodes.stdin, flush=True)
@@ -682,15 +716,14 @@ def nodes_removed(row: Row) -> None:
 
 
 @contextmanager
-def three_nodes(row: Row, faults: str = ""):
-    """A cluster of three nodes in a process of its own, and the options of a sweep on it."""
+def nodes_of_one_cpu(row: Row, count: int, faults: str = ""):
+    """A cluster in a process of its own, which removes nodes when told to, and its address."""
     nodes = subprocess.Popen(
-        [sys.executable, __file__, "nodes", "3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, __file__, "nodes", str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         start_new_session=True, env=row.environment(faults) | CLUSTER,
     )  # fmt: skip
     try:
-        address = nodes.stdout.readline().strip()
-        yield nodes, ("--address", address, "--trials", "3", "--objectives", "accuracy", "calls")
+        yield nodes, nodes.stdout.readline().strip()
     finally:
         nodes.stdin.close()
         nodes.wait(120)
