@@ -76,19 +76,41 @@ def autoscaler_limits(config: dict) -> dict[str, float]:
 
 @contextmanager
 def loopback():
-    """A Ray that is started within the block listens on 127.0.0.1 alone.
+    """A Ray that is started within the block listens on 127.0.0.1 alone, and its processes know at which address.
 
     That is Ray's own way on macOS and Windows. On Linux it takes the address of the network interface for the machine's
     and then listens on all interfaces; `_node_ip_address="127.0.0.1"` is replaced by that address as well.
+
+    The helper that frees the resources of DDP workers whose trial was stopped asks the Ray that it finds on the machine
+    about them. Where it finds two it gives up, and whoever needs these resources next waits for ever.
     """
     from ray._private import ray_constants
 
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        yield
+        with _restored("RAY_GCS_SERVER_PORT", "RAY_ADDRESS"):
+            os.environ |= {"RAY_GCS_SERVER_PORT": port, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+            yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _restored(*variables: str):
+    """Environment variables get their values back after the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -105,12 +127,13 @@ def _authentication(address: str | None):
         Config.initialize("")
         AuthenticationTokenLoader.instance().reset_cache()
 
-    before = {name: os.environ.get(name) for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
-    token = os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token"
-    if token and address is None:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    read_again()
-    try:
+    with ExitStack() as stack:
+        stack.callback(read_again)
+        stack.enter_context(_restored("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"))
+        token = os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token"
+        if token and address is None:
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        read_again()
         if token:
             try:
                 known = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
@@ -122,13 +145,6 @@ def _authentication(address: str | None):
                     "or set RAY_AUTH_MODE=disabled if the cluster has none"
                 )
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        read_again()
 
 
 def _check_reachable(address: str | None) -> None:
@@ -253,6 +269,8 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
         return
     # Processes of a local Ray inherit the environment, those of a cluster do not.
     inherited = {name: os.environ[name] for name in settings if name.startswith("RAY_TRAIN_")}
+    if ":" in address and "/" not in address:
+        inherited["RAY_ADDRESS"] = address  # see `loopback`
     try:
         ray.init(address=address, runtime_env={"env_vars": inherited}, **output)
     except (AuthenticationError, ConnectionError) as error:
