@@ -80,6 +80,15 @@ def test_ray_listens_on_loopback_alone(cluster):
         assert "0.0.0.0" in beyond(listeners(os.getpid()))
 
 
+def test_the_processes_of_a_local_ray_know_its_address(cluster):
+    """With a second Ray on the machine, Ray Train would not find it, and never free what a stopped trial held."""
+    import ray
+
+    told = ray.get(ray.remote(lambda: os.environ["RAY_ADDRESS"]).remote(), timeout=120)
+    assert told == ray.get_runtime_context().gcs_address
+    assert "RAY_ADDRESS" not in os.environ
+
+
 @pytest.fixture
 def somebody():
     """HOST:PORT where something listens that is no Ray."""
