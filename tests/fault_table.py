@@ -739,7 +739,8 @@ def serve_nodes(count: int) -> None:
     """Hold a cluster of `count` nodes of one CPU; remove the node of each process whose id comes on stdin."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    # Ray Train finds out through the dashboard what dead nodes leave behind.
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": True})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(count)]
     cluster.wait_for_nodes()
     print(cluster.address, flush=True)
