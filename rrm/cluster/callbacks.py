@@ -75,8 +75,11 @@ class TrackingCallback(tune.Callback):
         if out_of_space(said):
             # The other trials would run into it as well. It is no fault of this one, which is not over.
             raise OSError(said.strip().splitlines()[-1])
-        if "temporarily unavailable" in said and not _ray_answers():
-            raise RuntimeError(CLUSTER_LOST)
+        if "temporarily unavailable" in said:
+            # Said first: without its raylet, Ray ends this process when it notices.
+            print("Ray does not answer: if this command ends now, the same one with --resume carries on", flush=True)
+            if not _ray_answers():
+                raise RuntimeError(CLUSTER_LOST)
 
 
 class TableCallback(tune.Callback):
