@@ -14,7 +14,7 @@ from pathlib import Path
 from rrm.cluster.roll_call import ask
 from rrm.doctor import Finding, Setting, fail, ok, warn
 from rrm.doctor.processes import Process, own_processes
-from rrm.doctor.storage import claimed, nearest
+from rrm.doctor.storage import claimed, nearest, refusal
 from rrm.tracking.doctor import job_statuses
 
 # Bytes of the path of a socket: 108 with the zero at its end on Linux, 104 elsewhere.
@@ -153,7 +153,7 @@ def cluster(setting: Setting) -> Iterator[Finding]:
     if setting.address is None:
         return
     base = nearest(setting.storage)
-    with tempfile.NamedTemporaryFile(prefix=".rrm-doctor-", dir=base if base.is_dir() else None) as marker:
+    with tempfile.NamedTemporaryFile(prefix=".rrm-doctor-", dir=None if refusal(base) else base) as marker:
         answer = ask(setting.address, marker.name, timeout=90)
     if "error" in answer:
         yield _no_answer(setting.address, answer["error"])
@@ -184,7 +184,8 @@ def _no_answer(address: str, reason: str) -> Finding:
     return fail(
         f"{address} does not answer ({reason})",
         means,
-        "start it (`ray start --head` or `ray up cluster.yaml`), correct --address, or open its port to this machine",
+        "start it (`ray start --head` or `ray up cluster.yaml`), correct --address, open its port to this machine, or "
+        "copy ~/.ray/auth_token from its head",
     )
 
 

@@ -95,6 +95,12 @@ def threads(setting: Setting) -> Iterator[Finding]:
             "CPU, which is slower than one for models of this size",
             "export OMP_NUM_THREADS=1",
         )
+    elif value and value.isdigit() and int(value) > count:
+        yield warn(
+            f"OMP_NUM_THREADS={value} on {count} CPUs",
+            "threads without a CPU of their own wait for each other",
+            "export OMP_NUM_THREADS=1",
+        )
     else:
         yield ok(f"OMP_NUM_THREADS={value}" if value else f"OMP_NUM_THREADS is unset, {count} CPUs")
 

@@ -42,6 +42,21 @@ def claimed(folder: Path) -> bool:
     return False
 
 
+def refusal(folder: Path) -> OSError | None:
+    """Why no file can be made and atomically replaced in a folder; None where it can."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".rrm-doctor-", dir=folder) as scratch:
+            new, old = Path(scratch, "new"), Path(scratch, "old")
+            old.write_text("before")
+            new.write_text("after")
+            new.replace(old)
+            if old.read_text() != "after" or new.exists():
+                return OSError("a file replaced by another kept its content")
+    except OSError as error:
+        return error
+    return None
+
+
 def folder(setting: Setting) -> Iterator[Finding]:
     """There or to be made, and writable: a file and its atomic replacement."""
     base = nearest(setting.storage)
@@ -52,15 +67,7 @@ def folder(setting: Setting) -> Iterator[Finding]:
             "remove it, or name another folder by --storage",
         )
         return
-    try:
-        with tempfile.TemporaryDirectory(prefix=".rrm-doctor-", dir=base) as scratch:
-            new, old = Path(scratch, "new"), Path(scratch, "old")
-            old.write_text("before")
-            new.write_text("after")
-            new.replace(old)
-            if old.read_text() != "after" or new.exists():
-                raise OSError("a file replaced by another kept its content")
-    except OSError as error:
+    if error := refusal(base):
         yield fail(
             f"{base} cannot be written to ({error.strerror or error})",
             "a sweep could not keep anything there",
@@ -72,9 +79,15 @@ def folder(setting: Setting) -> Iterator[Finding]:
     yield ok(where + f", {kind}" * bool(kind))
 
 
+def _writable_base(setting: Setting) -> Path | None:
+    base = nearest(setting.storage)
+    return None if refusal(base) else base
+
+
 def space(setting: Setting) -> Iterator[Finding]:
     """Free bytes and inodes. A sweep of small models takes about 1 GB."""
-    base = nearest(setting.storage)
+    if (base := _writable_base(setting)) is None:
+        return
     free, nodes = shutil.disk_usage(base).free, os.statvfs(base)
     # Some file systems make inodes as needed and count none.
     left = nodes.f_favail if nodes.f_files else None
@@ -86,11 +99,6 @@ def space(setting: Setting) -> Iterator[Finding]:
         yield warn(found, "a sweep of small models takes about 1 GB, one of full-size models tens", cure)
     else:
         yield ok(found)
-
-
-def _writable_base(setting: Setting) -> Path | None:
-    base = nearest(setting.storage)
-    return base if base.is_dir() and os.access(base, os.W_OK) else None
 
 
 def locks(setting: Setting) -> Iterator[Finding]:
