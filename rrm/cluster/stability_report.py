@@ -83,7 +83,7 @@ def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, floa
 
 
 def ladder_sentences(label: str, found: Evidence) -> list[str]:
-    """What lambda_1 adds to the scores of convergence, and to those of confidence too; once, if that nothing is known."""
+    """What lambda_1 adds to the scores of convergence, and to those of confidence too; if nothing is known, once."""
     return [*dict.fromkeys(ladder_sentence(label, found.ladders[nulls], words) for nulls, words in SPOKEN.items())]
 
 
