@@ -21,7 +21,7 @@ def cluster():
     import ray
 
     with loopback():
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
                  object_store_memory=200 * 2**20)  # fmt: skip
     yield ray.cluster_resources()
     ray.shutdown()
