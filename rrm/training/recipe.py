@@ -69,7 +69,7 @@ class Recipe:
         if self.batch_size % (workers * self.micro_batches):
             raise InputError(
                 f"batch size {self.batch_size} does not divide into {self.micro_batches} micro-batches on each of "
-                f"{workers} workers: use another number"
+                f"{workers} workers: their product has to be a divisor of it"
             )
         return self.batch_size // workers
 
