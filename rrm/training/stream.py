@@ -34,8 +34,8 @@ class TrainStream:
     def __init__(self, puzzles: PuzzleSet, task: Task, batch_size: int, seed: int, rank: int = 0, world: int = 1):
         if batch_size % world:
             raise InputError(
-                f"batch size {batch_size} does not divide among {world} workers: use as many workers as a divisor of it, "
-                "or another batch size"
+                f"batch size {batch_size} does not divide among {world} workers: use a number of workers that divides "
+                "it, or another batch size"
             )
         if len(puzzles) < batch_size:
             raise InputError(f"{len(puzzles)} training puzzles are fewer than the batch size {batch_size}: lower it")
