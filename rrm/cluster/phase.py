@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import ray
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 
@@ -15,7 +16,6 @@ from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
 from rrm.cluster.tune_state import KeepState, restore
 from rrm.statistics.sweep import arm_name
 from rrm.tasks import Task
-from rrm.tasks.splits import Splits
 from rrm.tracking import Tracker
 from rrm.training import interventions
 from rrm.training.checkpoint import read_meta
@@ -23,12 +23,26 @@ from rrm.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Training:
-    """What the phases of a sweep share."""
+class Description:
+    """(parameters, tags) of a trial's run. Tune writes it into its state again and again: no puzzles in here."""
 
     job: Job
     task: Task
-    splits: Splits
+    tags: dict[str, str]
+
+    def __call__(self, config: dict) -> tuple[dict, dict]:
+        recipe = self.job.recipe_of(config, self.task)
+        tags = arm(config, recipe) | {"model": config["model"], "seed": config["seed"]}
+        return config | {"recipe": recipe.to_dict()}, {f"rrm.{k}": str(v) for k, v in tags.items()} | self.tags
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the phases of a sweep share; `splits` refers to the Splits in Ray's object store."""
+
+    job: Job
+    task: Task
+    splits: ray.ObjectRef
     folder: JobFolder
     tracker: Tracker
     tags: dict[str, str]
@@ -42,8 +56,7 @@ class Training:
         `fixed` are never stopped early.
         """
         job, request = self.job, self.job.request
-        mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
-        trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, splits=self.splits), mine)
+        trainable = self._trainable()
         path = self.folder.path / name
         # Without its state the driver died before Tune knew any trial: there is nothing to restore.
         if restore(path):
@@ -67,7 +80,7 @@ class Training:
                     callbacks=[
                         JsonLoggerCallback(),  # the result.json from which the scheduler is restored
                         KeepState(),
-                        TrackingCallback(self.tracker, self._describe),
+                        TrackingCallback(self.tracker, Description(job, self.task, self.tags)),
                         TableCallback(count, job.preset.evaluations),
                     ],
                     checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
@@ -85,14 +98,20 @@ class Training:
                 print(f"{t['name']} failed: {t['failed']}")
         return sorted(records, key=lambda t: t["name"])
 
-    def _recipe(self, config: dict) -> Recipe:
-        return self.job.recipe(config, self.task, self.job.preset, config["seed"])
+    def _trainable(self):
+        """What Tune runs for every trial.
 
-    def _describe(self, config: dict) -> tuple[dict, dict]:
-        """(parameters, tags) of a trial's run."""
-        recipe = self._recipe(config)
-        tags = arm(config, recipe) | {"model": config["model"], "seed": config["seed"]}
-        return config | {"recipe": recipe.to_dict()}, {f"rrm.{k}": str(v) for k, v in tags.items()} | self.tags
+        `tune.with_parameters` would put the puzzles into the object store once more for each phase, and a copy whose
+        name was pickled stays there as long as this process.
+        """
+        job, splits, request = self.job, self.splits, self.job.request
+
+        def train(config: dict) -> None:
+            train_trial(config, job, ray.get(splits))
+
+        train.__name__ = train_trial.__name__  # by which Tune knows it when it restores
+        mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
+        return tune.with_resources(train, mine)
 
     def _record(self, result, fixed: float) -> dict:
         metrics, config = result.metrics or {}, result.config
@@ -101,7 +120,7 @@ class Training:
         record = {
             "name": trial_name(config),
             "config": config,
-            "arm": arm(config, self._recipe(config)),
+            "arm": arm(config, self.job.recipe_of(config, self.task)),
             "drawn": config["trial"] >= fixed,
             "failed": str(result.error).strip().splitlines()[-1] if result.error else "",
             "checkpoint": folder,

@@ -7,6 +7,7 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import ray
 import torch
 
 from rrm.cluster import report
@@ -120,7 +121,8 @@ def _train(spec, args, preset, splits, folder, record, tracker, request, at_once
     """Train what is not trained yet; -> records of the trials, {"searched": [...], "repeated": [...]}."""
     known = folder.read("trials") or {}
     job = Job(spec.recipe, preset, record["data_hash"], request, str(folder.path / "train"), tuple(args.objectives))
-    training = Training(job, get_task(splits.train.task), splits, folder, tracker, _tags(record), at_once, args.verbose)
+    task, stored = get_task(splits.train.task), ray.put(splits)
+    training = Training(job, task, stored, folder, tracker, _tags(record), at_once, args.verbose)
     if "searched" not in known:
         fixed = fixed_configurations(spec, args.model, preset, args.seed)
         drawing = searcher(spec, fixed, args.model, args.sigma, args.seed, args.objectives)

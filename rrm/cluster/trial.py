@@ -13,9 +13,10 @@ from rrm.cluster.session import Request
 from rrm.cluster.spec import OBJECTIVES, Preset
 from rrm.dynamics.success import success_lambda_1
 from rrm.errors import InputError
-from rrm.tasks import get_task
+from rrm.tasks import Task, get_task
 from rrm.tasks.base import PuzzleSet
 from rrm.tasks.splits import Splits
+from rrm.training.recipe import Recipe
 from rrm.training.trainer import Trainer, more_micro_batches
 
 # A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
@@ -43,6 +44,10 @@ class Job:
     storage: str
     objectives: tuple[str, ...] = ("accuracy",)
 
+    def recipe_of(self, config: dict, task: Task) -> Recipe:
+        """What a trial with this configuration trains."""
+        return self.recipe(config, task, self.preset, config["seed"])
+
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -62,7 +67,7 @@ def _train(
         rank, world = context.get_world_rank(), context.get_world_size()
     task = get_task(splits.train.task)
 
-    recipe = job.recipe(config, task, job.preset, config["seed"])
+    recipe = job.recipe_of(config, task)
     recipe = replace(recipe, micro_batches=max(recipe.micro_batches, micro_batches))
 
     def fresh() -> Trainer:
@@ -148,7 +153,7 @@ def _coordinate(config: dict, job: Job, splits: Splits) -> None:
             ),
         ).fit()
 
-    recipe = job.recipe(config, get_task(splits.train.task), job.preset, config["seed"])
+    recipe = job.recipe_of(config, get_task(splits.train.task))
     parts, failures = request.workers * recipe.micro_batches, 1
     begun = Path(job.storage, name).exists()
     workers = workers_left(request.workers, need, ray.cluster_resources()) if begun else request.workers

@@ -15,12 +15,14 @@ import pytest
 
 from rrm.cluster.command import run_command
 from rrm.cluster.fanout import measure_in_shards, run_tasks
+from rrm.cluster.folder import TEST_PUZZLES
 from rrm.cluster.session import Request, trials_at_once
 from rrm.cluster.spec import Preset
 from rrm.dynamics import Settings, load_result, measure
 from rrm.errors import InputError
 from rrm.models import build, variant
 from rrm.tasks import get_task
+from rrm.tasks.base import PuzzleSet
 
 SPEC_FILE = Path(__file__).resolve().parents[2] / "tune_specs" / "perturb_sweep.py"
 MODELS = ("trm_mlp", "srm_mlp")
@@ -93,6 +95,14 @@ def test_artifacts_and_result_files(finished):
     assert result.settings.checkpoint_hash in hashes
     scores = json.loads((folder / "scores.json").read_text())[measured[0].stem]
     assert scores["best"]["exact"] == pytest.approx(result.solved.mean())
+
+
+def test_what_tune_writes_again_and_again_holds_no_puzzles(finished):
+    """Its state is copied every few seconds; public datasets have hundreds of megabytes."""
+    folder = finished / "perturb_sweep"
+    puzzles = PuzzleSet.load(folder / TEST_PUZZLES).inputs.tobytes()
+    state = [*folder.glob("tune*/*.pkl"), *folder.glob("tune*/*.json")]
+    assert len(state) >= 8 and not [file.name for file in state if puzzles in file.read_bytes()]
 
 
 def test_figures_are_drawn_again_from_the_runs(finished, tmp_path, monkeypatch, capsys):
