@@ -34,8 +34,8 @@ MORE = {"memory_mb": 0.02, "objects": 0.005}  # a model or a result a run, kept,
 
 def held() -> dict[str, float]:
     """What this process holds now, what can be given back given back."""
-    # Until it ends Ray keeps the class of every actor, and Tune makes a new one for each search; MLflow keeps the places
-    # to which 1,024 runs wrote their files.
+    # Until it ends Ray keeps the class of every actor, and Tune makes a new one for each search; MLflow keeps where the
+    # last 1,024 runs put their files.
     _ActorClassMethodMetadata.reset_cache()
     has_async_methods.cache_clear()
     _artifact_repos_cache.clear()
