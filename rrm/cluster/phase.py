@@ -59,34 +59,36 @@ class Training:
         trainable = self._trainable()
         path = self.folder.path / name
         # Without its state the driver died before Tune knew any trial: there is nothing to restore.
-        if restore(path):
+        known = restore(path)
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                num_samples=count,
+                max_concurrent_trials=self.at_once,
+                search_alg=search,
+                scheduler=scheduler(job.preset.evaluations, fixed, job.objectives),
+                # A trial that waits for DDP workers cannot be reset for another.
+                reuse_actors=request.workers == 1,
+                trial_dirname_creator=lambda trial: trial_name(trial.config),
+            ),
+            run_config=tune.RunConfig(
+                name=name,
+                storage_path=str(self.folder.path),
+                verbose=1 if self.verbose else 0,
+                callbacks=[
+                    JsonLoggerCallback(),  # the result.json from which the scheduler is restored
+                    KeepState(),
+                    TrackingCallback(self.tracker, Description(job, self.task, self.tags)),
+                    TableCallback(count, job.preset.evaluations),
+                ],
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                failure_config=tune.FailureConfig(max_failures=1),
+            ),
+        )
+        if known:
+            # From the file that the line above has just written: a search goes on with the code and on the cluster of
+            # today, whatever it was begun with.
             tuner = tune.Tuner.restore(str(path), trainable=trainable, resume_unfinished=True, resume_errored=True)
-        else:
-            tuner = tune.Tuner(
-                trainable,
-                tune_config=tune.TuneConfig(
-                    num_samples=count,
-                    max_concurrent_trials=self.at_once,
-                    search_alg=search,
-                    scheduler=scheduler(job.preset.evaluations, fixed, job.objectives),
-                    # A trial that waits for DDP workers cannot be reset for another.
-                    reuse_actors=request.workers == 1,
-                    trial_dirname_creator=lambda trial: trial_name(trial.config),
-                ),
-                run_config=tune.RunConfig(
-                    name=name,
-                    storage_path=str(self.folder.path),
-                    verbose=1 if self.verbose else 0,
-                    callbacks=[
-                        JsonLoggerCallback(),  # the result.json from which the scheduler is restored
-                        KeepState(),
-                        TrackingCallback(self.tracker, Description(job, self.task, self.tags)),
-                        TableCallback(count, job.preset.evaluations),
-                    ],
-                    checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
-                    failure_config=tune.FailureConfig(max_failures=1),
-                ),
-            )
         results = tuner.fit()
         stop_on_signals()  # Tune leaves a handler behind that swallows the next Ctrl-C
         records = [self._record(result, fixed) for result in results]

@@ -36,7 +36,7 @@ class KeepState(tune.Callback):
             return
         unfinished = folder / f".{COPY}"
         with ZipFile(unfinished, "w") as archive:
-            for file in (*newest, folder / "tuner.pkl"):
+            for file in newest:
                 archive.write(file, file.name)
         unfinished.replace(folder / COPY)
         self._copied = written

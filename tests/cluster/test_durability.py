@@ -27,9 +27,9 @@ def test_tunes_state_comes_back_from_its_copy(tmp_path):
     own, folder = tmp_path / "own", tmp_path / "tune"
     own.mkdir()
     folder.mkdir()
-    files = {name.replace("*", "1"): f"content of {name}" for name in (*tune_state.STATE, "tuner.pkl")}
+    files = {name.replace("*", "1"): f"content of {name}" for name in tune_state.STATE}
     for name, content in files.items():
-        (folder if name == "tuner.pkl" else own).joinpath(name).write_text(content)
+        (own / name).write_text(content)
     storage = SimpleNamespace(experiment_driver_staging_path=str(own), experiment_fs_path=str(folder))
     keeper = tune_state.KeepState()
     keeper.on_step_end(1, [SimpleNamespace(storage=storage)])

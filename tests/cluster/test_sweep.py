@@ -129,7 +129,10 @@ def test_resuming_a_finished_sweep_adds_nothing(finished, spec, capsys):
 
 
 def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
-    """SIGKILL after the first trial has reported; the resumed sweep equals the unbroken one."""
+    """SIGKILL after the first trial has reported; the resumed sweep equals the unbroken one.
+
+    Meanwhile rrm was updated: what Tune pickled of its code cannot be read any more.
+    """
     code = (
         "import runpy, sys\n"
         "from dataclasses import replace\n"
@@ -150,6 +153,7 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     time.sleep(5)  # the orphaned Ray leaves by itself
+    (tune / "tuner.pkl").write_bytes(b"crrm.cluster.phase\nOfAnotherVersion\n.")
     done = subprocess.run([*argv, "--resume"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     whole, resumed = (json.loads((s / "perturb_sweep" / "trials.json").read_text()) for s in (finished, tmp_path))
