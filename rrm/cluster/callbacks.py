@@ -1,13 +1,12 @@
 """What happens beside the trials: curves go to MLflow, a table to the terminal. Only the driver writes."""
 
 import math
-import time
 from pathlib import Path
 
 import ray
 from ray import tune
 
-from rrm.cluster.progress import Live, duration, table
+from rrm.cluster.progress import Live, Pace, duration, table
 from rrm.cluster.search import CLOCK
 from rrm.cluster.trial import DAMAGE
 from rrm.errors import CLUSTER_LOST, out_of_space
@@ -87,8 +86,8 @@ class TableCallback(tune.Callback):
 
     def __init__(self, total_trials: int, evaluations: int):
         self.total_trials, self.evaluations = total_trials, evaluations
-        self.started: dict[str, float] = {}
-        self._begin = time.monotonic()
+        self._started: dict[str, tuple[Pace, float]] = {}  # of each trial, and the share it had done before
+        self._pace, self._before = Pace(total_trials), None
         self._live = Live()
 
     def __getstate__(self):
@@ -98,7 +97,7 @@ class TableCallback(tune.Callback):
         self.__init__(**state)
 
     def on_trial_start(self, iteration, trials, trial, **info):
-        self.started[trial.trial_id] = time.monotonic()
+        self._started[trial.trial_id] = Pace(1.0), self._share(trial)
 
     def on_step_end(self, iteration, trials, **info):
         self._live.show(self._lines(trials))
@@ -109,8 +108,7 @@ class TableCallback(tune.Callback):
     def _lines(self, trials) -> list[str]:
         rows, work_done = [], 0.0
         for trial in sorted(trials, key=lambda t: t.config["trial"]):
-            result = trial.last_result or {}
-            share = result.get(CLOCK, 0) / self.evaluations
+            result, share = trial.last_result or {}, self._share(trial)
             over = trial.status in ("TERMINATED", "ERROR")
             work_done += 1.0 if over else share
             rows.append(
@@ -124,11 +122,15 @@ class TableCallback(tune.Callback):
                     "left": "" if over else self._left(trial, share),
                 }
             )
-        elapsed = time.monotonic() - self._begin
-        left = elapsed / work_done * (self.total_trials - work_done) if work_done else None
-        head = f"training  {duration(elapsed)}" + (f", at most {duration(left)} left" if left else "")
+        if self._before is None:
+            self._before = work_done
+        left = self._pace.left(work_done, self._before)
+        head = f"training  {duration(self._pace.elapsed)}" + ("" if left == "?" else f", at most {left} left")
         head += f"  ({sum(t.status in ('TERMINATED', 'ERROR') for t in trials)} of {self.total_trials} trials done)"
         return [head, *table(rows)] if rows else [head]
+
+    def _share(self, trial) -> float:
+        return (trial.last_result or {}).get(CLOCK, 0) / self.evaluations
 
     def _status(self, trial, share: float) -> str:
         if trial.status == "TERMINATED":
@@ -136,7 +138,5 @@ class TableCallback(tune.Callback):
         return {"RUNNING": "running", "ERROR": "failed"}.get(trial.status, "waiting")
 
     def _left(self, trial, share: float) -> str:
-        begun = self.started.get(trial.trial_id)
-        if begun is None or not 0 < share < 1:
-            return "?"
-        return duration((time.monotonic() - begun) / share * (1 - share))
+        pace, before = self._started.get(trial.trial_id, (Pace(1.0), share))
+        return pace.left(share, before)

@@ -61,22 +61,38 @@ class Live:
         sys.stdout.flush()
 
 
+class Pace:
+    """Time since the start, and how long the rest takes if it goes on like this."""
+
+    def __init__(self, total: float):
+        self.total, self.began = total, time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
+    def left(self, done: float, before: float) -> str:
+        """What is left when `done` is done, of which `before` was done at the start; "?" while nothing is known."""
+        return duration(self.elapsed / (done - before) * (self.total - done)) if done > before else "?"
+
+
 class Bar:
     """Progress of a known amount of work, with the time left."""
 
     def __init__(self, title: str, total: int):
-        self.title, self.total, self.done = title, total, 0
-        self.started, self.live = time.monotonic(), Live()
+        self.title, self.total, self.done, self.before = title, total, 0, 0
+        self.pace, self.live = Pace(total), Live()
         self._draw(force=False)
 
-    def advance(self, amount: int) -> None:
-        """`amount` more is done."""
+    def advance(self, amount: int, before: bool = False) -> None:
+        """`amount` more is done, or was done before."""
         self.done += amount
+        self.before += amount if before else 0
         self._draw(force=self.done >= self.total)
 
     def _draw(self, force: bool) -> None:
-        elapsed = time.monotonic() - self.started
-        left = duration(elapsed / self.done * (self.total - self.done)) if self.done else "?"
         filled = round(24 * self.done / self.total)
-        line = f"{self.title}  [{'#' * filled}{'.' * (24 - filled)}]  {self.done}/{self.total}  {duration(elapsed)}"
-        self.live.show([line + (f", {left} left" if self.done < self.total else "")], force)
+        bar = f"[{'#' * filled}{'.' * (24 - filled)}]  {self.done}/{self.total}"
+        left = f", {self.pace.left(self.done, self.before)} left" if self.done < self.total else ""
+        self.live.show([f"{self.title}  {bar}  {duration(self.pace.elapsed)}{left}"], force)

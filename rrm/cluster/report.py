@@ -2,9 +2,11 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import ray
 
 from rrm import __version__
 from rrm.cluster.callbacks import config_columns
@@ -73,13 +75,16 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
     # Where the last checkpoint is the best one, its weights are the same and are scored once.
     wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["final"]["step"]]
     wanted = [(t, which) for t, which in wanted if which not in scores.get(t["name"], {})]
-    bar = Bar("test scores", len(wanted)) if wanted else None
-    jobs = []
-    for trial, which in wanted:
-        weights = checkpoint.load_tensors(Path(trial["checkpoint"]) / f"{which}.safetensors")
-        arrays = {name: value.numpy() for name, value in weights.items()}
-        jobs.append((trial[which]["model"], arrays, splits.test, trial[which]["segments"], device_of(request)))
-    for position, score, seconds in run_tasks(score_model, jobs, resources, request):
+    if wanted:
+        bar, puzzles = Bar("test scores", len(wanted)), ray.put(splits.test)
+
+    def jobs() -> Iterator[tuple]:
+        for trial, which in wanted:
+            weights = checkpoint.load_tensors(Path(trial["checkpoint"]) / f"{which}.safetensors")
+            arrays = {name: value.numpy() for name, value in weights.items()}
+            yield trial[which]["model"], arrays, puzzles, trial[which]["segments"], device_of(request)
+
+    for position, score, seconds in run_tasks(score_model, jobs(), resources, request):
         trial, which = wanted[position]
         scores.setdefault(trial["name"], {})[which] = score | {"seconds": seconds}
         folder.write("scores", scores)
@@ -96,7 +101,7 @@ def measure_trials(
     def progress(rows: int, seconds: float) -> None:
         nonlocal work
         work += seconds
-        bar.advance(rows)
+        bar.advance(rows, before=not seconds)
 
     for trial in trials:
         model = checkpoint.load_model(trial["checkpoint"], "best")

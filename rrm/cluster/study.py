@@ -41,7 +41,7 @@ class Frame:
         def progress(rows: int, seconds: float) -> None:
             self.work_s += seconds
             if rows:
-                shown.advance(rows)
+                shown.advance(rows, before=not seconds)
 
         return progress
 
