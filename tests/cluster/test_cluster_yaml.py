@@ -28,6 +28,13 @@ def check(config: dict) -> dict:
     return full
 
 
+def autoscaler_on_the_head(config: dict):
+    """The configuration as the autoscaler on the head (v2) reads it. Private to Ray, hence in this one place."""
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+
+    return AutoscalingConfig(copy.deepcopy(config), skip_content_hash=True)
+
+
 def commands(config: dict) -> list[str]:
     return [line for name, lines in config.items() if name.endswith("_commands") for line in lines]
 
@@ -58,6 +65,19 @@ def test_cluster_yaml_is_what_ray_up_accepts():
     assert types["head"]["resources"]["CPU"] == 0
     assert types["gpu_worker"]["resources"]["GPU"] == 1 and types["gpu_worker"]["min_workers"] == 0
     assert autoscaler_limits(full) == {"CPU": 128, "GPU": 8}
+
+
+def test_the_head_can_install_nodes():
+    # What RayInstaller asks for.
+    config = autoscaler_on_the_head(CONFIG)
+    for kind, image in (("head", "head_image"), ("gpu_worker", "worker_image")):
+        assert config.get_docker_config(kind)["image"] == CONFIG["docker"][image]
+        node = CONFIG["available_node_types"][kind]
+        assert config.get_node_resources(kind) == node["resources"]
+        assert config.get_provider_instance_type(kind) == node["node_config"]["InstanceType"]
+        assert config.get_initialization_commands(kind) == CONFIG["initialization_commands"]
+    assert config.get_worker_setup_commands("gpu_worker") == CONFIG["worker_setup_commands"]  # and none of Ray's own
+    assert config.get_head_setup_commands() == CONFIG["head_setup_commands"]
 
 
 def set_group(config: dict, address: str) -> None:
