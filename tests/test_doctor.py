@@ -369,6 +369,23 @@ def test_servers(setting, server, monkeypatch):
     assert only(tracking.store, setting(uri=locked))[0] == "ok"
 
 
+@pytest.mark.parametrize("password, level", [("secret", "ok"), ("other", "fail")])
+def test_a_server_whose_password_stands_in_the_credentials_file(
+    setting, server, monkeypatch, tmp_path, password, level
+):
+    import mlflow
+
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".mlflow").mkdir()
+    file = tmp_path / ".mlflow" / "credentials"
+    file.write_text(f"[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = {password}\n")
+    locked = server(refused((401, "You are not authenticated"), mlflow.__version__))
+    found, line = only(tracking.store, setting(uri=locked))
+    assert found == level and password not in line
+
+
 def open_run(store, name, **tags):
     """A run of a sweep that is RUNNING, as its driver left it; -> its status, asked anew at each call."""
     from mlflow import MlflowClient
@@ -532,6 +549,7 @@ def test_the_token_of_a_cluster(setting, monkeypatch, tmp_path):
     monkeypatch.setattr(Path, "resolve", lambda self: Path("/tmp/token"))
     level, line = only(cluster.token, setting())
     assert level == "fail" and f"chmod 600 {path}" in line and "secret" not in line
+    assert f"rm {path} && ray get-auth-token --generate > /dev/null && chmod 600 {path}" in line
     path.chmod(0o600)
     assert only(cluster.token, setting(address="host:6379"))[0] == "ok"
     monkeypatch.setenv("RAY_AUTH_MODE", "tokens")
@@ -549,9 +567,12 @@ def test_nodes_that_differ(tmp_path, setting):
 
     same = {"node": "10.0.0.2", "host": "b", "python": python_version(), "sees": True, "behind_s": 0.0}
     same |= {name: metadata.version(name) for name in ("ray", "torch", "numpy", "rrm")}
+    release = same["torch"].partition("+")[0]
     levels = {
         (): ["ok"],
         ("python", "3.9.1"): ["fail"],
+        ("torch", release + "+cu126"): ["ok"],
+        ("torch", "2.8.0+cu126"): ["fail"],
         ("rrm", None): ["fail"],
         ("sees", False): ["fail"],
         ("behind_s", 40.0): ["warn"],

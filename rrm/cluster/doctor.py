@@ -128,7 +128,9 @@ def token(setting: Setting) -> Iterator[Finding]:
         yield fail(
             f"{path} can be read by other users",
             "who has the token runs code as you on the cluster",
-            f"chmod 600 {path}; on a shared machine make a new one: ray get-auth-token --generate",
+            # Ray generates none where there is one.
+            f"chmod 600 {path}; on a shared machine make a new one: rm {path} && ray get-auth-token --generate > "
+            f"/dev/null && chmod 600 {path}",
         )
     elif mode != "disabled" and setting.address and not os.environ.get("RAY_AUTH_TOKEN") and not path.exists():
         yield fail(
@@ -208,7 +210,7 @@ def judge_node(node: dict, base: Path) -> Iterator[Finding]:
             troubles.append(
                 fail(f"{name} has no {part}", "trials cannot start there", f"install {part} {version} there")
             )
-        elif node[part] != version:
+        elif _release(node[part]) != _release(version):
             level = fail if part in ("ray", "rrm") or node[part].split(".")[:2] != version.split(".")[:2] else warn
             troubles.append(
                 level(
@@ -234,6 +236,11 @@ def judge_node(node: dict, base: Path) -> Iterator[Finding]:
             )
         )
     yield from troubles or [ok(f"{name} ({node['host']}): same versions, sees {base}, clock agrees")]
+
+
+def _release(version: str) -> str:
+    """A version without the build after its +, such as cpu and cu126: both read each other's pickles."""
+    return version.partition("+")[0]
 
 
 def local_task(setting: Setting) -> Iterator[Finding]:

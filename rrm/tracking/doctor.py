@@ -20,7 +20,10 @@ from rrm.tracking.secrets import mask
 from rrm.tracking.stale import close_stale, stale_runs
 from rrm.tracking.store import SPOOL, Tracker, default_uri, replay
 
-CREDENTIALS = "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+CREDENTIALS = (
+    "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or correct "
+    "~/.mlflow/credentials"
+)
 
 
 def _database(uri: str) -> Path | None:
@@ -115,12 +118,11 @@ def _remote_database(uri: str) -> Finding:
 
 def _ask(uri: str, path: str) -> str:
     """The answer of the server to a GET with the credentials that MLflow's client would send."""
+    from mlflow.utils.credentials import read_mlflow_creds
+
     parts = urlsplit(uri)
-    user = (
-        (unquote(parts.username), unquote(parts.password or ""))
-        if parts.username
-        else (os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD"))
-    )
+    # From the environment, or from ~/.mlflow/credentials.
+    user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else read_mlflow_creds()
     plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")) + path
     request = urllib.request.Request(plain)
     if all(user):
