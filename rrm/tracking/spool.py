@@ -17,8 +17,9 @@ LOCK_WAIT_S = 20.0
 class Spool:
     """FOLDER/operations.jsonl, one JSON line per operation, emptied whenever all are confirmed.
 
-    The first line says where the operations belong. Whoever has operations in the file holds its lock. Replaying from
-    the first line is always right, because every operation can be repeated (see `Writer`).
+    The first line, `header`, says where the operations belong: "uri", "experiment" and "job". Whoever has operations
+    in the file holds its lock. Replaying from the first line is always right, because every operation can be repeated
+    (see `Writer`).
 
     files/           what artifacts looked like when they were logged
     refused.jsonl    operations that the store will not take, and why
@@ -43,6 +44,15 @@ class Spool:
         if self._file is not None:
             os.fsync(self._file.fileno())
 
+    def origin(self) -> dict[str, str] | None:
+        """The header of what an earlier driver left, None where it left nothing; InputError for a file of others."""
+        try:
+            with open(self._path, errors="replace") as file:
+                header, operations = self._parse([file.readline(), file.readline()])
+        except FileNotFoundError:
+            return None
+        return header if operations else None
+
     def load(self) -> list[dict]:
         """The operations of a driver that is gone, now held by this one; InputError for a file that is no spool."""
         if not self._path.exists() or not self._path.stat().st_size:
@@ -55,12 +65,10 @@ class Spool:
             lines.pop()
             self._file.truncate(sum(len(line.encode()) for line in lines))
         try:
-            header, *operations = [json.loads(line) for line in lines] or [self.header]
-            self.header = {name: header[name] for name in ("uri", "experiment", "job")}
-            operations = [operation for operation in operations if operation["op"]]
-        except (ValueError, KeyError, TypeError):
+            _, operations = self._parse(lines)
+        except InputError:
             self._unlock()
-            raise InputError(f"{self._path} is no spool of tracking operations: move it away") from None
+            raise
         if not operations:
             self.clear()
         return operations
@@ -101,6 +109,18 @@ class Spool:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "refused.jsonl", "a") as file:
             file.write(json.dumps({"reason": reason} | operation) + "\n")
+
+    def _parse(self, lines: list[str]) -> tuple[dict[str, str], list[dict]]:
+        """(header, operations) of those lines that are whole; InputError for those of no spool."""
+        whole = [line for line in lines if line.endswith("\n")]
+        if not whole:
+            return self.header, []
+        try:
+            header, *operations = [json.loads(line) for line in whole]
+            header = {name: str(header[name]) for name in ("uri", "experiment", "job")}
+            return header, [operation for operation in operations if operation["op"]]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{self._path} is no spool of tracking operations: move it away") from None
 
     def _open(self) -> None:
         if self._file is None:

@@ -5,6 +5,7 @@ the runs it had; metric points already in the store are not written twice. A sto
 nothing: see `Outbox`.
 """
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -76,6 +77,7 @@ class Tracker:
 
     def __enter__(self):
         self.connect()
+        self._refuse_others()  # another driver may have come and gone since the store was opened
         left = self._outbox.adopt()
         if left:
             print(f"tracking  {left} operations that an earlier driver kept go to {self.uri} now")
@@ -93,12 +95,31 @@ class Tracker:
             )
 
     def connect(self) -> None:
-        """Open the store; InputError where it does not answer. Every method below does it where it has to."""
+        """Open the store; InputError where it does not answer, or what an earlier driver left is for another store.
+
+        Every method below does it where it has to.
+        """
         if self._writer is None:
+            self._refuse_others()
             self._writer = Writer(*connect(self._uri, self.experiment, self.artifact_root), self.job)
-            header = {"op": "spool", "uri": self.uri, "experiment": self.experiment, "job": self.job}
-            spool = Spool(self.artifact_root.parent / self.job / SPOOL, header)
-            self._outbox = Outbox(spool, self._writer.perform, self._probe, self._beat, self._uri)
+            self._outbox = Outbox(self._spool(), self._writer.perform, self._probe, self._beat, self._uri)
+
+    def _spool(self) -> Spool:
+        header = {"op": "spool", "uri": self.uri, "experiment": self.experiment, "job": self.job}
+        return Spool(self.artifact_root.parent / self.job / SPOOL, header)
+
+    def _refuse_others(self) -> None:
+        """InputError where an earlier driver left operations for another store, which name runs of that store."""
+        spool = self._spool()
+        if (left := spool.origin()) is None or mask(checked_uri(left["uri"])) == self.uri:
+            return
+        home, storage = left["uri"], self.artifact_root.parent
+        message = f"what {self.job} logged waits in {spool.folder} for the store {home}"
+        if home.startswith("sqlite") and not Path(home.removeprefix("sqlite:///")).exists():
+            raise InputError(f"{message}, which is not there: put that file back, or a link to where it is now")
+        doctor = shlex.join(["python", "-m", "rrm", "doctor", "--storage", str(storage), "--tracking-uri", home])
+        credentials = f" ({HIDDEN} are its credentials)" if HIDDEN in home else ""
+        raise InputError(f"{message}: name that by --tracking-uri, or send it there first with `{doctor}`{credentials}")
 
     @property
     def client(self):
@@ -202,17 +223,16 @@ def replay(folder: Path, uri: str | None = None) -> int:
     not answer or the driver is alive; the operations stay then.
     """
     spool = Spool(folder / SPOOL, {})
-    if not spool.load():
-        spool.close()
-        return 0
-    store = checked_uri(uri or spool.header["uri"])
-    experiment, job = spool.header["experiment"], spool.header["job"]
+    header, left = spool.origin(), spool.load()
     spool.close()
+    if header is None or not left:
+        return 0
+    store, job = checked_uri(uri or header["uri"]), header["job"]
     if HIDDEN in store:
         raise InputError(f"the spool of {folder} belongs to {store}: give --tracking-uri with its credentials")
     if job != folder.name:
         raise InputError(f"the spool of {folder} belongs to job {job}: give the folder of that job")
-    tracker = Tracker(store, experiment, job, folder.parent / "artifacts")
+    tracker = Tracker(store, header["experiment"], job, folder.parent / "artifacts")
     tracker.connect()
     count = tracker._outbox.adopt()
     if left := tracker._outbox.stop(GOODBYE_S):

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE, UNAUTHENTICATED
 
 from rrm.errors import InputError
-from rrm.tracking import Tracker, outbox, replay, store
+from rrm.tracking import Tracker, default_uri, outbox, replay, store
 from rrm.tracking.driver import driver_tags, is_alive
 from rrm.tracking.secrets import mask
 from rrm.tracking.stale import close_stale, stale_runs
@@ -215,6 +215,55 @@ def test_what_a_job_leaves_is_sent_later(way, fake, tracker, tmp_path, capsys):
     more = [(4, 1.0)] if way == "resume" else []
     assert fake.history("train/loss") == [(step, float("inf")) for step in (1, 2, 3)] + more
     assert fake.get_run(run).info.status == "FAILED" and not spool.exists()
+
+
+def test_another_store_does_not_get_what_was_kept(fake, tracker, tmp_path):
+    with tracker:
+        run = tracker.run("sweep", "job")
+        fake.away = gone()
+        tracker.metrics(run, {"train/loss": 1.0}, 1)
+    fake.away, attempts, folder = None, fake.attempts, tmp_path / "job" / "spool"
+    kept = (folder / "operations.jsonl").read_bytes()
+    other = Tracker("http://other", "experiment", "job", tracker.artifact_root)
+    with pytest.raises(InputError) as refused:
+        other.connect()
+    with pytest.raises(InputError, match="for the store"):
+        replay(tmp_path / "job", "http://other")
+    doctor = f"python -m rrm doctor --storage {tmp_path} --tracking-uri 'http://***@server'"
+    assert f"waits in {folder} for the store http://***@server: name that" in str(refused.value)
+    assert doctor in str(refused.value) and "\n" not in str(refused.value)
+    assert list(folder.iterdir()) == [folder / "operations.jsonl"] and fake.attempts == attempts
+    assert (folder / "operations.jsonl").read_bytes() == kept and not fake.points
+    # A driver that died in the middle of its first operation has left nothing; the spool is the other store's then.
+    header, operation = kept.splitlines(keepends=True)
+    (folder / "operations.jsonl").write_bytes(header + operation[:9])
+    with other:
+        run = other.run("sweep", "job")
+        fake.away = gone()
+        other.metrics(run, {"train/loss": 1.0}, 1)
+    header, operation = map(json.loads, (folder / "operations.jsonl").read_text().splitlines())
+    assert header["uri"] == "http://other" and operation["op"] == "metrics"
+    fake.away = None
+    assert replay(tmp_path / "job") == 1 and fake.history("train/loss") == [(1, 1.0)]
+
+
+def test_what_was_kept_for_a_store_that_was_moved_waits_for_it(fake, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "mlflow.db").touch()
+    with Tracker(default_uri(old), "experiment", "job", old / "artifacts") as tracker:
+        run = tracker.run("sweep", "job")
+        fake.away = gone()
+        tracker.metrics(run, {"train/loss": 1.0}, 1)
+    fake.away = None
+    old.rename(new)
+    moved = Tracker(default_uri(new), "experiment", "job", new / "artifacts")
+    with pytest.raises(InputError, match="mlflow.db, which is not there: put that file back, or a link"):
+        moved.connect()
+    old.symlink_to(new)
+    with moved:
+        assert moved.run("sweep", "job") == run
+    assert fake.history("train/loss") == [(1, 1.0)]
 
 
 def test_a_live_spool_is_not_replayed(fake, tracker, tmp_path, monkeypatch):
