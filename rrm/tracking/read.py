@@ -1,6 +1,6 @@
 """Reading sweeps back from MLflow: what the analysis scripts start from."""
 
-import shutil
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from rrm.dynamics import LyapunovResult, load_result
 from rrm.errors import InputError
 from rrm.statistics import SweepPoint
 from rrm.tracking.failure import answering
+from rrm.tracking.moved import refuse_moved
 from rrm.tracking.secrets import logged_in, mask
 
 
@@ -92,9 +93,10 @@ def _point(tags: dict[str, str], metrics: dict[str, float]) -> SweepPoint:
 def stability_results(uri: str, run_id: str) -> list[LyapunovResult]:
     """The stability results logged with a run, of a sweep or of a trial."""
     client = open_client(uri)
-    find_run(uri, run_id)
+    run = find_run(uri, run_id)
     names = [file.path for file in client.list_artifacts(run_id, "lyapunov") if file.path.endswith(".safetensors")]
     if not names:
+        _refuse_moved(uri, run)
         raise InputError(f"run {run_id} has no stability results: give a sweep's run, or a trial that was analysed")
     with tempfile.TemporaryDirectory() as folder:
         return [load_result(client.download_artifacts(run_id, name, folder)) for name in sorted(names)]
@@ -107,9 +109,21 @@ def download(uri: str, run_id: str, name: str, cache: Path) -> Path:
         client, folder = open_client(uri), name.rpartition("/")[0]
         listed = [file.path for file in client.list_artifacts(run_id, folder or None)]
         if name not in listed:
+            _refuse_moved(uri, find_run(uri, run_id))
             raise InputError(f"run {run_id} has no {name} among its artifacts: give the run of a finished trial")
-        with tempfile.TemporaryDirectory() as unfinished:
-            fetched = Path(client.download_artifacts(run_id, name, unfinished))
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(fetched, target / name)
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that what is there is whole: a move from another file system is a copy.
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=cache) as unfinished:
+            fetched = client.download_artifacts(run_id, name, unfinished)
+            try:
+                os.rename(fetched, target / name)
+            except OSError:
+                if not (target / name).exists():  # else another process was faster
+                    raise
     return target / name
+
+
+def _refuse_moved(uri: str, run) -> None:
+    """InputError where artifacts are missing because the storage folder around a sqlite store was moved."""
+    client, root = open_client(uri), Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
+    refuse_moved(uri, client, client.get_experiment(run.info.experiment_id), root)

@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 from rrm.tracking.failure import answering
+from rrm.tracking.moved import refuse_moved
 from rrm.tracking.secrets import logged_in
 
 
 def connect(uri: str, experiment: str, artifact_root: Path):
-    """(client, id of the experiment, made if there is none); InputError where the store does not answer."""
+    """(client, id of the experiment, made if there is none).
+
+    InputError where the store does not answer, or keeps artifacts where the storage folder was before it was moved.
+    """
     # Whether a request is repeated is decided here, not in MLflow, which would repeat the creation of a run as well.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
@@ -28,6 +32,7 @@ def connect(uri: str, experiment: str, artifact_root: Path):
         client = MlflowClient(tracking_uri=logged_in(uri))
         found = client.get_experiment_by_name(experiment)
         if found is not None:
+            refuse_moved(uri, client, found, artifact_root)
             return client, found.experiment_id
         # The default location would be relative to whatever folder the process stands in.
         location = artifact_root.resolve().as_uri() if uri.startswith("sqlite") else None

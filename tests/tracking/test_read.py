@@ -1,6 +1,8 @@
 """Sweeps read back: what old and new runs say about their trials, and several sweeps as one table."""
 
+import os
 import runpy
+import shutil
 import sys
 from itertools import count
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from rrm.errors import InputError
 from rrm.tracking import Tracker, default_uri
-from rrm.tracking.read import pooled_points, sweep_points
+from rrm.tracking.read import download, pooled_points, sweep_points
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "peak_accuracy.py"
 
@@ -79,3 +81,65 @@ def test_the_script_compares_what_was_repeated(sweep, seeds, tmp_path, monkeypat
     # Differences of 20 and 25 points: mean 22.5, t(1) 12.706 x 3.5355 / sqrt(2) = 31.8.
     found = "difference +22.5 [-9.3, +54.3] points: no larger than seed noise" if seeds == 2 else "the only run beside"
     assert found in printed and "peak difference" in printed
+
+
+def test_a_download_is_whole_or_not_there(sweep, tmp_path, monkeypatch):
+    """It appears in one step, from the same file system; of two processes either may be first."""
+    folder, cache, rename = tmp_path / "checkpoint", tmp_path / "downloads", os.rename
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).write_text(name)
+    uri, run = sweep([])
+    Tracker(uri, "experiment", "job", Path(uri.removeprefix("sqlite:///")).parent / "artifacts").artifact(
+        run, folder, "checkpoint"
+    )
+
+    def interrupted(source, target):
+        assert cache in Path(source).parents and sorted(os.listdir(source)) == ["a", "b"]
+        raise KeyboardInterrupt
+
+    def slower(source, target):
+        shutil.copytree(source, target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download(uri, run, "checkpoint", cache)
+    assert os.listdir(cache) == [run] and not os.listdir(cache / run)
+    monkeypatch.setattr(os, "rename", slower)
+    whole = download(uri, run, "checkpoint", cache)
+    assert whole == cache / run / "checkpoint" and sorted(path.read_text() for path in whole.iterdir()) == ["a", "b"]
+    assert os.listdir(cache) == [run]
+
+
+def test_a_storage_folder_that_was_moved_is_not_split(tmp_path):
+    old, new, note = tmp_path / "old runs", tmp_path / "new", tmp_path / "note.txt"
+    note.write_text("kept")
+
+    def tracker(storage):
+        return Tracker(default_uri(storage), "experiment", "job", storage / "artifacts")
+
+    run = tracker(old).run("study", "job")
+    tracker(old).artifact(run, note)
+    old.rename(new)
+
+    def refused():
+        with pytest.raises(InputError) as writing:
+            tracker(new).run("study", "job")
+        with pytest.raises(InputError) as reading:
+            download(default_uri(new), run, "checkpoint", new / "downloads")
+        assert str(writing.value) == str(reading.value) and "\n" not in str(writing.value)
+        assert f"in {old / 'artifacts'}, but the storage folder is {new} now: " in str(writing.value)
+        assert f"(ln -s {new} '{old}')" in str(writing.value)
+
+    refused()
+    assert not old.exists()
+    (old / "artifacts").mkdir(parents=True)  # as a new sweep makes it
+    refused()
+    shutil.rmtree(old)
+    old.symlink_to(new)
+    assert tracker(new).run("study", "job") == run
+    assert download(default_uri(new), run, "note.txt", new / "downloads").read_text() == "kept"
+    # One store may serve several storage folders.
+    shared = Tracker(default_uri(new), "experiment", "other", tmp_path / "third" / "artifacts")
+    assert shared.run("study", "other") != run

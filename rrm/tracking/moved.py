@@ -1,0 +1,31 @@
+"""Storage folders that were moved, whose sqlite store still names the old place."""
+
+import shlex
+from pathlib import Path
+
+from rrm.errors import InputError
+
+
+def refuse_moved(uri: str, client, experiment, root: Path) -> None:
+    """InputError where a sqlite store looks for the artifacts of an experiment elsewhere than in `root`, their folder.
+
+    MLflow fixes the place when it makes an experiment or a run, and has no call that changes it. A place that only
+    differs is fine, for a store may serve several storage folders; a link from the old path is too.
+    """
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    location = experiment.artifact_location
+    if not uri.startswith("sqlite") or not location.startswith(("file:", "/")):
+        return
+    old, new = Path(local_file_uri_to_path(location)), root.resolve()
+    if old.resolve() == new or (old.exists() and new.exists() and old.samefile(new)):
+        return
+    database = Path(uri.removeprefix("sqlite:///")).resolve()
+    gone = database.parent == new.parent and not old.parent.is_dir()
+    if gone or any((new / run.info.run_id).is_dir() for run in client.search_runs([experiment.experiment_id])):
+        link = shlex.join(["ln", "-s", str(new.parent), str(old.parent)])
+        raise InputError(
+            f"tracking store {uri} keeps the artifacts of {experiment.name} in {old}, but the storage folder is "
+            f"{new.parent} now: move it back, link the old path to it, which must be free ({link}), or name another "
+            "store by --tracking-uri"
+        )
