@@ -2,13 +2,15 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from numbers import Real
 from pathlib import Path
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from rrm.cluster.spec import OBJECTIVES, SweepSpec
@@ -120,11 +122,20 @@ class BaselinesFirst(OptunaSearch):
             )
 
 
+class AtOnce(ConcurrencyLimiter):
+    """Hands out as many configurations at once as this cluster holds, also where the search began on another one."""
+
+    def set_state(self, state: dict) -> None:
+        super().set_state(state | {"max_concurrent": self.max_concurrent})
+
+
 class FairASHA(ASHAScheduler):
     """ASHA (Li et al., arXiv 1810.05934) on equal budgets, that spares the first trials and remembers after a restore.
 
     The first `spared` trials, the fixed configurations, run to the end of their budget. Tune restores the searcher but
-    not the rungs of the scheduler: the results of known trials are read back from their result.json.
+    not the rungs of the scheduler: the results of known trials are read back from their result.json. Tune rewrites that
+    file in place, so that a driver that is killed may leave a line that is cut short: it is passed over, and the last
+    result, which is among Tune's state, stands for it.
     """
 
     def __init__(self, spared: int, **settings):
@@ -136,16 +147,22 @@ class FairASHA(ASHAScheduler):
         if not trial.storage.trial_dir_name:  # a new trial: its folder has no name yet
             return
         path = Path(trial.storage.trial_fs_path, "result.json")
-        if path.exists():
-            for line in path.read_text().splitlines():
-                row = json.loads(line)
-                if CLOCK in row and OBJECTIVE in row:
-                    self._trial_info[trial.trial_id].on_result(trial, row[CLOCK], row[OBJECTIVE])
+        for row in [*_rows(path), trial.last_result or {}]:
+            if CLOCK in row and OBJECTIVE in row:
+                self._trial_info[trial.trial_id].on_result(trial, row[CLOCK], row[OBJECTIVE])
 
     def on_trial_result(self, tune_controller, trial, result: dict) -> str:
         decision = super().on_trial_result(tune_controller, trial, result)
         spared = trial.config["trial"] < self._spared and result[CLOCK] < self._max_t
         return self.CONTINUE if spared else decision
+
+
+def _rows(path: Path) -> Iterator[dict]:
+    """Results of a result.json, without what is damaged."""
+    if path.exists():
+        for line in path.read_text(errors="replace").splitlines():
+            with suppress(ValueError):
+                yield json.loads(line)
 
 
 def searcher(

@@ -92,17 +92,17 @@ def loopback():
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with _restored("RAY_GCS_SERVER_PORT", "RAY_ADDRESS"):
-            os.environ |= {"RAY_GCS_SERVER_PORT": port, "RAY_ADDRESS": f"127.0.0.1:{port}"}
+        with environment(RAY_GCS_SERVER_PORT=port, RAY_ADDRESS=f"127.0.0.1:{port}"):
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager
-def _restored(*variables: str):
-    """Environment variables get their values back after the block."""
+def environment(**variables: str | None):
+    """Environment variables for the length of the block; those given as None may change within it."""
     before = {name: os.environ.get(name) for name in variables}
+    os.environ |= {name: value for name, value in variables.items() if value is not None}
     try:
         yield
     finally:
@@ -129,7 +129,7 @@ def _authentication(address: str | None):
 
     with ExitStack() as stack:
         stack.callback(read_again)
-        stack.enter_context(_restored("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"))
+        stack.enter_context(environment(RAY_AUTH_MODE=None, RAY_AUTH_TOKEN=None))
         token = os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token"
         if token and address is None:
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -226,13 +226,12 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # Train hears its workers' reports once per such interval
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "TUNE_GLOBAL_CHECKPOINT_S": "2",
-        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+        "TUNE_ONLY_STORE_CHECKPOINT_SCORE_ATTRIBUTE": "1",  # of all checkpoints but the last: its state stays small
+        # Workers of DDP wait for those of another trial, or for nodes. That they ever fit has been checked.
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(24 * 3600),
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     }
-    if address:
-        settings["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(PATIENCE_S)  # the nodes of a trial may have to come
     for name, value in settings.items():
         os.environ.setdefault(name, value)
     _check_reachable(address)

@@ -103,16 +103,20 @@ def _stability(trainer: Trainer, validation: PuzzleSet) -> float:
     return success_lambda_1(trainer.averaged, puzzles, trainer.task, trainer.segments)
 
 
-def train_trial(config: dict, job: Job, splits: Splits) -> None:
-    """A Tune trainable: trains in this process, or coordinates `job.request.workers` DDP workers."""
+def train_trial(config: dict, job: Job, stored) -> None:
+    """A Tune trainable: trains in this process, or coordinates `job.request.workers` DDP workers.
+
+    stored: the Splits in Ray's object store
+    """
     if job.request.workers == 1:
+        import ray
         from ray import tune
 
-        return _train(job, config, splits, tune)
-    return _coordinate(config, job, splits)
+        return _train(job, config, ray.get(stored), tune)
+    return _coordinate(config, job, stored)
 
 
-def _coordinate(config: dict, job: Job, splits: Splits) -> None:
+def _coordinate(config: dict, job: Job, stored) -> None:
     """Train a trial on DDP workers, again from its last checkpoint when they fail: once, or whenever memory runs out.
 
     One that runs out of memory cannot go on by itself, for the others wait for its gradients. Parts of a batch are
@@ -132,7 +136,7 @@ def _coordinate(config: dict, job: Job, splits: Splits) -> None:
     name = f"train-{tune.get_context().get_trial_id()}"  # a retried trial resumes its job, another trial never meets it
 
     def worker(settings: dict) -> None:
-        _train(job, settings["config"], splits, ray.train, DistributedDataParallel, settings["micro_batches"])
+        _train(job, settings["config"], ray.get(stored), ray.train, DistributedDataParallel, settings["micro_batches"])
 
     def train(workers: int, micro_batches: int, folder: str) -> None:
         # A Ray that listens on the loopback interface alone has no other machine.
@@ -153,7 +157,7 @@ def _coordinate(config: dict, job: Job, splits: Splits) -> None:
             ),
         ).fit()
 
-    recipe = job.recipe_of(config, get_task(splits.train.task))
+    recipe = job.recipe_of(config, get_task(ray.get(stored).train.task))
     parts, failures = request.workers * recipe.micro_batches, 1
     begun = Path(job.storage, name).exists()
     workers = workers_left(request.workers, need, ray.cluster_resources()) if begun else request.workers

@@ -4,6 +4,7 @@ Tune rewrites its own files in place and in the background: a driver that is kil
 them cut short or of different moments, and no trial could be restored from them.
 """
 
+import shutil
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -15,31 +16,45 @@ STATE = ("experiment_state-*.json", "searcher-state-*.pkl", "search_gen_state-*.
 
 
 class KeepState(tune.Callback):
-    """Copies the state whenever Tune has written it; OSError where the disk is full."""
+    """Copies the state whenever Tune has written it, then deletes older checkpoints; OSError where the disk is full.
+
+    Tune itself would delete the checkpoint before last as soon as there is a new one. A driver that dies before the
+    state is written as well leaves one that names a checkpoint that is gone, and the trial could not be carried on.
+    """
 
     def __init__(self):
         self._copied = None
+        self._newest: dict[str, Path] = {}  # of each trial, its last checkpoint when the copy was made
 
     def on_step_end(self, iteration, trials, **info):
-        if trials:
-            self._keep(trials[0].storage)
+        self._keep(trials)
 
     def on_experiment_end(self, trials, **info):
-        if trials:
-            self._keep(trials[0].storage)
+        self._keep(trials)
 
-    def _keep(self, storage) -> None:
+    def _keep(self, trials) -> None:
+        if trials and self._copy(trials[0].storage):
+            # The state that was just copied may be a little older than the trials are now. It is not older than they
+            # were when the copy before it was made.
+            for newest in self._newest.values():
+                for older in newest.parent.glob(f"{newest.name.rpartition('_')[0]}_*"):
+                    if older.name < newest.name:
+                        shutil.rmtree(older)
+            self._newest = {trial.trial_id: Path(trial.checkpoint.path) for trial in trials if trial.checkpoint}
+
+    def _copy(self, storage) -> bool:
         # The driver's own folder, which nothing else writes: its files belong together.
         own, folder = Path(storage.experiment_driver_staging_path), Path(storage.experiment_fs_path)
         newest = [max(own.glob(pattern), default=None) for pattern in STATE]
         if None in newest or (written := [file.stat().st_mtime_ns for file in newest]) == self._copied:
-            return
+            return False
         unfinished = folder / f".{COPY}"
-        with ZipFile(unfinished, "w") as archive:
+        with ZipFile(unfinished, "w", strict_timestamps=False) as archive:  # a clock may stand at 1970
             for file in newest:
                 archive.write(file, file.name)
         unfinished.replace(folder / COPY)
         self._copied = written
+        return True
 
 
 def restore(folder: Path) -> bool:

@@ -65,12 +65,13 @@ def small_and_short_of_memory(config, task, preset, seed):
 
 
 def test_workers_that_run_out_of_memory_go_on_with_smaller_parts(cluster, tmp_path):
+    import ray
     from ray import tune
 
     splits = generate_splits(TASK.name, (36, 8, 8), 0, (6, 9), tmp_path / "puzzles")
     request = Request(workers=2, cpus=0.5)
     job = Job(small_and_short_of_memory, SimpleNamespace(), "hash", request, str(tmp_path / "train"))
-    trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, splits=splits), {"cpu": 0.01})
+    trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, stored=ray.put(splits)), {"cpu": 0.01})
     (result,) = tune.Tuner(
         trainable,
         param_space={"seed": 0},

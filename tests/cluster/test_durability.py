@@ -3,6 +3,7 @@
 import os
 from contextlib import contextmanager
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from rrm.cluster import tune_state
 from rrm.cluster.command import resumable
 from rrm.cluster.fanout import _finished
+from rrm.cluster.search import AtOnce, BaselinesFirst
 from rrm.cluster.session import Request
 from rrm.cluster.spec import Preset
 from rrm.cluster.trial import DAMAGE, Job, _train
@@ -32,12 +34,39 @@ def test_tunes_state_comes_back_from_its_copy(tmp_path):
         (own / name).write_text(content)
     storage = SimpleNamespace(experiment_driver_staging_path=str(own), experiment_fs_path=str(folder))
     keeper = tune_state.KeepState()
-    keeper.on_step_end(1, [SimpleNamespace(storage=storage)])
+    keeper.on_step_end(1, [SimpleNamespace(storage=storage, trial_id="t", checkpoint=None)])
     for name in files:
         (folder / name).write_text("cut")
     (folder / "experiment_state-2.json").write_text("cut")
     assert tune_state.restore(folder)
     assert {file.name: file.read_text() for file in folder.iterdir() if file.name != tune_state.COPY} == files
+
+
+def test_the_checkpoint_that_the_copied_state_names_is_there(tmp_path):
+    """Whenever the driver dies: the state of Tune follows the checkpoints of its trials after a while only."""
+    own, trial_folder = tmp_path / "own", tmp_path / "trial-000"
+    own.mkdir()
+    storage = SimpleNamespace(experiment_driver_staging_path=str(own), experiment_fs_path=str(tmp_path))
+    trial, keeper, named = SimpleNamespace(storage=storage, trial_id="t", checkpoint=None), tune_state.KeepState(), None
+    for number in range(7):
+        (trial_folder / f"checkpoint_{number:06d}").mkdir(parents=True)
+        trial.checkpoint = SimpleNamespace(path=str(trial_folder / f"checkpoint_{number:06d}"))
+        if number in (1, 2, 5):  # Tune writes its state
+            for name in tune_state.STATE:
+                (own / name.replace("*", "1")).write_text(trial.checkpoint.path)
+                os.utime(own / name.replace("*", "1"), (number, number))
+        keeper.on_step_end(number, [trial])
+        if (tmp_path / tune_state.COPY).exists():
+            named = ZipFile(tmp_path / tune_state.COPY).read("experiment_state-1.json").decode()
+            assert os.path.isdir(named)
+    assert sorted(os.listdir(trial_folder)) == [f"checkpoint_{number:06d}" for number in (2, 3, 4, 5, 6)]
+
+
+def test_a_search_goes_on_with_as_many_trials_as_the_cluster_holds_today():
+    small, large = (AtOnce(BaselinesFirst(None, [], 0), at_once) for at_once in (1, 8))
+    small.live_trials.add("t")
+    large.set_state(small.get_state())
+    assert large.max_concurrent == 8 and large.live_trials == {"t"}
 
 
 def test_without_a_whole_copy_a_phase_begins_anew(tmp_path, capsys):

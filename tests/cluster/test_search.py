@@ -1,5 +1,6 @@
 """The searcher driven by hand, as Tune drives it, and the scheduler's mercy. No Ray runs here."""
 
+import json
 import math
 from types import SimpleNamespace
 
@@ -138,3 +139,26 @@ def test_asha_stops_the_weaker_half_but_none_of_the_first():
         assert last == "STOP"  # the budget is spent
     assert decisions == [(2, "CONTINUE"), (3, "STOP"), (1, "CONTINUE"), (0, "CONTINUE")]
     assert isinstance(scheduler(4, 2, ("accuracy", "calls")), FIFOScheduler)
+
+
+@pytest.mark.parametrize("written", ["whole", "cut", "gone"])
+def test_asha_remembers_results_whose_file_the_dying_driver_left_damaged(tmp_path, written):
+    def asha_that_knows(strengths):
+        asha = scheduler(4, spared=0)
+        for number, strength in enumerate(strengths):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            rows = [json.dumps({CLOCK: clock, OBJECTIVE: strength}) for clock in (1, 2)]
+            text = {"whole": rows, "cut": [rows[0], rows[1][:9]], "gone": []}[written]
+            (folder / "result.json").write_text("\n".join(text))
+            storage = SimpleNamespace(trial_dir_name=folder.name, trial_fs_path=str(folder))
+            last = {CLOCK: 2, OBJECTIVE: strength}
+            asha.on_trial_add(
+                None, SimpleNamespace(trial_id=str(number), config={"trial": 0}, storage=storage, last_result=last)
+            )
+        return asha
+
+    asha = asha_that_knows([0.8, 0.9])
+    new = SimpleNamespace(trial_id="new", config={"trial": 2}, storage=SimpleNamespace(trial_dir_name=None))
+    asha.on_trial_add(None, new)
+    assert asha.on_trial_result(None, new, {CLOCK: 2, OBJECTIVE: 0.1}) == "STOP"
