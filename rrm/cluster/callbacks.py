@@ -100,10 +100,11 @@ class TableCallback(tune.Callback):
         self._started[trial.trial_id] = Pace(1.0), self._share(trial)
 
     def on_step_end(self, iteration, trials, **info):
-        self._live.show(self._lines(trials))
+        if self._live.due():
+            self._live.show(self._lines(trials))
 
     def on_experiment_end(self, trials, **info):
-        self._live.show(self._lines(trials), force=True)
+        self._live.show(self._lines(trials))
 
     def _lines(self, trials) -> list[str]:
         rows, work_done = [], 0.0

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import import_module
@@ -92,8 +93,10 @@ def resumable(storage: str):
             sys.exit(f"error: {CLUSTER_LOST}: the same command with --resume carries on")
         if not out_of_space(error):
             raise
-        message = f"no space left for --storage {storage}: make room, then the same command with --resume carries on"
-        raise InputError(message) from None
+        raise InputError(
+            f"no space left for --storage {storage} or in {tempfile.gettempdir()}: make room, then the same command "
+            "with --resume carries on"
+        ) from None
 
 
 def check_storage(storage: str) -> None:

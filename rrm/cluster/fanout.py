@@ -91,15 +91,15 @@ def score_model(description: dict, weights: dict, puzzles: PuzzleSet, segments: 
 
 
 def plan_batch(model: RecursiveModel, k: int, resources: dict[str, float], request: Request) -> int:
-    """`choose_batch` where the tasks will run: on an accelerator it depends on the memory there."""
+    """`choose_batch` where the tasks will run: on an accelerator it depends on the memory there, which tasks share."""
     if not request.gpus:
         return choose_batch(model, k)
-    job = (describe(model), k)
+    job = (describe(model), k, min(1.0, request.gpus))
     return next(run_tasks(_choose_batch_there, [job], resources, request))[1]
 
 
-def _choose_batch_there(description: dict, k: int) -> int:
-    return choose_batch(build(description).to("cuda"), k)
+def _choose_batch_there(description: dict, k: int, share: float) -> int:
+    return choose_batch(build(description).to("cuda"), k, share)
 
 
 def _measure_shard(

@@ -33,9 +33,11 @@ class JobFolder:
             raise InputError(
                 f"{self.path} already holds a {self.kind}: add --resume to carry on with it, or choose another --name"
             )
-        if resume and not exists:
+        begun = self.path.exists()
+        if resume and not begun:
             raise InputError(f"{self.path} holds no {self.kind} to resume: leave --resume out to start one")
-        if not exists and self.path.exists() and any(self.path.iterdir()):
+        # A job that was interrupted before it wrote anything else has left its lock.
+        if not exists and begun and any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise InputError(f"{self.path} exists and is not a {self.kind}: choose another --name or --storage")
 
     @contextmanager
@@ -45,9 +47,13 @@ class JobFolder:
         with open(self.path / ".lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 message = f"{self.path} is in use by another driver: wait for it or choose another --name"
                 raise InputError(message) from None
+            except OSError as error:
+                raise InputError(
+                    f"{self.path} cannot be locked ({error.strerror}): mount it with locks, or choose another --storage"
+                ) from None
             yield
 
     def start(self, record: dict) -> None:
@@ -59,7 +65,8 @@ class JobFolder:
         if not isinstance(known.get("arguments"), dict) or "data_hash" not in known:
             raise InputError(f"{self.path} holds no record of a {self.kind}: choose another --name")
         for key, value in record["arguments"].items():
-            if (before := known["arguments"].get(key)) != value:
+            # An option that the job does not know is newer than it is.
+            if (before := known["arguments"].get(key, value)) != value:
                 raise InputError(
                     f"the {self.kind} in {self.path} was started with {key} = {before!r:.200}, not {value!r}: "
                     f"give the same arguments to resume it"

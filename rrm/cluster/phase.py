@@ -1,5 +1,6 @@
 """The training of a list of trials with Ray Tune: a search, or fixed configurations."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +43,10 @@ class Description:
 class Training:
     """What the phases of a sweep share; `splits` refers to the Splits in Ray's object store."""
 
-    job: Job
-    task: Task
+    describe: Description
     splits: ray.ObjectRef
     folder: JobFolder
     tracker: Tracker
-    tags: dict[str, str]
     at_once: int
     verbose: bool
 
@@ -57,8 +56,7 @@ class Training:
         Tune keeps its files in the folder `name`. Trials whose number is below
         `fixed` are never stopped early.
         """
-        job, request = self.job, self.job.request
-        trainable = self._trainable()
+        job, trainable = self.describe.job, self._trainable()
         path = self.folder.path / name
         # Without its state the driver died before Tune knew any trial: there is nothing to restore.
         known = restore(path)
@@ -69,7 +67,7 @@ class Training:
                 search_alg=AtOnce(search, self.at_once),
                 scheduler=scheduler(job.preset.evaluations, fixed, job.objectives),
                 # A trial that waits for DDP workers cannot be reset for another.
-                reuse_actors=request.workers == 1,
+                reuse_actors=job.request.workers == 1,
                 trial_dirname_creator=lambda trial: trial_name(trial.config),
             ),
             run_config=tune.RunConfig(
@@ -79,7 +77,7 @@ class Training:
                 callbacks=[
                     JsonLoggerCallback(),  # the result.json from which the scheduler is restored
                     KeepState(),
-                    TrackingCallback(self.tracker, Description(job, self.task, self.tags)),
+                    TrackingCallback(self.tracker, self.describe),
                     TableCallback(count, job.preset.evaluations),
                 ],
                 failure_config=tune.FailureConfig(max_failures=1),
@@ -108,7 +106,7 @@ class Training:
         `tune.with_parameters` would put the puzzles into the object store once more for each phase, and a copy whose
         name was pickled stays there as long as this process.
         """
-        job, splits, request = self.job, self.splits, self.job.request
+        job, splits, request = self.describe.job, self.splits, self.describe.job.request
 
         def train(config: dict) -> None:
             train_trial(config, job, splits)
@@ -117,24 +115,32 @@ class Training:
         mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
         return tune.with_resources(train, mine)
 
+    def _checkpoint(self, result) -> Path | None:
+        """The folder of a trial's last checkpoint."""
+        if result.checkpoint:
+            return Path(result.checkpoint.path)
+        of_workers = (result.metrics or {}).get("checkpoint_path")
+        # Where it was written; since then the storage folder may have been moved.
+        return Path(self.describe.job.storage, *Path(of_workers).parts[-2:]) if of_workers else None
+
     def _record(self, result, fixed: float) -> dict:
         metrics, config = result.metrics or {}, result.config
-        folder = result.checkpoint.path if result.checkpoint else metrics.get("checkpoint_path")
+        folder = self._checkpoint(result)
         evaluation = metrics.get("evaluation", 0)
         record = {
             "name": trial_name(config),
             "config": config,
-            "arm": arm(config, self.job.recipe_of(config, self.task)),
+            "arm": arm(config, self.describe.job.recipe_of(config, self.describe.task)),
             "drawn": config["trial"] >= fixed,
             "failed": str(result.error).strip().splitlines()[-1] if result.error else "",
-            "checkpoint": folder,
+            "checkpoint": folder and os.path.relpath(folder, self.folder.path),  # the folder may be moved
             "evaluation": evaluation,
-            "stopped_early": bool(metrics.get("done")) and 0 < evaluation < self.job.preset.evaluations,
-            "objectives": {name: metrics.get(OBJECTIVES[name][0]) for name in self.job.objectives},
+            "stopped_early": bool(metrics.get("done")) and 0 < evaluation < self.describe.job.preset.evaluations,
+            "objectives": {name: metrics.get(OBJECTIVES[name][0]) for name in self.describe.job.objectives},
             "seconds": {"train": 0.0, "evaluate": 0.0},
         }
         if folder:
-            meta = read_meta(Path(folder))
+            meta = read_meta(folder)
             record |= {key: meta[key] for key in ("best", "final", "seconds", "call_units", "curve")}
         return record
 

@@ -47,13 +47,17 @@ class Live:
         self.every_s = every_s or (0.5 if self.tty else 30.0)
         self.height, self.last = 0, 0.0
 
-    def show(self, lines: list[str], force: bool = False) -> None:
-        """Draw the lines if it is time to, or in any case."""
-        if not force and time.monotonic() - self.last < self.every_s:
-            return
+    def due(self) -> bool:
+        """Whether it is time to draw again."""
+        return time.monotonic() - self.last >= self.every_s
+
+    def show(self, lines: list[str]) -> None:
+        """Draw the lines."""
         self.last = time.monotonic()
         if self.tty:
-            columns = shutil.get_terminal_size().columns
+            columns, rows = shutil.get_terminal_size()
+            if len(lines) >= rows:  # what has left the screen cannot be drawn over
+                lines = [*lines[:2], "...", *lines[len(lines) - max(1, rows - 4) :]]
             lines = [line[: columns - 1] for line in lines]
             sys.stdout.write(f"\x1b[{self.height}F\x1b[J" if self.height else "")
             self.height = len(lines)
@@ -95,4 +99,5 @@ class Bar:
         filled = round(24 * self.done / self.total)
         bar = f"[{'#' * filled}{'.' * (24 - filled)}]  {self.done}/{self.total}"
         left = f", {self.pace.left(self.done, self.before)} left" if self.done < self.total else ""
-        self.live.show([f"{self.title}  {bar}  {duration(self.pace.elapsed)}{left}"], force)
+        if force or self.live.due():
+            self.live.show([f"{self.title}  {bar}  {duration(self.pace.elapsed)}{left}"])

@@ -12,6 +12,7 @@ from rrm import __version__
 from rrm.cluster.callbacks import config_columns
 from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tasks, score_model
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
+from rrm.cluster.phase import Description
 from rrm.cluster.progress import Bar, markdown_table, table, write_csv
 from rrm.cluster.search_report import SearchFindings
 from rrm.cluster.session import Request
@@ -80,7 +81,7 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
 
     def jobs() -> Iterator[tuple]:
         for trial, which in wanted:
-            weights = checkpoint.load_tensors(Path(trial["checkpoint"]) / f"{which}.safetensors")
+            weights = checkpoint.load_tensors(folder.path / trial["checkpoint"] / f"{which}.safetensors")
             arrays = {name: value.numpy() for name, value in weights.items()}
             yield trial[which]["model"], arrays, puzzles, trial[which]["segments"], device_of(request)
 
@@ -104,7 +105,8 @@ def measure_trials(
         bar.advance(rows, before=not seconds)
 
     for trial in trials:
-        model = checkpoint.load_model(trial["checkpoint"], "best")
+        weights = folder.path / trial["checkpoint"]
+        model = checkpoint.load_model(weights, "best")
         settings = Settings(
             k=K,
             segments=trial["best"]["segments"],
@@ -113,7 +115,7 @@ def measure_trials(
             precision="float32",
             model=json.dumps(trial["best"]["model"], sort_keys=True),
             task=splits.test.task,
-            checkpoint_hash=checkpoint.weights_hash(trial["checkpoint"], "best"),
+            checkpoint_hash=checkpoint.weights_hash(weights, "best"),
             data_hash=splits.test.content_hash(),
             batch=plan_batch(model, K, resources, request),
             device=device_of(request),
@@ -240,19 +242,20 @@ def log_report(
     compared: list[ArmComparison],
     search: SearchFindings | None,
     best: dict,
+    describe: Description,
 ) -> None:
     """Test scores, checkpoints and result files into the trials' runs; figures and findings into the sweep's."""
     by_name = {t["name"]: panel for t, panel in zip(measured, outcome, strict=True)}
     count = len(PuzzleSet.load(folder.path / TEST_PUZZLES))
     for trial in trials:
-        run = tracker.run("trial", trial["name"])
+        run = tracker.run("trial", trial["name"], *describe(trial["config"]))
         values = {
             f"test/{which}_{name}": value
             for which in checkpoint.WEIGHTS
             for name, value in scores[trial["name"]][which].items()
             if name != "seconds"
         }
-        source = Path(trial["checkpoint"])
+        source = folder.path / trial["checkpoint"]
         for name in ("checkpoint.json", "best.safetensors", "final.safetensors"):
             tracker.artifact(run, source / name, "checkpoint")
         tags = {

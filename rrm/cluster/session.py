@@ -48,9 +48,10 @@ def trials_at_once(request: Request, resources: dict[str, float]) -> int:
     """
     room = _room(request, resources)
     if room < 1:
+        less = "lower --workers-per-trial or " if request.workers > 1 else "lower --gpus or " if request.gpus else ""
         raise InputError(
-            f"a trial needs {request}, the cluster has {resources.get('CPU', 0):g} CPU and "
-            f"{resources.get('GPU', 0):g} GPU: lower --workers-per-trial or add nodes"
+            f"a trial or task needs {request}, the cluster has {resources.get('CPU', 0):g} CPU and "
+            f"{resources.get('GPU', 0):g} GPU: {less}add nodes"
         )
     return min(room, request.at_most or sys.maxsize)
 
@@ -158,9 +159,10 @@ def _check_reachable(address: str | None) -> None:
         raise InputError(f"no Ray cluster answers at --address {address} ({error}): start it or correct it") from None
 
 
-def resources_to_come(workers: int) -> dict[str, float]:
+def resources_to_come(workers: int, gpus: float | None = None) -> dict[str, float]:
     """What the cluster has or may grow to, once a first trial of `workers` workers fits; InputError if none ever will.
 
+    Each worker takes `gpus` GPUs; by default a whole one where there are any.
     How far a cluster may grow is known on the head of `ray up`. Elsewhere, what is there when the first node has come
     counts.
     """
@@ -174,7 +176,9 @@ def resources_to_come(workers: int) -> dict[str, float]:
         now = ray.cluster_resources()
         return now | {name: max(limit, now.get(name, 0)) for name, limit in limits.items()}
 
-    request = Request(workers, gpus=1.0 if grown().get("GPU") else 0.0)
+    if gpus is None:
+        gpus = 1.0 if grown().get("GPU") else 0.0
+    request = Request(workers, gpus=gpus)
     if limits:
         trials_at_once(request, grown())
     if limits or not ray.cluster_resources().get("CPU"):
@@ -211,8 +215,10 @@ def _wait_for_nodes(request: Request) -> None:
 
 
 @contextmanager
-def ray_session(address: str | None, request_workers: int, verbose: bool):
+def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: float | None = None):
     """Connect to the cluster at `address`, or start a local one for the length of the block; yields its resources.
+
+    `request_workers` and `gpus` as in `resources_to_come`.
 
     Without `address`, RAY_ADDRESS counts, as in a job that was submitted to a cluster. The resources of a cluster that
     grows on demand are those it may grow to.
@@ -248,7 +254,7 @@ def ray_session(address: str | None, request_workers: int, verbose: bool):
             _start(address, request_workers, verbose, settings)
             stack.callback(ray.shutdown)
             stop_on_signals()  # Ray has taken SIGTERM for itself, and would abort the process
-        yield resources_to_come(request_workers) if address else ray.cluster_resources()
+        yield resources_to_come(request_workers, gpus) if address else ray.cluster_resources()
 
 
 def _start(address: str | None, request_workers: int, verbose: bool, settings: dict[str, str]) -> None:

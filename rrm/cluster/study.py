@@ -71,7 +71,7 @@ def conduct(
     stop_on_signals()
     args, folder, tracker = frame.args, frame.folder, frame.tracker
     tracker.connect()
-    with ray_session(args.address, 1, args.verbose) as resources:
+    with ray_session(args.address, 1, args.verbose, frame.request.gpus) as resources:
         print(f"cluster   {trials_at_once(frame.request, resources)} tasks at once, each {frame.request}")
         with folder.claim(), tracker:
             data_hash = frame.puzzles.content_hash()

@@ -12,7 +12,7 @@ import torch
 
 from rrm.cluster import report
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
-from rrm.cluster.phase import Training
+from rrm.cluster.phase import Description, Training
 from rrm.cluster.progress import table
 from rrm.cluster.search import BaselinesFirst, sampled, searcher
 from rrm.cluster.search_report import search_findings
@@ -43,6 +43,9 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     storage = Path(args.storage).resolve()
     folder = JobFolder(storage / args.name, "sweep")
     folder.check(args.resume)
+    if (known := folder.read("sweep")) and "preset" in known:
+        # What it was begun with, whatever the preset of this name says now: trials of one sweep have one budget.
+        preset = replace(preset, **{name: _value(value) for name, value in known["preset"].items()})
     tracker = Tracker(args.tracking_uri or default_uri(storage), spec.name, args.name, storage / "artifacts")
 
     splits = _splits(args, preset, storage / "puzzles")
@@ -82,7 +85,9 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
 
 
 def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, request, at_once, began) -> None:
-    known = _train(spec, args, preset, splits, folder, record, tracker, request, at_once)
+    job = Job(spec.recipe, preset, record["data_hash"], request, str(folder.path / "train"), tuple(args.objectives))
+    describe = Description(job, get_task(splits.train.task), _tags(record))
+    known = _train(spec, args, splits, folder, tracker, describe, at_once)
     everyone = known["searched"] + known["repeated"]
     trials = [t for t in everyone if t["checkpoint"]]
     searched = [t for t in known["searched"] if t["checkpoint"]]
@@ -102,7 +107,9 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     figures = report.draw(folder, outcome, arms, compared, search)
     sentences = [*report.findings(outcome, results, arms, compared, best), *(search.sentences if search else [])]
     sentences.append(spec.matching)
-    report.log_report(tracker, folder, trials, scores, outcome, measured, figures, sentences, compared, search, best)
+    report.log_report(
+        tracker, folder, trials, scores, outcome, measured, figures, sentences, compared, search, best, describe
+    )
 
     work += request.workers * sum(sum(t["seconds"].values()) for t in everyone)
     work += sum(score["seconds"] for weights in folder.read("scores").values() for score in weights.values())
@@ -117,12 +124,10 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     tracker.finish(parent, "FINISHED")
 
 
-def _train(spec, args, preset, splits, folder, record, tracker, request, at_once) -> dict[str, list[dict]]:
+def _train(spec, args, splits, folder, tracker, describe, at_once) -> dict[str, list[dict]]:
     """Train what is not trained yet; -> records of the trials, {"searched": [...], "repeated": [...]}."""
-    known = folder.read("trials") or {}
-    job = Job(spec.recipe, preset, record["data_hash"], request, str(folder.path / "train"), tuple(args.objectives))
-    task, stored = get_task(splits.train.task), ray.put(splits)
-    training = Training(job, task, stored, folder, tracker, _tags(record), at_once, args.verbose)
+    known, preset = folder.read("trials") or {}, describe.job.preset
+    training = Training(describe, ray.put(splits), folder, tracker, at_once, args.verbose)
     if "searched" not in known:
         fixed = fixed_configurations(spec, args.model, preset, args.seed)
         drawing = searcher(spec, fixed, args.model, args.sigma, args.seed, args.objectives)
@@ -158,6 +163,10 @@ def repetitions(searched: list[dict], seeds: int, seed: int) -> list[dict]:
     pair = [{k: v for k, v in t["config"].items() if k != "trial"} for t in (same[0], best)]
     numbers = itertools.count(len(searched))
     return [config | {"seed": seed + more, "trial": next(numbers)} for more in range(1, seeds + 1) for config in pair]
+
+
+def _value(read: object) -> object:
+    return tuple(read) if isinstance(read, list) else read
 
 
 def _splits(args: Namespace, preset: Preset, cache: Path) -> Splits:
@@ -203,3 +212,5 @@ def _print_report(folder, everyone, trials, scores, compared, best, sentences, f
         print(f"  {figure}")
     command, link = tracker.ui()
     print(f"\nresults   {folder.path}\nMLflow    {command}\n          {link}")
+    of_sweep, of_best = tracker.run("sweep", tracker.job), tracker.run("trial", best["name"])
+    print(f"RUN_ID    {of_sweep} of the sweep, {of_best} of its best trial")

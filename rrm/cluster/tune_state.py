@@ -58,14 +58,17 @@ class KeepState(tune.Callback):
 
 
 def restore(folder: Path) -> bool:
-    """Put the copy in the place of Tune's own files; False where there is nothing to carry on with."""
+    """Put the copy in the place of Tune's own files; False where there is none, or a damaged one, to carry on with.
+
+    Before the first copy, a moment after the start, Tune's own files may be half written.
+    """
     try:
         with ZipFile(folder / COPY) as archive:
             for file in (file for pattern in STATE for file in folder.glob(pattern)):
                 file.unlink()
             archive.extractall(folder)
-    except FileNotFoundError:  # killed before the first copy
-        return any(folder.glob(STATE[0]))
+    except FileNotFoundError:
+        return False
     except BadZipFile as error:
         print(f"{folder / COPY} is damaged ({error}): its trials are trained again")
         return False

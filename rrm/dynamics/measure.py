@@ -21,17 +21,18 @@ BATCH, ACCELERATOR_BATCH = 16, 256
 _CPU_BYTES = 2 << 30
 
 
-def choose_batch(model: RecursiveModel, k: int) -> int:
+def choose_batch(model: RecursiveModel, k: int, share: float = 1.0) -> int:
     """How many rows with k tangents each to push together on the model's device: a power of two.
 
-    The same on machines with the same memory; on a CPU the same everywhere.
+    The same on machines with the same memory, of which an accelerator's is shared by 1 / `share` tasks; on a CPU the
+    same everywhere.
     """
     device = next(model.parameters()).device
     half = model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
     # Tangents are held about five times in their own precision and twice in float64; slopes are small beside them.
     row = 2 * half * (k * (5 * 4 + 2 * 8) + 64 * 4)
     most, room = (BATCH, _CPU_BYTES) if device.type == "cpu" else (ACCELERATOR_BATCH, torch.cuda.mem_get_info()[0] // 2)
-    return 1 << max(0, min(most, room // row).bit_length() - 1)
+    return 1 << max(0, min(most, int(share * room) // row).bit_length() - 1)
 
 
 def measure(

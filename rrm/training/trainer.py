@@ -1,6 +1,7 @@
 """The training loop: plain PyTorch, one process or one of several ranks; Ray only calls it."""
 
 import copy
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -26,6 +27,8 @@ from rrm.training.optim import EMA, AdamATan2, SignSGD
 from rrm.training.recipe import Recipe, call_units
 from rrm.training.schedule import lr_factor
 from rrm.training.stream import TrainStream
+
+HOW = ("micro_batches", "compiled")  # not what a recipe trains, but how: what one has begun another may end
 
 
 class Diverged(ArithmeticError):
@@ -289,6 +292,10 @@ class Trainer:
 
     def _load(self, folder: Path) -> None:
         meta = checkpoint.read_meta(folder)
+        recipe = json.loads(json.dumps(self.recipe.to_dict()))
+        for key, before in meta["recipe"].items():
+            if key not in HOW and recipe.get(key, before) != before:
+                raise ValueError(f"it is of another recipe: {key} = {before}, not {recipe[key]}")
         tensors = checkpoint.load_tensors(folder / "training.safetensors")
         part: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():

@@ -71,9 +71,9 @@ def test_workers_that_run_out_of_memory_go_on_with_smaller_parts(cluster, tmp_pa
     splits = generate_splits(TASK.name, (36, 8, 8), 0, (6, 9), tmp_path / "puzzles")
     request = Request(workers=2, cpus=0.5)
     job = Job(small_and_short_of_memory, SimpleNamespace(), "hash", request, str(tmp_path / "train"))
-    trainable = tune.with_resources(tune.with_parameters(train_trial, job=job, stored=ray.put(splits)), {"cpu": 0.01})
+    stored = ray.put(splits)
     (result,) = tune.Tuner(
-        trainable,
+        tune.with_resources(lambda config: train_trial(config, job, stored), {"cpu": 0.01}),
         param_space={"seed": 0},
         run_config=tune.RunConfig(name="tune", storage_path=str(tmp_path), verbose=0),
     ).fit()

@@ -11,6 +11,7 @@ import torch
 from rrm.cluster import tune_state
 from rrm.cluster.command import resumable
 from rrm.cluster.fanout import _finished
+from rrm.cluster.folder import JobFolder
 from rrm.cluster.search import AtOnce, BaselinesFirst
 from rrm.cluster.session import Request
 from rrm.cluster.spec import Preset
@@ -67,6 +68,18 @@ def test_a_search_goes_on_with_as_many_trials_as_the_cluster_holds_today():
     small.live_trials.add("t")
     large.set_state(small.get_state())
     assert large.max_concurrent == 8 and large.live_trials == {"t"}
+
+
+def test_a_job_that_was_interrupted_before_its_record_begins_with_the_same_command(tmp_path):
+    folder = JobFolder(tmp_path / "sweep", "sweep")
+    with pytest.raises(InputError, match="leave --resume out"):
+        folder.check(resume=True)
+    with folder.claim():
+        folder.check(resume=True)
+        folder.check(resume=False)
+    (folder.path / "notes.txt").touch()
+    with pytest.raises(InputError, match="is not a sweep"):
+        folder.check(resume=True)
 
 
 def test_without_a_whole_copy_a_phase_begins_anew(tmp_path, capsys):
@@ -131,7 +144,7 @@ def test_a_damaged_shard_counts_as_missing_and_is_named(tmp_path, capsys):
 
 
 def test_a_full_disk_ends_a_job_with_one_line_and_other_errors_do_not_hide():
-    with pytest.raises(InputError, match="no space left for --storage runs: make room.*--resume carries on"):
+    with pytest.raises(InputError, match="no space left for --storage runs or in .*: make room.*--resume carries on"):
         with resumable("runs"):
             raise OSError(28, "No space left on device")
     with pytest.raises(SystemExit, match="Ray's processes are gone: .*--resume carries on"), resumable("runs"):

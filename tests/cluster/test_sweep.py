@@ -91,6 +91,8 @@ def test_artifacts_and_result_files(finished):
     assert result.lambda_per_call.shape == (70, 8) and np.isfinite(result.lambda_per_call).all()
     assert result.settings.unit == "nats per network call" and result.settings.qr_every == 1
     assert result.provenance["sweep_run"] == parent.info.run_id
+    checkpoints = [Path(t["checkpoint"]) for t in json.loads((folder / "trials.json").read_text())["searched"]]
+    assert all((folder / path).is_dir() and not path.is_absolute() for path in checkpoints)  # it may be moved
     hashes = {run.data.tags["rrm.checkpoint_hash"] for run in trials}
     assert result.settings.checkpoint_hash in hashes
     scores = json.loads((folder / "scores.json").read_text())[measured[0].stem]
@@ -117,8 +119,10 @@ def test_figures_are_drawn_again_from_the_runs(finished, tmp_path, monkeypatch, 
 
 
 def test_resuming_a_finished_sweep_adds_nothing(finished, spec, capsys):
+    """Nor does it when the preset of this name has changed meanwhile: trials of one sweep have one budget."""
     before = [(run.info.run_id, run.data.metrics) for run in runs_of(finished)[1]]
-    run_command(spec, "", ["--storage", str(finished), "--resume"])
+    changed = replace(spec, presets={"default": replace(TINY, steps=16, train=32)})
+    run_command(changed, "", ["--storage", str(finished), "--resume"])
     after = runs_of(finished)[1]
     assert [(run.info.run_id, run.data.metrics) for run in after] == before
     assert {run.info.status for run in after} == {"FINISHED"}

@@ -171,6 +171,9 @@ def test_checkpoint_holds_best_and_final_weights(splits, tmp_path):
 def test_broken_checkpoints_are_refused(splits, tmp_path):
     run = trainer(splits)
     run.save(tmp_path, "hash")
+    with pytest.raises(InputError, match="of another recipe: lr = .*, not 0.5.*start it anew"):
+        trainer(splits, lr=0.5).load(tmp_path)
+    trainer(splits, micro_batches=2).load(tmp_path)
     state = tmp_path / "training.safetensors"
     checkpoint.save_tensors({"stranger": torch.ones(2)}, state)
     with pytest.raises(InputError, match="not a readable checkpoint of this training .*start it anew"):
