@@ -405,6 +405,8 @@ for signal_name, where in (("INT", "shard:1"), ("TERM", "rows:1"), ("KILL", "row
           signal_name, where, "study")(interrupted)  # fmt: skip
 fault("sweep-int-report", "Ctrl-C while the report is made", "INT", "report:1", "sweep")(interrupted)
 fault("sweep-int-twice", "Ctrl-C twice", "twice", "train:3", "sweep")(interrupted)
+fault("sweep-kill-registered", "SIGKILL between a new checkpoint and Tune's state",
+      "KILL", "registered:4", "sweep")(interrupted)  # fmt: skip
 fault("sweep-kill-early", "SIGKILL as the first trial starts", "KILL", "started:1", "sweep")(interrupted)
 
 
@@ -594,6 +596,16 @@ def truncate(path: Path) -> None:
 def checkpoint_corrupt(row: Row) -> None:
     expect(row, row.run(*row.table.sweep(row), faults="KILL@train:3"), -9)
     for path in (row.folder / "runs" / "job" / "tune").glob("trial-001/checkpoint_*/training.safetensors"):
+        truncate(path)
+    carry_on(row, row.table.sweep, row.table.whole_sweep)
+
+
+@fault("results-corrupt", "the result files from which ASHA is restored are truncated")
+def results_corrupt(row: Row) -> None:
+    expect(row, row.run(*row.table.sweep(row), faults="KILL@train:5"), -9)
+    files = list((row.folder / "runs" / "job" / "tune").glob("trial-*/result.json"))
+    row.want(files, "there are no result files")
+    for path in files:
         truncate(path)
     carry_on(row, row.table.sweep, row.table.whole_sweep)
 

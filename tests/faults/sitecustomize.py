@@ -117,6 +117,11 @@ def patch_callbacks(module) -> None:
     around(module.TrackingCallback, "on_trial_result", after=lambda *_: passes("train"))
 
 
+def patch_checkpoints(module) -> None:
+    """Tune knows of a new checkpoint, and has not written that down."""
+    around(module._CheckpointManager, "register_checkpoint", after=lambda *_: passes("registered"))
+
+
 def patch_folder(module) -> None:
     around(module.JobFolder, "write", after=lambda folder, name, content: name == "scores" and passes("score"))
 
@@ -147,6 +152,7 @@ def patch_node(module) -> None:
 
 PATCHES = {
     "ray._private.node": patch_node,
+    "ray.train._internal.checkpoint_manager": patch_checkpoints,
     "rrm.training.trainer": patch_trainer,
     "rrm.cluster.trial": patch_trial,
     "rrm.cluster.callbacks": patch_callbacks,
