@@ -2,10 +2,11 @@
 
     python tests/soak.py [--only N]
 
-Prints memory, Python's objects, open files, threads and Ray processes after every run (default: 20, of about a minute).
-Exit code 1 where the last run leaves more than the first one. Files, threads and processes are counted exactly; memory
-and objects may differ by what caches of fixed size take in. All runs share one Ray: each start of Ray leaves a socket
-and a thread of its own in the process, whoever asks for it.
+Prints after every run (default: 20, of about a minute) the memory of the process; what of it malloc has handed out, and
+how many blocks Python holds, which tells a leak from pages that are nearly empty; open files, threads, Ray processes.
+Exit code 1 where the last run leaves more than the first one. Files, threads and processes are counted exactly, the
+rest may differ by what caches of fixed size take in. All runs share one Ray: each start of Ray leaves a socket and a
+thread of its own in the process, whoever asks for it.
 """
 
 import argparse
@@ -29,7 +30,14 @@ from rrm.cluster.command import run_command
 from rrm.cluster.session import ray_session
 
 SPEC_FILE = Path(__file__).resolve().parents[1] / "tune_specs" / "perturb_sweep.py"
-MORE = {"memory_mb": 0.02, "objects": 0.005}  # a model or a result a run, kept, would be 0.05 and more of the memory
+MORE = {"memory_mb": 0.05, "malloc_mb": 0.01, "blocks": 0.005}  # a model or a result a run would be more of each
+
+
+class MallInfo(ctypes.Structure):
+    """glibc's account of what malloc has handed out."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]  # fmt: skip
 
 
 def held() -> dict[str, float]:
@@ -40,14 +48,18 @@ def held() -> dict[str, float]:
     has_async_methods.cache_clear()
     _artifact_repos_cache.clear()
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
+    libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)
+    libc.mallinfo2.restype = MallInfo
+    account = libc.mallinfo2()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     # A thread of the process counts as long as the kernel knows it, whoever started it; but gRPC adds threads to a pool
     # of its own when all of them are busy.
     names = [thread.read_text().strip() for thread in Path("/proc/self/task").glob("*/comm")]
     return {
         "memory_mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-        "objects": len(gc.get_objects()),
+        "malloc_mb": (account.uordblks + account.hblkhd) / 2**20,
+        "blocks": sys.getallocatedblocks(),
         "files": len(os.listdir("/proc/self/fd")),
         "threads": sum(name != "event_engine" for name in names),
         "python_threads": threading.active_count(),
@@ -81,7 +93,7 @@ def main() -> None:
             rows.append(held())
             if number == 1:
                 print("run  " + "  ".join(rows[0]) + "  seconds")
-            shown = "  ".join(f"{value:>{len(name)}.0f}" for name, value in rows[-1].items())
+            shown = "  ".join(f"{value:>{len(name)}.{int(name.endswith('mb'))}f}" for name, value in rows[-1].items())
             print(f"{number:>3}  {shown}  {seconds:>7.1f}", flush=True)
     first, last = rows[0], rows[-1]
     for name in MORE:
