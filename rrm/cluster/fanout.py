@@ -17,7 +17,7 @@ from rrm.errors import InputError
 from rrm.models import RecursiveModel, build, describe
 from rrm.models.official import load_strictly
 from rrm.tasks import PuzzleSet, get_task
-from rrm.training.evaluate import evaluate
+from rrm.training.evaluate import totals
 
 SHARD = 64  # puzzles a task, at least: seconds of work, so that a lost worker loses little
 QUEUED = 2  # tasks handed out per task that runs: no worker waits for the driver, and the driver's memory is bounded
@@ -85,9 +85,11 @@ def device_of(request: Request) -> str:
     return "cuda" if request.gpus else "cpu"
 
 
-def score_model(description: dict, weights: dict, puzzles: PuzzleSet, segments: int, device: str) -> dict[str, float]:
-    """`rrm.training.evaluate` of one model on the puzzles."""
-    return evaluate(on_device(description, weights, device), puzzles, get_task(puzzles.task), segments)
+def score_model(
+    description: dict, weights: dict, puzzles: PuzzleSet, rows: slice, segments: int, device: str
+) -> dict[str, tuple[float, int]]:
+    """`rrm.training.evaluate.totals` of one model on some of the puzzles."""
+    return totals(on_device(description, weights, device), puzzles.subset(rows), get_task(puzzles.task), segments)
 
 
 def plan_batch(model: RecursiveModel, k: int, resources: dict[str, float], request: Request) -> int:

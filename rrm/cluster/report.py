@@ -2,15 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import ray
 
 from rrm import __version__
 from rrm.cluster.callbacks import config_columns
-from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch, run_tasks, score_model
+from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
 from rrm.cluster.phase import Description
 from rrm.cluster.progress import Bar, markdown_table, table, write_csv
@@ -68,29 +66,6 @@ def choose_measured(trials: list[dict], scores: dict, count: int) -> list[dict]:
 def is_baseline(trial: dict) -> bool:
     """Whether a trial is training without perturbation and flossing."""
     return trial["arm"]["kind"] == "none" and trial["arm"]["flossing"] == "none"
-
-
-def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
-    """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}."""
-    scores = folder.read("scores") or {}
-    # Where the last checkpoint is the best one, its weights are the same and are scored once.
-    wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["final"]["step"]]
-    wanted = [(t, which) for t, which in wanted if which not in scores.get(t["name"], {})]
-    if wanted:
-        bar, puzzles = Bar("test scores", len(wanted)), ray.put(splits.test)
-
-    def jobs() -> Iterator[tuple]:
-        for trial, which in wanted:
-            weights = checkpoint.load_tensors(folder.path / trial["checkpoint"] / f"{which}.safetensors")
-            arrays = {name: value.numpy() for name, value in weights.items()}
-            yield trial[which]["model"], arrays, puzzles, trial[which]["segments"], device_of(request)
-
-    for position, score, seconds in run_tasks(score_model, jobs(), resources, request):
-        trial, which = wanted[position]
-        scores.setdefault(trial["name"], {})[which] = score | {"seconds": seconds}
-        folder.write("scores", scores)
-        bar.advance(1)
-    return {name: {"best": of_trial["final"]} | of_trial for name, of_trial in scores.items()}
 
 
 def measure_trials(

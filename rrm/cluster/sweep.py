@@ -14,6 +14,7 @@ from rrm.cluster import report
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
 from rrm.cluster.phase import Description, Training
 from rrm.cluster.progress import table
+from rrm.cluster.scoring import score_trials
 from rrm.cluster.search import BaselinesFirst, sampled, searcher
 from rrm.cluster.search_report import search_findings
 from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
@@ -95,7 +96,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
         raise RuntimeError("no trial reached its first evaluation: --verbose shows what the workers print")
 
     analysis = Request(gpus=request.gpus / 4)
-    scores = report.score_trials(folder, trials, splits, resources, analysis)
+    scores = score_trials(folder, trials, splits, resources, analysis)
     best = report.choose(searched)
     measured = report.choose_measured(searched, scores, len(splits.test))
     provenance = report.provenance(tracker, record)

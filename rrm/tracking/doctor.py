@@ -18,7 +18,7 @@ from rrm.doctor.storage import claimed
 from rrm.errors import InputError
 from rrm.tracking.secrets import mask
 from rrm.tracking.stale import close_stale, stale_runs
-from rrm.tracking.store import SPOOL, Tracker, default_uri, replay
+from rrm.tracking.store import SPOOL, Tracker, checked_uri, default_uri, replay
 
 CREDENTIALS = (
     "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or correct "
@@ -205,7 +205,7 @@ def spool(setting: Setting) -> Iterator[Finding]:
         try:
             with open(path) as file:
                 home = str(json.loads(file.readline(1 << 20))["uri"])
-            if home != mask(setting.tracking_uri):
+            if mask(checked_uri(home)) != mask(checked_uri(setting.tracking_uri)):
                 raise InputError(f"it is for {home}: name that by --tracking-uri")
             count = replay(folder, setting.tracking_uri) if _answers(setting) else None
         except (ValueError, KeyError, TypeError) as error:  # InputError is among them

@@ -41,7 +41,13 @@ def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
     query = f"tags.`mlflow.parentRunId` = '{run_id}'"
     with answering(uri):
         runs = open_client(uri).search_runs([parent.info.experiment_id], query, max_results=5000)
-    points = [_point(run.data.tags, run.data.metrics) for run in runs if "test/final_exact" in run.data.metrics]
+    scored = [run for run in runs if "test/final_exact" in run.data.metrics]
+    try:
+        points = [_point(run.data.tags, run.data.metrics) for run in scored]
+    except KeyError as error:
+        # A sweep that was resumed with another store: what its trials had logged before stayed in the first one.
+        message = f"a trial of run {run_id} has no {error.args[0]}: give a sweep that {mask(uri)} has whole"
+        raise InputError(message) from None
     if not points:
         raise InputError(f"run {run_id} has no scored trials: give the id of a finished sweep's parent run")
     return points

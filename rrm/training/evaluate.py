@@ -32,9 +32,22 @@ def predict(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int
 
 def evaluate(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> dict[str, float]:
     """Means of the task's scores over the puzzles (nan left out), and how often the Q head's sign is right."""
+    return means([totals(model, puzzles, task, segments)])
+
+
+def totals(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> dict[str, tuple[float, int]]:
+    """(sum, number of puzzles that have it) of each score of `evaluate`."""
     out = predict(model, puzzles, task, segments)
     score = task.score(puzzles.inputs, puzzles.labels, out["predictions"])
-    metrics = {name: float(np.nanmean(values)) for name, values in score.items() if not np.isnan(values).all()}
     if out["q_halt"] is not None:
-        metrics["q_right"] = float(np.mean((out["q_halt"] > 0) == score["exact"]))
-    return metrics
+        score["q_right"] = (out["q_halt"] > 0) == score["exact"]
+    return {
+        name: (float(np.nansum(values, dtype=np.float64)), int((~np.isnan(values)).sum()))
+        for name, values in score.items()
+    }
+
+
+def means(parts: list[dict[str, tuple[float, int]]]) -> dict[str, float]:
+    """The scores of `evaluate` from the `totals` of parts of the puzzles; those that no puzzle has are left out."""
+    counts = {name: sum(part[name][1] for part in parts) for name in parts[0]}
+    return {name: sum(part[name][0] for part in parts) / count for name, count in counts.items() if count}
