@@ -39,7 +39,7 @@ class KeepState(tune.Callback):
             for newest in self._newest.values():
                 for older in newest.parent.glob(f"{newest.name.rpartition('_')[0]}_*"):
                     if older.name < newest.name:
-                        shutil.rmtree(older)
+                        shutil.rmtree(older, ignore_errors=True)  # what is held open is deleted the next time
             self._newest = {trial.trial_id: Path(trial.checkpoint.path) for trial in trials if trial.checkpoint}
 
     def _copy(self, storage) -> bool:
