@@ -18,8 +18,8 @@ STATE = ("experiment_state-*.json", "searcher-state-*.pkl", "search_gen_state-*.
 class KeepState(tune.Callback):
     """Copies the state whenever Tune has written it, then deletes older checkpoints; OSError where the disk is full.
 
-    Tune itself would delete the checkpoint before last as soon as there is a new one. A driver that dies before the
-    state is written as well leaves one that names a checkpoint that is gone, and the trial could not be carried on.
+    Tune itself would delete a checkpoint as soon as there is a newer one. A driver that dies before the state says so
+    leaves one that names a checkpoint that is gone, and the trial could not be carried on.
     """
 
     def __init__(self):
@@ -37,7 +37,7 @@ class KeepState(tune.Callback):
             # The state that was just copied may be a little older than the trials are now. It is not older than they
             # were when the copy before it was made.
             for newest in self._newest.values():
-                for older in newest.parent.glob(f"{newest.name.rpartition('_')[0]}_*"):
+                for older in newest.parent.glob("checkpoint_*"):
                     if older.name < newest.name:
                         shutil.rmtree(older, ignore_errors=True)  # what is held open is deleted the next time
             self._newest = {trial.trial_id: Path(trial.checkpoint.path) for trial in trials if trial.checkpoint}
