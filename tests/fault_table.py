@@ -697,11 +697,12 @@ def compare_weights(row: Row, whole: Path) -> None:
 
     from rrm.training.checkpoint import load_tensors
 
+    def weights(job: Path, name: str):
+        first = json.loads((job / "trials.json").read_text())["searched"][0]
+        return load_tensors(job / first["checkpoint"] / f"{name}.safetensors")
+
     for name in ("final", "training"):
-        mine, other = (
-            load_tensors(Path(json.loads((s / "job" / "trials.json").read_text())["searched"][0]["checkpoint"])
-                         / f"{name}.safetensors") for s in (row.folder / "runs", whole)
-        )  # fmt: skip
+        mine, other = (weights(storage / "job", name) for storage in (row.folder / "runs", whole))
         most = max(float((mine[key].double() - other[key].double()).abs().max()) for key in other)
         same = all(torch.equal(mine[key], other[key]) for key in other)
         row.want(most < 1e-6, f"{name} weights differ by {most:.1e}")
@@ -736,7 +737,9 @@ def nodes_of_one_cpu(row: Row, count: int, faults: str = ""):
         start_new_session=True, env=row.environment(faults) | CLUSTER,
     )  # fmt: skip
     try:
-        yield nodes, nodes.stdout.readline().strip()
+        address = nodes.stdout.readline().strip()
+        row.want(address, "the cluster did not start")
+        yield nodes, address
     finally:
         nodes.stdin.close()
         nodes.wait(120)
@@ -752,8 +755,12 @@ def serve_nodes(count: int) -> None:
     """Hold a cluster of `count` nodes of one CPU; remove the node of each process whose id comes on stdin."""
     from ray.cluster_utils import Cluster
 
+    with socket.socket() as free:  # another row may have a cluster with a dashboard, too
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     # Ray Train finds out through the dashboard what dead nodes leave behind.
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": True})
+    head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": port}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = [cluster.add_node(num_cpus=1) for _ in range(count)]
     cluster.wait_for_nodes()
     print(cluster.address, flush=True)
