@@ -404,6 +404,7 @@ for signal_name, where in (("INT", "shard:1"), ("TERM", "rows:1"), ("KILL", "row
     fault(f"study-{signal_name.lower()}", f"SIG{signal_name} to a study's driver, {where}",
           signal_name, where, "study")(interrupted)  # fmt: skip
 fault("sweep-int-report", "Ctrl-C while the report is made", "INT", "report:1", "sweep")(interrupted)
+fault("sweep-int-early", "Ctrl-C before the first trial starts", "INT", "suggested:1", "sweep")(interrupted)
 fault("sweep-int-twice", "Ctrl-C twice", "twice", "train:3", "sweep")(interrupted)
 fault("sweep-kill-registered", "SIGKILL between a new checkpoint and Tune's state",
       "KILL", "registered:4", "sweep")(interrupted)  # fmt: skip
@@ -533,6 +534,7 @@ def tracking_gone(row: Row) -> None:
 
 @fault("trial-nan", "a trial diverges to NaN", "nan@trial:1", r"not finite at step 5")
 @fault("trial-crash", "a trial always crashes", "raise@trial:1*", "this configuration always crashes")
+@fault("trial-killed", "the worker of a trial always dies before it reports", "KILL@trial:1*", "died unexpectedly")
 def failing_trial(row: Row, faults: str, reason: str) -> None:
     """The trial is reported as failed, after one retry, and the sweep goes on without it."""
     done = row.run(*row.table.sweep(row), faults=faults)

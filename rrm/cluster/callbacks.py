@@ -135,7 +135,8 @@ class TableCallback(tune.Callback):
 
     def _status(self, trial, share: float) -> str:
         if trial.status == "TERMINATED":
-            return "done" if share >= 1 else "stopped"
+            early = "stopped" if (trial.last_result or {}).get("done") else "interrupted"
+            return "done" if share >= 1 else early
         return {"RUNNING": "running", "ERROR": "failed"}.get(trial.status, "waiting")
 
     def _left(self, trial, share: float) -> str:

@@ -1,16 +1,18 @@
 """The training of a list of trials with Ray Tune: a search, or fixed configurations."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 from ray import tune
+from ray.air.constants import EXPR_PARAM_FILE
 from ray.tune.logger import JsonLoggerCallback
 
 from rrm.cluster.callbacks import TableCallback, TrackingCallback, trial_name
 from rrm.cluster.folder import JobFolder
-from rrm.cluster.search import AtOnce, BaselinesFirst, scheduler
+from rrm.cluster.search import CLOCK, AtOnce, BaselinesFirst, scheduler
 from rrm.cluster.session import environment, stop_on_signals
 from rrm.cluster.spec import OBJECTIVES
 from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
@@ -91,10 +93,9 @@ class Training:
         with environment(TUNE_GLOBAL_CHECKPOINT_S=f"{STATE_S * count:g}"):
             results = tuner.fit()
         stop_on_signals()  # Tune leaves a handler behind that swallows the next Ctrl-C
-        records = [self._record(result, fixed) for result in results]
-        last = job.preset.evaluations
-        if any(not t["failed"] and t["evaluation"] < last and not t["stopped_early"] for t in records):
+        if not all(self._over(result) for result in results):
             raise KeyboardInterrupt
+        records = [self._record(result, fixed) for result in results]
         for t in records:
             if t["failed"]:
                 print(f"{t['name']} failed: {t['failed']}")
@@ -115,6 +116,12 @@ class Training:
         mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
         return tune.with_resources(train, mine)
 
+    def _over(self, result) -> bool:
+        """Whether a trial has failed, was stopped early or came to the end of its budget."""
+        reported = (result.metrics or {}).get(CLOCK, 0)
+        stopped_early = reported > 0 and result.metrics.get("done")
+        return bool(result.error) or stopped_early or reported >= self.describe.job.preset.evaluations
+
     def _checkpoint(self, result) -> Path | None:
         """The folder of a trial's last checkpoint."""
         if result.checkpoint:
@@ -124,9 +131,11 @@ class Training:
         return Path(self.describe.job.storage, *Path(of_workers).parts[-2:]) if of_workers else None
 
     def _record(self, result, fixed: float) -> dict:
-        metrics, config = result.metrics or {}, result.config
+        metrics = result.metrics or {}
+        # Tune leaves the configuration out where a worker died before it reported anything.
+        config = result.config or json.loads(Path(result.path, EXPR_PARAM_FILE).read_text())
         folder = self._checkpoint(result)
-        evaluation = metrics.get("evaluation", 0)
+        evaluation = metrics.get(CLOCK, 0)
         record = {
             "name": trial_name(config),
             "config": config,

@@ -112,6 +112,10 @@ def patch_trial(module) -> None:
     around(module, "_train", before)
 
 
+def patch_search(module) -> None:
+    around(module.BaselinesFirst, "suggest", after=lambda *_: passes("suggested"))
+
+
 def patch_callbacks(module) -> None:
     around(module.TrackingCallback, "on_trial_start", after=lambda *_: passes("started"))
     around(module.TrackingCallback, "on_trial_result", after=lambda *_: passes("train"))
@@ -155,6 +159,7 @@ PATCHES = {
     "ray.train._internal.checkpoint_manager": patch_checkpoints,
     "rrm.training.trainer": patch_trainer,
     "rrm.cluster.trial": patch_trial,
+    "rrm.cluster.search": patch_search,
     "rrm.cluster.callbacks": patch_callbacks,
     "rrm.cluster.folder": patch_folder,
     "rrm.cluster.fanout": patch_fanout,
