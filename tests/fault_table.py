@@ -1,6 +1,6 @@
 """What a user sees and loses when something breaks: every fault provoked by a real command, on tiny sizes.
 
-    python tests/fault_table.py [--only NAME ...] [--jobs N] [--keep]
+    python tests/fault_table.py [--only NAME ...] [--jobs N] [--moments N] [--keep]
 
 Commands run from a fixed clone of the last commit, for result files name their commit, with the faults of
 tests/faults/sitecustomize.py. The table says for each: exit code and last line, the work that was done twice, and
@@ -11,6 +11,7 @@ the same metric points in MLflow, no run left RUNNING and no process of Ray left
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -23,7 +24,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -292,6 +293,11 @@ class Table:
         print(f"{name}: {done.out.strip().splitlines()[-1]}", flush=True)
         return row.folder / "runs", row.count()
 
+    def timed(self, command, name: str, *options, **settings) -> tuple[Path, Counter, float]:
+        """`unbroken`, and the seconds it took."""
+        began = time.monotonic()
+        return *self.unbroken(command, name, *options, **settings), time.monotonic() - began
+
     def _once(self, key: str, make):
         with self._lock:
             if key not in self.__dict__:
@@ -299,18 +305,14 @@ class Table:
             return self.__dict__[key]
 
     @property
-    def whole_sweep(self) -> tuple[Path, Counter]:
-        return self._once("_sweep", lambda: self.unbroken(self.sweep, "whole-sweep"))
+    def whole_sweep(self) -> tuple[Path, Counter, float]:
+        """(storage, work, seconds)."""
+        return self._once("_sweep", lambda: self.timed(self.sweep, "whole-sweep"))
 
     @property
     def whole_ddp(self) -> tuple[Path, Counter, float]:
         """(storage, work, seconds)."""
-
-        def timed():
-            began = time.monotonic()
-            return *self.unbroken(self.sweep, "whole-ddp", *DDP, slots=2), time.monotonic() - began
-
-        return self._once("_ddp", timed)
+        return self._once("_ddp", lambda: self.timed(self.sweep, "whole-ddp", *DDP, slots=2))
 
     @property
     def whole_study(self) -> tuple[Path, Counter]:
@@ -353,7 +355,7 @@ def fault(name: str, words: str, *arguments):
     return register
 
 
-def carry_on(row: Row, command, whole: tuple[Path, Counter], *options, **settings) -> Done:
+def carry_on(row: Row, command, whole: tuple, *options, **settings) -> Done:
     """Resume the row's job and compare it with the unbroken one."""
     done = row.run(*command(row, *options, "--resume"), **settings)
     row.want(done.code == 0, f"--resume: {done.sees}")
@@ -409,6 +411,31 @@ fault("sweep-int-twice", "Ctrl-C twice", "twice", "train:3", "sweep")(interrupte
 fault("sweep-kill-registered", "SIGKILL between a new checkpoint and Tune's state",
       "KILL", "registered:4", "sweep")(interrupted)  # fmt: skip
 fault("sweep-kill-early", "SIGKILL as the first trial starts", "KILL", "started:1", "sweep")(interrupted)
+
+
+def at_any_moment(row: Row, number: int) -> None:
+    """A signal at a moment that nobody chose, from the start of Python to the last line."""
+    chosen, whole = random.Random(number), row.table.whole_sweep
+    kind = chosen.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
+    driver = row.start(*row.table.sweep(row))
+    with suppress(subprocess.TimeoutExpired):
+        driver.wait(chosen.random() * whole[2])
+    driver.send_signal(kind)  # nothing happens where it has ended
+    done = row.wait(driver)
+    row.shown += f"  [{kind.name}]"
+    if not (row.folder / "runs" / "job" / "sweep.json").exists():
+        # It had not begun: what is there must not be in the way of the same command.
+        row.sees = done.sees
+        again = row.run(*row.table.sweep(row))
+        row.want(again.code == 0, f"again: {again.sees}")
+        compare(row, row.folder / "runs", "job", whole[0])
+        row.lost = "nothing"
+        return row.check_orphans()
+    if done.code:
+        expect(row, done, *((-9,) if kind == signal.SIGKILL else (130, INTERRUPTED)))
+    else:
+        row.sees = done.sees
+    carry_on(row, row.table.sweep, whole)
 
 
 @fault("kill-twice", "SIGKILL to the driver, and to the resumed one")
@@ -534,7 +561,7 @@ def tracking_gone(row: Row) -> None:
 
 @fault("trial-nan", "a trial diverges to NaN", "nan@trial:1", r"not finite at step 5")
 @fault("trial-crash", "a trial always crashes", "raise@trial:1*", "this configuration always crashes")
-@fault("trial-killed", "the worker of a trial always dies before it reports", "KILL@trial:1*", "died unexpectedly")
+@fault("trial-killed", "the worker of a trial always dies before it reports", "KILL@trial:1*", "its worker died")
 def failing_trial(row: Row, faults: str, reason: str) -> None:
     """The trial is reported as failed, after one retry, and the sweep goes on without it."""
     done = row.run(*row.table.sweep(row), faults=faults)
@@ -796,16 +823,22 @@ def provoke(name: str, table: Table) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="NAME", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time (default: %(default)s)")
+    parser.add_argument("--moments", type=int, default=0, metavar="N",
+                        help="N more rows: signals at moments drawn at random")  # fmt: skip
     parser.add_argument("--keep", action="store_true", help="keep the folders of the runs")
     args = parser.parse_args()
+    names, first = list(ROWS) if args.only is None else args.only, random.SystemRandom().randrange(10**6)
+    for number in range(first, first + args.moments):
+        names.append(f"moment-{number}")
+        fault(names[-1], "a signal at any moment", number)(at_any_moment)
     work = Path(tempfile.mkdtemp(prefix="ft-"))
     table, began = Table(work), time.monotonic()
     print(f"commit {table.commit}, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, in {work}", flush=True)
     try:
         with ThreadPoolExecutor(args.jobs) as pool:
-            rows = list(pool.map(lambda name: provoke(name, table), args.only or ROWS))
+            rows = list(pool.map(lambda name: provoke(name, table), names))
     finally:
         if not args.keep:
             shutil.rmtree(work, ignore_errors=True)

@@ -141,7 +141,7 @@ class Training:
             "config": config,
             "arm": arm(config, self.describe.job.recipe_of(config, self.describe.task)),
             "drawn": config["trial"] >= fixed,
-            "failed": str(result.error).strip().splitlines()[-1] if result.error else "",
+            "failed": _reason(result.error) if result.error else "",
             "checkpoint": folder and os.path.relpath(folder, self.folder.path),  # the folder may be moved
             "evaluation": evaluation,
             "stopped_early": bool(metrics.get("done")) and 0 < evaluation < self.describe.job.preset.evaluations,
@@ -152,6 +152,13 @@ class Training:
             meta = read_meta(folder)
             record |= {key: meta[key] for key in ("best", "final", "seconds", "call_units", "curve")}
         return record
+
+
+def _reason(error: Exception) -> str:
+    """Why a trial failed, in one line."""
+    if isinstance(error, ray.exceptions.RayActorError):
+        return "its worker died, and so did the next one: the machine may be out of memory, which `dmesg` would tell"
+    return str(error).strip().splitlines()[-1]
 
 
 def arm(config: dict, recipe: Recipe) -> dict:

@@ -1,0 +1,82 @@
+"""CPU time that Tune's driver spends on one report of a trial, by how many trials it knows.
+
+    python tests/benchmarks/tune_driver.py [--trials 16 64 256] [--evaluations 20]
+
+Everything that the driver of a sweep does: Tune itself, its state on disk, MLflow in an sqlite file, the live table.
+The trials train one step of a network of a few numbers between two reports, two at a time, each size in a process of
+its own. What one more trial costs beside its reports (its run in MLflow, the start of its worker) is taken off: it is
+measured with the same trials and a quarter of the reports.
+"""
+
+import argparse
+import contextlib
+import io
+import multiprocessing
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import ray
+
+from rrm.cluster.folder import JobFolder
+from rrm.cluster.phase import Description, Training
+from rrm.cluster.search import BaselinesFirst
+from rrm.cluster.session import Request, ray_session
+from rrm.cluster.spec import Preset
+from rrm.cluster.trial import Job
+from rrm.models import build
+from rrm.tasks import get_task
+from rrm.tasks.splits import generate_splits
+from rrm.tracking import Tracker, default_uri
+from rrm.training.recipe import Recipe
+from rrm.training.recipes import cpu_sudoku
+
+
+def recipe(config: dict, task, preset: Preset, seed: int) -> Recipe:
+    """One optimizer step of two puzzles from report to report."""
+    made = cpu_sudoku(task, batch_size=2, evaluations=preset.evaluations, halt_max_steps=1, seed=seed)
+    made.model.update(hidden_size=4, num_heads=1, H_cycles=1, L_cycles=1)
+    return replace(made, budget=preset.evaluations * made.units_per_step(build(made.model), 1))
+
+
+def seconds(trials: int, evaluations: int) -> tuple[float, float]:
+    """(CPU seconds of the driver, wall seconds) from the first trial to the last."""
+    preset = Preset(trials, 1, evaluations, evaluations, "sudoku-4x4", (6, 8), 8, 2, 2)
+    with tempfile.TemporaryDirectory() as storage, ray_session(None, 1, False):
+        folder = JobFolder(Path(storage, "job"), "sweep")
+        splits = generate_splits(preset.task, (8, 2, 2), 0, preset.givens, Path(storage, "puzzles"))
+        job = Job(recipe, preset, splits.content_hash(), Request(), str(folder.path / "train"))
+        tracker = Tracker(default_uri(Path(storage)), "driver", "job", Path(storage, "artifacts"))
+        with folder.claim(), tracker:
+            tracker.run("sweep", "job")
+            describe = Description(job, get_task(preset.task), {})
+            configs = [{"model": "trm_mlp", "seed": 0} for _ in range(trials)]
+            training = Training(describe, ray.put(splits), folder, tracker, 2, False)
+            began, wall = time.process_time(), time.perf_counter()
+            with contextlib.redirect_stdout(io.StringIO()):
+                training.run("tune", BaselinesFirst(None, configs, 0), trials, fixed=trials)
+            tracker.client  # noqa: B018 - waits until all is written
+            return time.process_time() - began, time.perf_counter() - wall
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--evaluations", type=int, default=20)
+    args = parser.parse_args()
+    few = max(1, args.evaluations // 4)
+    print(f"{'trials':>6} {'reports':>7} {'CPU s':>7} {'wall s':>7} {'CPU ms a report':>15} {'CPU ms a trial':>14}")
+    for trials in args.trials:
+        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+            (some, _), (all_of_them, wall) = pool.starmap(
+                seconds, [(trials, few), (trials, args.evaluations)], chunksize=1
+            )
+        report = (all_of_them - some) / (trials * (args.evaluations - few))
+        rest = some / trials - few * report
+        print(f"{trials:>6} {trials * args.evaluations:>7} {all_of_them:>7.1f} {wall:>7.1f} {1e3 * report:>15.1f} "
+              f"{1e3 * rest:>14.0f}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
