@@ -19,7 +19,7 @@ def out_of_space(error: object) -> bool:
 
 
 def exit_on_bad_input(main: Callable) -> Callable:
-    """A command's main function that ends with one line on stderr and exit code 2 on InputError."""
+    """A command's main function that ends with one line on stderr: exit code 2 on InputError, 130 on Ctrl-C."""
 
     @functools.wraps(main)
     def command(*args, **kwargs):
@@ -28,5 +28,8 @@ def exit_on_bad_input(main: Callable) -> Callable:
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            sys.exit(130)
 
     return command

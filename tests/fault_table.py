@@ -315,8 +315,9 @@ class Table:
         return self._once("_ddp", lambda: self.timed(self.sweep, "whole-ddp", *DDP, slots=2))
 
     @property
-    def whole_study(self) -> tuple[Path, Counter]:
-        return self._once("_study", lambda: self.unbroken(self.study, "whole-study"))
+    def whole_study(self) -> tuple[Path, Counter, float]:
+        """(storage, work, seconds)."""
+        return self._once("_study", lambda: self.timed(self.study, "whole-study"))
 
     @property
     def files(self) -> Path:
@@ -415,27 +416,24 @@ fault("sweep-kill-early", "SIGKILL as the first trial starts", "KILL", "started:
 
 def at_any_moment(row: Row, number: int) -> None:
     """A signal at a moment that nobody chose, from the start of Python to the last line."""
-    chosen, whole = random.Random(number), row.table.whole_sweep
+    chosen, table = random.Random(number), row.table
+    command, whole = chosen.choice(((table.sweep, table.whole_sweep), (table.study, table.whole_study)))
     kind = chosen.choice((signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
-    driver = row.start(*row.table.sweep(row))
+    driver = row.start(*command(row))
     with suppress(subprocess.TimeoutExpired):
         driver.wait(chosen.random() * whole[2])
     driver.send_signal(kind)  # nothing happens where it has ended
     done = row.wait(driver)
     row.shown += f"  [{kind.name}]"
-    if not (row.folder / "runs" / "job" / "sweep.json").exists():
-        # It had not begun: what is there must not be in the way of the same command.
-        row.sees = done.sees
-        again = row.run(*row.table.sweep(row))
-        row.want(again.code == 0, f"again: {again.sees}")
-        compare(row, row.folder / "runs", "job", whole[0])
-        row.lost = "nothing"
-        return row.check_orphans()
-    if done.code:
-        expect(row, done, *((-9,) if kind == signal.SIGKILL else (130, INTERRUPTED)))
-    else:
-        row.sees = done.sees
-    carry_on(row, row.table.sweep, whole)
+    row.sees = done.sees
+    begun = (row.folder / "runs" / "job").exists()
+    if begun and done.code:
+        expect(row, done, *((-signal.SIGKILL,) if kind == signal.SIGKILL else (130, INTERRUPTED)))
+    again = row.run(*command(row), *["--resume"] * begun)
+    row.want(again.code == 0, f"the same command then: {again.sees}")
+    compare(row, row.folder / "runs", "job", whole[0])
+    row.lost = lost_work(row, whole[1])
+    row.check_orphans()
 
 
 @fault("kill-twice", "SIGKILL to the driver, and to the resumed one")

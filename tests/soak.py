@@ -30,7 +30,7 @@ from rrm.cluster.command import run_command
 from rrm.cluster.session import ray_session
 
 SPEC_FILE = Path(__file__).resolve().parents[1] / "tune_specs" / "perturb_sweep.py"
-MORE = {"memory_mb": 0.05, "malloc_mb": 0.01, "blocks": 0.005}  # a model or a result a run would be more of each
+MORE = {"memory_mb": 0.01, "malloc_mb": 0.01, "blocks": 0.005}  # a model or a result a run would be more of each
 
 
 class MallInfo(ctypes.Structure):
@@ -82,6 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=int, default=20, metavar="N", help="runs (default: %(default)s)")
     args = parser.parse_args()
+    if os.environ.get("MALLOC_ARENA_MAX") != "1":
+        # Otherwise threads take their memory from places of their own, and how many pages stay there is chance.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"MALLOC_ARENA_MAX": "1"})
     spec = runpy.run_path(str(SPEC_FILE))["SPEC"]
     rows = []
     with tempfile.TemporaryDirectory(prefix="soak-") as storage, ray_session(None, 1, False):

@@ -74,19 +74,21 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
 def run_command(spec: SweepSpec, description: str, argv: list[str] | None = None) -> None:
     """Run a sweep as a command: exit code 0, 2 for bad input (one line on stderr), 130 when interrupted."""
     args = parse(spec, description, argv)
-    from rrm.cluster.sweep import run_sweep
+    with resumable(args):
+        from rrm.cluster.sweep import run_sweep
 
-    with resumable(args.storage):
         run_sweep(spec, args)
 
 
 @contextmanager
-def resumable(storage: str):
+def resumable(args: argparse.Namespace):
     """A job that --resume carries on with: Ctrl-C ends it with exit code 130, a full disk as bad input does."""
     try:
         yield
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command with --resume carries on", file=sys.stderr)
+        begun = args.resume or args.name and Path(args.storage, args.name).exists()
+        way_out = ": the same command with --resume carries on" if begun else " before it began"
+        print(f"\ninterrupted{way_out}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if CLUSTER_LOST in str(error):
@@ -94,8 +96,8 @@ def resumable(storage: str):
         if not out_of_space(error):
             raise
         raise InputError(
-            f"no space left for --storage {storage} or in {tempfile.gettempdir()}: make room, then the same command "
-            "with --resume carries on"
+            f"no space left for --storage {args.storage} or in {tempfile.gettempdir()}: make room, then the same "
+            "command with --resume carries on"
         ) from None
 
 
@@ -144,6 +146,5 @@ def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
 def run_study_command(parse: Callable[[list[str] | None], argparse.Namespace], module: str, argv: list[str] | None):
     """Run `run_study` of a module of rrm.cluster as a command, as `run_command` does a sweep."""
     args = parse(argv)
-    study = import_module(f"rrm.cluster.{module}")
-    with resumable(args.storage):
-        study.run_study(args)
+    with resumable(args):
+        import_module(f"rrm.cluster.{module}").run_study(args)

@@ -53,9 +53,10 @@ def prepare(args: Namespace, experiment: str) -> Frame:
     source = sources.find_model(args, storage / "downloads", uri)
     puzzles = sources.find_puzzles(args, storage / "downloads", uri)
     sources.check_fit(source.model, puzzles)
-    folder = JobFolder(storage / (args.name or f"{experiment}-{source.weights_hash[:8]}"), "study")
+    args.name = args.name or f"{experiment}-{source.weights_hash[:8]}"
+    folder = JobFolder(storage / args.name, "study")
     folder.check(args.resume)
-    tracker = Tracker(uri, experiment, folder.path.name, storage / "artifacts")
+    tracker = Tracker(uri, experiment, args.name, storage / "artifacts")
     return Frame(args, source, puzzles, folder, tracker, Request(cpus=1, gpus=args.gpus, at_most=args.workers))
 
 

@@ -33,15 +33,15 @@ from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
 
 
-def recipe(config: dict, task, preset: Preset, seed: int) -> Recipe:
-    """One optimizer step of two puzzles from report to report."""
-    made = cpu_sudoku(task, batch_size=2, evaluations=preset.evaluations, halt_max_steps=1, seed=seed)
-    made.model.update(hidden_size=4, num_heads=1, H_cycles=1, L_cycles=1)
-    return replace(made, budget=preset.evaluations * made.units_per_step(build(made.model), 1))
-
-
 def seconds(trials: int, evaluations: int) -> tuple[float, float]:
     """(CPU seconds of the driver, wall seconds) from the first trial to the last."""
+
+    def recipe(config: dict, task, preset: Preset, seed: int) -> Recipe:
+        """One optimizer step of two puzzles from report to report."""
+        made = cpu_sudoku(task, batch_size=2, evaluations=preset.evaluations, halt_max_steps=1, seed=seed)
+        made.model.update(hidden_size=4, num_heads=1, H_cycles=1, L_cycles=1)
+        return replace(made, budget=preset.evaluations * made.units_per_step(build(made.model), 1))
+
     preset = Preset(trials, 1, evaluations, evaluations, "sudoku-4x4", (6, 8), 8, 2, 2)
     with tempfile.TemporaryDirectory() as storage, ray_session(None, 1, False):
         folder = JobFolder(Path(storage, "job"), "sweep")

@@ -143,11 +143,26 @@ def test_a_damaged_shard_counts_as_missing_and_is_named(tmp_path, capsys):
     assert _finished(read, path) is None and str(path) in capsys.readouterr().out
 
 
+def test_an_interruption_names_resume_where_there_is_something_to_carry_on_with(tmp_path, capsys):
+    def interrupted(**options) -> str:
+        with pytest.raises(SystemExit) as ended, resumable(SimpleNamespace(storage=tmp_path, **options)):
+            raise KeyboardInterrupt
+        assert ended.value.code == 130
+        return capsys.readouterr().err
+
+    for name in ("job", None):
+        assert interrupted(name=name, resume=False) == "\ninterrupted before it began\n"
+    (tmp_path / "job").mkdir()
+    assert "--resume carries on" in interrupted(name="job", resume=False)
+    assert "--resume carries on" in interrupted(name=None, resume=True)
+
+
 def test_a_full_disk_ends_a_job_with_one_line_and_other_errors_do_not_hide():
+    args = SimpleNamespace(storage="runs", name=None, resume=False)
     with pytest.raises(InputError, match="no space left for --storage runs or in .*: make room.*--resume carries on"):
-        with resumable("runs"):
+        with resumable(args):
             raise OSError(28, "No space left on device")
-    with pytest.raises(SystemExit, match="Ray's processes are gone: .*--resume carries on"), resumable("runs"):
+    with pytest.raises(SystemExit, match="Ray's processes are gone: .*--resume carries on"), resumable(args):
         raise RuntimeError(f"Tune's traceback\nRuntimeError: {CLUSTER_LOST}\n")
-    with pytest.raises(RuntimeError, match="else"), resumable("runs"):
+    with pytest.raises(RuntimeError, match="else"), resumable(args):
         raise RuntimeError("something else")
