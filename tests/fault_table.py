@@ -427,6 +427,7 @@ def at_any_moment(row: Row, number: int) -> None:
     row.shown += f"  [{kind.name}]"
     row.sees = done.sees
     begun = (row.folder / "runs" / "job").exists()
+    row.want(done.code in (0, 130, -kind), f"exit code {done.code}")
     if begun and done.code:
         expect(row, done, *((-signal.SIGKILL,) if kind == signal.SIGKILL else (130, INTERRUPTED)))
     again = row.run(*command(row), *["--resume"] * begun)

@@ -251,7 +251,10 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
     with ExitStack() as stack:
         if not ray.is_initialized():
             stack.enter_context(_authentication(address))
-            _start(address, request_workers, verbose, settings)
+            try:
+                _start(address, request_workers, verbose, settings)
+            except SystemExit as error:  # what Ray makes of SIGTERM while it starts
+                raise KeyboardInterrupt from error
             stack.callback(ray.shutdown)
             stop_on_signals()  # Ray has taken SIGTERM for itself, and would abort the process
         yield resources_to_come(request_workers, gpus) if address else ray.cluster_resources()
