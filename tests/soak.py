@@ -25,6 +25,7 @@ from pathlib import Path
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from ray._raylet import has_async_methods
 from ray.actor import _ActorClassMethodMetadata
+from ray.util.debug import reset_log_once
 
 from rrm.cluster.command import run_command
 from rrm.cluster.session import ray_session
@@ -42,10 +43,12 @@ class MallInfo(ctypes.Structure):
 
 def held() -> dict[str, float]:
     """What this process holds now, what can be given back given back."""
-    # Until it ends Ray keeps the class of every actor, and Tune makes a new one for each search; MLflow keeps where the
-    # last 1,024 runs put their files.
+    # Until it ends Ray keeps the class of every actor, and Tune makes a new one for each search; Ray remembers every
+    # message that it logs only once, and Tune words a new one for each checkpoint; MLflow keeps where the last 1,024
+    # runs put their files.
     _ActorClassMethodMetadata.reset_cache()
     has_async_methods.cache_clear()
+    reset_log_once()
     _artifact_repos_cache.clear()
     gc.collect()
     libc = ctypes.CDLL(None)

@@ -5,6 +5,7 @@ import math
 import os
 from pathlib import Path
 
+from rrm.tracking.embedded import create_store
 from rrm.tracking.failure import answering
 from rrm.tracking.moved import refuse_moved
 from rrm.tracking.secrets import logged_in
@@ -26,9 +27,9 @@ def connect(uri: str, experiment: str, artifact_root: Path):
         logging.getLogger(name).setLevel(logging.WARNING)
     # It prints the stack of every failed statement before it raises the same error.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    if uri.startswith("sqlite"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     with answering(uri, always=True):
+        if uri.startswith("sqlite"):
+            create_store(Path(uri.removeprefix("sqlite:///")), artifact_root)
         client = MlflowClient(tracking_uri=logged_in(uri))
         found = client.get_experiment_by_name(experiment)
         if found is not None:

@@ -1,5 +1,7 @@
 """The MLflow store: runs found again, points written once, results read back."""
 
+import itertools
+
 import pytest
 
 from rrm.errors import InputError
@@ -32,6 +34,24 @@ def test_a_second_tracker_finds_the_runs_and_repeats_no_point(store):
     for value in (0.5, 0.7):
         again.summary(run, {"test/exact": value, "test/empty": float("nan")})
     assert [m.value for m in again.client.get_metric_history(run, "test/exact")] == [0.5]
+
+
+@pytest.mark.parametrize("statement", [40, 240])
+def test_a_store_whose_creation_was_interrupted_is_made_again(store, tmp_path, statement):
+    """By Ctrl-C before the statement of that number, of 1,700: MLflow would not go on from there."""
+    import sqlalchemy
+
+    seen = itertools.count(1)
+
+    def interrupt(*_):
+        if next(seen) == statement:
+            raise KeyboardInterrupt
+
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "before_cursor_execute", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store().connect()
+    sqlalchemy.event.remove(sqlalchemy.engine.Engine, "before_cursor_execute", interrupt)
+    assert store().run("sweep", "one") and not list(tmp_path.glob(".*unfinished*"))
 
 
 def test_every_run_ends_with_a_status(store):
