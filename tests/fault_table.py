@@ -26,6 +26,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -205,6 +206,12 @@ def jobs_of(storage: Path) -> dict[str, tuple[str, dict]]:
     return found
 
 
+@cache
+def jobs_of_unbroken(storage: Path) -> dict[str, tuple[str, dict]]:
+    """`jobs_of` as they were first: one row carries on with what is finished, while others compare with it."""
+    return jobs_of(storage)
+
+
 def records(folder: Path) -> dict:
     """What a sweep has found, without clocks and places."""
 
@@ -239,7 +246,7 @@ def compare(row: Row, storage: Path, name: str, whole: Path) -> None:
     row.want(results(mine) == results(other), "other result files")
     drawn = {path.name for path in (other / "figures").iterdir()}
     row.want({path.name for path in (mine / "figures").iterdir()} == drawn, "other figures")
-    runs, unbroken = jobs_of(storage), jobs_of(whole)
+    runs, unbroken = jobs_of(storage), jobs_of_unbroken(whole)
     row.want(runs.keys() == unbroken.keys(), f"runs {sorted(runs)}, not {sorted(unbroken)}")
     for run in runs.keys() & unbroken.keys():
         row.want(runs[run][0] == unbroken[run][0], f"{run} is {runs[run][0]}")
@@ -291,6 +298,7 @@ class Table:
         if done.code:
             raise SystemExit(f"the unbroken {name} failed:\n{done.err}")
         print(f"{name}: {done.out.strip().splitlines()[-1]}", flush=True)
+        jobs_of_unbroken(row.folder / "runs")
         return row.folder / "runs", row.count()
 
     def timed(self, command, name: str, *options, **settings) -> tuple[Path, Counter, float]:
