@@ -1,11 +1,10 @@
-"""CPU time that Tune's driver spends on one report of a trial, by how many trials it knows.
+"""CPU time that Tune's driver spends on a report of a trial, by trials and reports of each.
 
-    python tests/benchmarks/tune_driver.py [--trials 16 64 256] [--evaluations 20]
+    python tests/benchmarks/tune_driver.py [--sizes 8x100 64x12]
 
-Everything that the driver of a sweep does: Tune itself, its state on disk, MLflow in an sqlite file, the live table.
-The trials train one step of a network of a few numbers between two reports, two at a time, each size in a process of
-its own. What one more trial costs beside its reports (its run in MLflow, the start of its worker) is taken off: it is
-measured with the same trials and a quarter of the reports.
+Everything that the driver of a sweep does while trials run is divided among the reports: Tune itself, the start of
+trials, its state on disk, MLflow in an sqlite file, the live table. The trials train one step of a network of a few
+numbers between two reports, two at a time, each size in a process of its own.
 """
 
 import argparse
@@ -62,20 +61,15 @@ def seconds(trials: int, evaluations: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, nargs="+", default=[16, 64, 256])
-    parser.add_argument("--evaluations", type=int, default=20)
+    parser.add_argument("--sizes", nargs="+", default=["8x100", "64x12"], metavar="TRIALSxREPORTS")
     args = parser.parse_args()
-    few = max(1, args.evaluations // 4)
-    print(f"{'trials':>6} {'reports':>7} {'CPU s':>7} {'wall s':>7} {'CPU ms a report':>15} {'CPU ms a trial':>14}")
-    for trials in args.trials:
-        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-            (some, _), (all_of_them, wall) = pool.starmap(
-                seconds, [(trials, few), (trials, args.evaluations)], chunksize=1
-            )
-        report = (all_of_them - some) / (trials * (args.evaluations - few))
-        rest = some / trials - few * report
-        print(f"{trials:>6} {trials * args.evaluations:>7} {all_of_them:>7.1f} {wall:>7.1f} {1e3 * report:>15.1f} "
-              f"{1e3 * rest:>14.0f}", flush=True)  # fmt: skip
+    print(f"{'trials':>6} {'reports':>7} {'CPU s':>7} {'wall s':>7} {'CPU ms a report':>15}")
+    for size in args.sizes:
+        trials, each = map(int, size.split("x"))
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            cpu, wall = pool.apply(seconds, (trials, each))
+        reports = trials * each
+        print(f"{trials:>6} {reports:>7} {cpu:>7.1f} {wall:>7.1f} {1e3 * cpu / reports:>15.1f}", flush=True)
 
 
 if __name__ == "__main__":
