@@ -1,6 +1,6 @@
 """CPU time that Tune's driver spends on a report of a trial, by trials and reports of each.
 
-    python tests/benchmarks/tune_driver.py [--sizes 8x100 64x12]
+    python tests/benchmarks/tune_driver.py [--sizes 8x40 64x12]
 
 Everything that the driver of a sweep does while trials run is divided among the reports: Tune itself, the start of
 trials, its state on disk, MLflow in an sqlite file, the live table. The trials train one step of a network of a few
@@ -61,7 +61,7 @@ def seconds(trials: int, evaluations: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=["8x100", "64x12"], metavar="TRIALSxREPORTS")
+    parser.add_argument("--sizes", nargs="+", default=["8x40", "64x12"], metavar="TRIALSxREPORTS")
     args = parser.parse_args()
     print(f"{'trials':>6} {'reports':>7} {'CPU s':>7} {'wall s':>7} {'CPU ms a report':>15}")
     for size in args.sizes:
