@@ -157,7 +157,7 @@ class Training:
 def _reason(error: Exception) -> str:
     """Why a trial failed, in one line."""
     if isinstance(error, ray.exceptions.RayActorError):
-        return "its worker died, and so did the next one: the machine may be out of memory, which `dmesg` would tell"
+        return "its worker died: the machine may be out of memory, which `dmesg` would tell"
     return str(error).strip().splitlines()[-1]
 
 
