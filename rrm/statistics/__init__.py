@@ -7,8 +7,9 @@ package draws or needs matplotlib.
 
 from rrm.statistics.arms import ArmComparison, Contrast, arm_sentences, arm_table, compare_arms
 from rrm.statistics.auc import auc
-from rrm.statistics.bootstrap import auc_difference_interval, auc_interval, bootstrap_interval
-from rrm.statistics.delong import delong_covariance, delong_difference_interval, delong_interval
+from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
+from rrm.statistics.bootstrap import bootstrap_interval
+from rrm.statistics.delong import delong_covariance
 from rrm.statistics.evidence import Evidence, Examples, evidence
 from rrm.statistics.findings import perturbation_sentence, separation_sentence
 from rrm.statistics.horizon import HorizonPoint, horizon_curve
@@ -62,8 +63,6 @@ __all__ = [
     "class_shortage",
     "compare_arms",
     "delong_covariance",
-    "delong_difference_interval",
-    "delong_interval",
     "drift_decile_auc",
     "escape_rate",
     "evidence",

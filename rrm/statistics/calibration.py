@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rrm.statistics.interval import Interval
-from rrm.statistics.normal import mean_interval
+from rrm.statistics.means import mean_interval
 from rrm.statistics.proportions import clustered_wilson_interval
 
 

@@ -1,4 +1,4 @@
-"""DeLong covariance of AUCs measured on the same puzzles, and intervals from it: the closed form beside the bootstrap.
+"""DeLong covariance of AUCs measured on the same puzzles.
 
 DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837, by the mid-rank algorithm of Sun and Xu, IEEE Signal
 Processing Letters 21 (2014) 1389: one sort a score, whatever the number of puzzles.
@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from rrm.statistics.auc import check_scores
-from rrm.statistics.interval import Interval
-from rrm.statistics.normal import logit_interval, normal_interval, undefined_interval
 
 
 def delong_covariance(scores: ArrayLike, positive: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -37,44 +35,6 @@ def delong_covariance(scores: ArrayLike, positive: ArrayLike) -> tuple[np.ndarra
     of_positives, of_negatives = of_positives / n_negative, of_negatives / n_positive
     covariance = np.cov(of_positives) / n_positive + np.cov(of_negatives) / n_negative
     return of_positives.mean(axis=1), np.atleast_2d(covariance)
-
-
-def delong_interval(score: ArrayLike, positive: ArrayLike, *, level: float = 0.95) -> Interval:
-    """Interval of `auc(score, positive)`, normal on the log-odds scale.
-
-    Args:
-        score, positive: [N] each, as in `auc`.
-        level: nominal coverage.
-
-    Returns:
-        The interval; all nan when a class has fewer than two members.
-    """
-    score, positive = check_scores(score, positive)
-    if min(np.count_nonzero(positive), np.count_nonzero(~positive)) < 2:
-        return undefined_interval(positive.size, level)
-    aucs, covariance = delong_covariance(score, positive)
-    return logit_interval(aucs[0], covariance[0, 0], positive.size, level)
-
-
-def delong_difference_interval(
-    score_a: ArrayLike, score_b: ArrayLike, positive: ArrayLike, *, level: float = 0.95
-) -> Interval:
-    """Interval of `auc(score_a, positive) - auc(score_b, positive)`, both scores taken on the same puzzles.
-
-    Args:
-        score_a, score_b, positive: [N] each, as in `auc`.
-        level: nominal coverage.
-
-    Returns:
-        The interval; all nan when a class has fewer than two members.
-    """
-    score_a, positive = check_scores(score_a, positive)
-    if min(np.count_nonzero(positive), np.count_nonzero(~positive)) < 2:
-        return undefined_interval(positive.size, level)
-    aucs, covariance = delong_covariance([score_a, score_b], positive)
-    # Rounding may leave the difference of two equal scores a variance of -1e-18.
-    variance = max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    return normal_interval(aucs[0] - aucs[1], variance, positive.size, level)
 
 
 def wins(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrm.statistics.delong import delong_interval
+from rrm.statistics.auc_interval import auc_interval
 from rrm.statistics.horizon import HorizonPoint, horizon_curve
 from rrm.statistics.interval import Interval
 from rrm.statistics.ladder import Ladder, ladder
@@ -121,7 +121,7 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
             "transient chaos": transient_chaos_auc(float(1 - failed.mean()), segments),
         }
         if examples.untrained is not None and (known := np.isfinite(examples.untrained)).any():
-            nulls["untrained network"] = delong_interval(examples.untrained[known], failed[known])
+            nulls["untrained network"] = auc_interval(examples.untrained[known], failed[known])
         if table is not None and segments > LEAD:
             before = f"before settling, {LEAD} segments ahead"
             cumulative = np.cumsum(examples.lambda_segments, 1) / np.arange(1, segments + 1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import ndtri
 
 from rrm.statistics.interval import Interval
 from rrm.statistics.outcomes import OutcomePanel, class_shortage, separation
@@ -13,8 +14,8 @@ from rrm.statistics.sweep import SweepPoint, select
 def separation_sentence(panel: OutcomePanel) -> str:
     """Whether lambda_1 tells failed from solved puzzles, and whether it does so better than late drift alone.
 
-    The comparison is between two AUCs on the same puzzles. An equal AUC does not exclude that both scores together do
-    better than drift; that question takes nested models and held-out log-loss.
+    The comparison is between two AUCs on the same puzzles. "No better than late drift alone" does not exclude that both
+    scores together do better than drift: that is the question of the null ladder.
     """
     shortage = class_shortage(panel)
     if shortage:
@@ -25,7 +26,8 @@ def separation_sentence(panel: OutcomePanel) -> str:
         f"{np.count_nonzero(panel.failed)} failed and {np.median(panel.lambda_1[panel.solved]):+.3f} on "
         f"{np.count_nonzero(panel.solved)} solved puzzles; it {_separation_words(found.lambda_1)} "
         f"(AUC {found.lambda_1:.3f}) and {_difference_words(found.difference)} "
-        f"(AUC {found.late_drift:.3f}; paired difference {found.difference:+.3f}; 95 % intervals over puzzles)."
+        f"(AUC {found.late_drift:.3f}; paired difference {found.difference:+.3f}{_missed(found.difference)}; 95 % "
+        "intervals over puzzles, the fitted weights held fixed)."
     )
 
 
@@ -71,7 +73,7 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
 
 
 def _separation_words(auc: Interval) -> str:
-    if auc.low == 1:
+    if auc.estimate == 1:
         return "separates failed from solved completely in this sample"
     if 0.5 in auc:
         return "does not measurably separate failed from solved"
@@ -82,10 +84,18 @@ def _separation_words(auc: Interval) -> str:
 
 def _difference_words(difference: Interval) -> str:
     if 0 in difference:
-        return "adds nothing measurable beyond late drift"
+        return "is no better than late drift alone"
     if difference.estimate > 0:
-        return "separates better than late drift"
-    return "separates worse than late drift"
+        return "separates better than late drift alone"
+    return "separates worse than late drift alone"
+
+
+def _missed(difference: Interval) -> str:
+    """The difference that a comparison without result would have found with a power of 80 %."""
+    if 0 not in difference:
+        return ""
+    found = (difference.high - difference.low) / 2 * (1 + ndtri(0.8) / ndtri(0.975))
+    return f", about {found:.3f} would have been found 4 times in 5"
 
 
 def _accuracy_words(point: SweepPoint) -> str:

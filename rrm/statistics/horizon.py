@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rrm.statistics.delong import delong_interval
+from rrm.statistics.auc_interval import auc_interval
 from rrm.statistics.interval import Interval
-from rrm.statistics.normal import undefined_interval
+from rrm.statistics.means import undefined_interval
 from rrm.statistics.outcomes import MIN_CLASS, shortage
 from rrm.statistics.proportions import wilson_interval
 from rrm.statistics.transient_chaos import transient_chaos_auc
@@ -97,4 +97,4 @@ def _point(
 
 
 def _auc(score: np.ndarray, failed: np.ndarray) -> Interval:
-    return undefined_interval(failed.size) if shortage(~failed, MIN_CLASS) else delong_interval(score, failed)
+    return undefined_interval(failed.size) if shortage(~failed, MIN_CLASS) else auc_interval(score, failed)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
-from rrm.statistics.delong import delong_difference_interval, delong_interval
+from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
 from rrm.statistics.interval import Interval
 from rrm.statistics.logistic import log_loss, out_of_fold
-from rrm.statistics.normal import log_interval, mean_interval
+from rrm.statistics.means import mean_interval, positive_mean_interval
 from rrm.statistics.outcomes import shortage
 
 # One member of each class in each of ten folds.
@@ -173,22 +173,18 @@ def ladder_lines(found: Ladder) -> list[dict[str, str]]:
 
 def _rung(name: str, score: np.ndarray, probabilities: np.ndarray, failed: np.ndarray) -> Rung:
     ranked = score if score.ndim == 1 else probabilities
-    return Rung(name, delong_interval(ranked, failed), _loss_interval(log_loss(probabilities, failed)))
+    return Rung(name, auc_interval(ranked, failed), positive_mean_interval(log_loss(probabilities, failed)))
 
 
 def _step(name: str, below: np.ndarray, above: np.ndarray, failed: np.ndarray) -> Step:
     loss_below, loss = log_loss(below, failed), log_loss(above, failed)
     return Step(
         name=name,
-        log_loss=_loss_interval(loss),
-        auc=delong_interval(above, failed),
+        log_loss=positive_mean_interval(loss),
+        auc=auc_interval(above, failed),
         gain=mean_interval(loss_below - loss),
-        auc_gain=delong_difference_interval(above, below, failed),
+        auc_gain=auc_difference_interval(above, below, failed),
     )
-
-
-def _loss_interval(loss: np.ndarray) -> Interval:
-    return log_interval(loss.mean(), loss.var(ddof=1) / loss.size, loss.size)
 
 
 def _step_words(step: Step, nulls: str) -> str:

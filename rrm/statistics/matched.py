@@ -1,8 +1,7 @@
 """AUCs among comparable pairs: within strata, within deciles of late drift, at the same stopping time, by chance.
 
-Every interval is closed-form. An AUC over admissible pairs is a ratio of two-sample U-statistics, h(i, j) summed over
-"the positive i wins" and g(i, j) over "the pair counts"; its variance follows from the per-puzzle sums of both by the
-delta method, which for g = 1 is DeLong's variance. Cost: a sort a stratum or segment.
+Every AUC here is a weighted share of the pairs that count, with the score interval of `pairs_interval`. Cost: a sort a
+stratum or segment.
 """
 
 import numpy as np
@@ -10,9 +9,10 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from rrm.statistics.auc import check_scores
+from rrm.statistics.auc_interval import pairs_interval
 from rrm.statistics.delong import wins
 from rrm.statistics.interval import Interval
-from rrm.statistics.normal import logit_interval, normal_interval, undefined_interval
+from rrm.statistics.means import normal_interval, undefined_interval
 
 
 def stratified_auc(score: ArrayLike, positive: ArrayLike, strata: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -24,8 +24,8 @@ def stratified_auc(score: ArrayLike, positive: ArrayLike, strata: ArrayLike, *, 
         level: nominal coverage.
 
     Returns:
-        The interval over puzzles, strata drawn along with them; `n` counts the puzzles of strata that hold both
-        classes. All nan when no stratum does, or when a class has fewer than two members.
+        The interval over puzzles, the strata held fixed; `n` counts the puzzles of strata that hold both classes. All
+        nan when no stratum does.
 
     Raises:
         ValueError: shapes that do not match, or a score that is not finite.
@@ -41,14 +41,11 @@ def stratified_auc(score: ArrayLike, positive: ArrayLike, strata: ArrayLike, *, 
         n_positive = np.count_nonzero(here)
         won[rows[here]], won[rows[~here]] = wins(score[rows], here)
         met[rows[here]], met[rows[~here]] = rows.size - n_positive, n_positive
-    n = np.count_nonzero(met)
-    if n == 0 or min(np.count_nonzero(positive), np.count_nonzero(~positive)) < 2:
+    n, n_pairs = np.count_nonzero(met), met[positive].sum()
+    if n == 0:
         return undefined_interval(n, level)
-    estimate = won[positive].sum() / met[positive].sum()
-    # What each puzzle contributes to the error of the ratio; both classes have mean 0.
-    pull = won - estimate * met
-    variance = sum(_variance_of_sum(pull[rows]) for rows in (positive, ~positive)) / met[positive].sum() ** 2
-    return logit_interval(estimate, variance, n, level)
+    of_class = [(met[rows] ** 2).sum() / n_pairs**2 for rows in (positive, ~positive)]
+    return pairs_interval(won[positive].sum() / n_pairs, 1 / n_pairs, *of_class, n, level)
 
 
 def drift_decile_auc(score: ArrayLike, positive: ArrayLike, late_drift: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -92,7 +89,8 @@ def stop_time_matched_auc(
 
     Returns:
         The interval over puzzles; `n` counts the solved puzzles that settle after `lead` and have anyone to be compared
-        with, and the failed ones compared with any of them. All nan when there are fewer than two of either.
+        with, and the failed ones compared with any of them. A failed puzzle is compared at several segments, and the
+        interval takes its exponents at all of them for equally good. All nan when nobody is compared.
 
     Raises:
         ValueError: shapes that do not match, an exponent that is not finite, `stop` outside 1 to T + 1, or a negative
@@ -105,23 +103,28 @@ def stop_time_matched_auc(
     if lead < 0 or not np.isin(stop, np.arange(1, segments + 2)).all():
         raise ValueError(f"needs stop of integers from 1 to T + 1 = {segments + 1} and lead >= 0; got lead {lead}")
     stays_below = np.full(len(stop), np.nan)  # share of the moving failed puzzles with a larger exponent
-    pull, moved = np.zeros(len(stop)), np.zeros(len(stop), dtype=bool)
+    pairs, of_failed = 0.0, np.zeros(len(stop))  # as in `pairs_interval`, but for the number of solved puzzles
     for t in range(lead + 1, segments + 1):
         score, failed = check_scores(exponent[:, t - lead - 1], failed)
         settling, moving = ~failed & (stop == t), failed & (stop > t)
-        if settling.any() and moving.any():
+        n_settling, n_moving = np.count_nonzero(settling), np.count_nonzero(moving)
+        if n_settling and n_moving:
             rows = settling | moving
-            of_moving, of_settling = wins(score[rows], failed[rows])
-            stays_below[settling] = of_settling / of_moving.size
-            pull[moving] += (of_moving - stays_below[settling].sum()) / of_moving.size
-            moved |= moving
+            stays_below[settling] = wins(score[rows], failed[rows])[1] / n_moving
+            pairs += n_settling / n_moving
+            of_failed[moving] += n_settling / n_moving
     compared = np.isfinite(stays_below)
-    n_compared, n_moved = np.count_nonzero(compared), np.count_nonzero(moved)
-    if min(n_compared, n_moved) < 2:
-        return undefined_interval(n_compared + n_moved, level)
-    estimate = stays_below[compared].mean()
-    variance = (_variance_of_sum(stays_below[compared]) + _variance_of_sum(pull[moved])) / n_compared**2
-    return logit_interval(estimate, variance, n_compared + n_moved, level)
+    n_compared, n = np.count_nonzero(compared), np.count_nonzero(compared) + np.count_nonzero(of_failed)
+    if n_compared == 0:
+        return undefined_interval(n, level)
+    return pairs_interval(
+        stays_below[compared].mean(),
+        pairs / n_compared**2,
+        (of_failed**2).sum() / n_compared**2,
+        1 / n_compared,
+        n,
+        level,
+    )
 
 
 def label_shuffle(score: ArrayLike, positive: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -145,8 +148,3 @@ def label_shuffle(score: ArrayLike, positive: ArrayLike, *, level: float = 0.95)
     ties = np.unique(score, return_counts=True)[1].astype(float)
     variance = (n + 1 - (ties**3 - ties).sum() / (n * (n - 1))) / (12 * n_pairs)
     return normal_interval(0.5, variance, n, level)
-
-
-def _variance_of_sum(x: np.ndarray) -> float:
-    """Estimated variance of the sum of independent contributions `x`."""
-    return x.size * x.var(ddof=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrm.statistics.bootstrap import auc_difference_interval, auc_interval
+from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
 from rrm.statistics.interval import Interval
 
 # Below this many members of a class an AUC interval is a statement about a handful of puzzles.
@@ -69,7 +69,7 @@ class Separation:
 
 
 def separation(panel: OutcomePanel) -> Separation | None:
-    """AUCs of `panel` for "failed" with 95 % bootstrap intervals, or None where `class_shortage` finds too few."""
+    """AUCs of `panel` for "failed" with 95 % intervals, or None where `class_shortage` finds too few."""
     if class_shortage(panel):
         return None
     return Separation(

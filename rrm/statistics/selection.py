@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from rrm.statistics.interval import Interval
-from rrm.statistics.normal import mean_interval
+from rrm.statistics.means import mean_interval
 from rrm.statistics.proportions import clustered_wilson_interval, wilson_interval
 
 RANDOM, MAJORITY, ORACLE = "random", "majority", "oracle"

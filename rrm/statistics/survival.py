@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import CensoredData, chi2, ecdf
 
 from rrm.statistics.interval import Interval
-from rrm.statistics.normal import undefined_interval
+from rrm.statistics.means import undefined_interval
 
 
 @dataclass(frozen=True, eq=False)

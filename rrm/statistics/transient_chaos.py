@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrm.statistics.delong import delong_interval
+from rrm.statistics.auc_interval import auc_interval
 from rrm.statistics.interval import Interval
-from rrm.statistics.normal import undefined_interval
+from rrm.statistics.means import undefined_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def transient_chaos_auc(success_rate: float, horizon: int, n: int = 20_000, seed
     if 0 <= success_rate <= 1 and not 2 <= round(success_rate * n) <= n - 2:
         return undefined_interval(n)
     toy = transient_chaos(n, horizon, matched_eps(success_rate, horizon, n, seed), seed)
-    return delong_interval(toy.lambda_1, ~toy.captured)
+    return auc_interval(toy.lambda_1, ~toy.captured)
 
 
 def _search(n: int, horizon: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from rrm.statistics.bootstrap import bootstrap_interval
 from rrm.statistics.interval import Interval
-from rrm.statistics.normal import undefined_interval
+from rrm.statistics.means import undefined_interval
 
 # Ranks of K rollouts that leave less of their sum of squares behind the controls are explained by them.
 _EXPLAINED = 1e-9

@@ -3,8 +3,9 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from rrm.statistics import auc, delong_covariance, delong_difference_interval, delong_interval
+from rrm.statistics import auc, auc_difference_interval, auc_interval, delong_covariance
 
 
 def by_pairs(score, positive):
@@ -72,25 +73,40 @@ def test_delong_needs_two_of_each_class():
         delong_covariance([[1, 2, 3]], [1, 0, 0])
 
 
-def test_delong_intervals_cover_the_truth():
+@pytest.mark.parametrize(("truth", "share", "n"), [(0.76, 0.3, 150), (0.95, 0.1, 100), (0.99, 0.5, 50)])
+def test_intervals_cover_the_truth_also_close_to_1(truth, share, n):
     rng = np.random.default_rng(3)
-    samples = []
+    gap, positive = np.sqrt(2) * norm.ppf(truth), np.arange(n) < share * n
+    alone, difference = [], []
     for _ in range(300):
-        positive = rng.random(150) < 0.3
-        strong, weak = rng.normal(2 * positive), rng.normal(positive)
-        samples.append((delong_interval(strong, positive), delong_difference_interval(strong, weak, positive)))
-    # AUC = Phi(gap / sqrt 2): 0.9214 and 0.7602.
-    assert np.mean([0.9214 in alone for alone, _ in samples]) == pytest.approx(0.95, abs=0.03)
-    assert np.mean([0.1611 in difference for _, difference in samples]) == pytest.approx(0.95, abs=0.03)
+        strong = rng.normal(gap * positive)
+        weak = strong + rng.normal(size=n)
+        alone.append(truth in auc_interval(strong, positive))
+        difference.append(truth - norm.cdf(gap / 2) in auc_difference_interval(strong, weak, positive))
+    # At a coverage of 0.95, 300 samples fall below 0.91 with probability 0.002.
+    assert np.mean(alone) > 0.91 and np.mean(difference) > 0.91
 
 
-def test_delong_intervals_at_the_edges():
-    separated = delong_interval([1, 2, 3, 4], [0, 0, 1, 1])
-    assert (separated.estimate, separated.low, separated.high) == (1, 1, 1)
-    same = delong_difference_interval([1, 3, 2, 4], [1, 3, 2, 4], [0, 0, 1, 1])
-    assert (same.estimate, same.low, same.high) == pytest.approx((0, 0, 0), abs=1e-7)
-    assert np.isnan(delong_interval([1, 2, 3], [0, 0, 1]).low)
-    assert np.isnan(delong_difference_interval([1, 2, 3], [1, 2, 3], [0, 0, 1]).low)
+def test_interval_of_separated_classes_is_newcombes():
+    separated = auc_interval(np.arange(100), np.arange(100) >= 50)
+    assert (separated.estimate, separated.high) == (1, 1) and separated.low == pytest.approx(0.960, abs=5e-4)
+    turned = auc_interval(np.arange(100), np.arange(100) < 50)
+    assert (turned.estimate, turned.low) == (0, 0) and turned.high == pytest.approx(1 - separated.low)
+
+
+def test_difference_of_equal_and_of_separating_scores():
+    score, positive = np.random.default_rng(0).normal(size=40), np.arange(40) < 20
+    same = auc_difference_interval(score, score, positive)
+    alone = auc_interval(score, positive)
+    assert same.estimate == 0 and same.high - same.low < 0.2 * (alone.high - alone.low)
+    # Two scores that both separate the classes may still differ in the population.
+    both = auc_difference_interval(-np.arange(40), -(np.arange(40) ** 2), positive)
+    assert both.estimate == 0 and both.low < -0.05 and both.high > 0.05
+
+
+def test_an_empty_class_has_no_interval():
+    assert np.isnan(auc_interval([1, 2, 3], [0, 0, 0]).low)
+    assert np.isnan(auc_difference_interval([1, 2, 3], [1, 2, 3], [0, 0, 1]).low)
 
 
 def test_statistics_do_not_load_matplotlib():

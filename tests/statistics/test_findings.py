@@ -39,12 +39,12 @@ def test_separation_takes_failed_as_the_positive_class():
 @pytest.mark.parametrize(
     ("gaps", "separates", "against_drift"),
     [
-        ((2, 2), "it separates failed from solved (AUC 0.9", "adds nothing measurable beyond late drift"),
-        ((0.8, 6), "it separates failed from solved (AUC 0.", "separates worse than late drift"),
-        ((3, 0), "it separates failed from solved (AUC 0.", "separates better than late drift"),
-        ((0, 0), "does not measurably separate failed from solved", "adds nothing measurable beyond late drift"),
-        ((-2, 0), "in the unexpected direction", "separates worse than late drift"),
-        ((50, 50), "separates failed from solved completely in this sample", "adds nothing measurable"),
+        ((2, 2), "it separates failed from solved (AUC 0.9", "is no better than late drift alone"),
+        ((0.8, 6), "it separates failed from solved (AUC 0.", "separates worse than late drift alone"),
+        ((3, 0), "it separates failed from solved (AUC 0.", "separates better than late drift alone"),
+        ((0, 0), "does not measurably separate failed from solved", "is no better than late drift alone"),
+        ((-2, 0), "in the unexpected direction", "separates worse than late drift alone"),
+        ((50, 50), "separates failed from solved completely in this sample", "is no better than late drift alone"),
     ],
 )
 def test_separation_in_words(gaps, separates, against_drift):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import delong_interval, horizon_curve, transient_chaos, transient_chaos_auc
+from rrm.statistics import auc_interval, horizon_curve, transient_chaos, transient_chaos_auc
 
 
 def test_the_toy_lies_on_its_own_baseline_and_has_no_antecedent_signal():
@@ -19,8 +19,8 @@ def test_the_toy_lies_on_its_own_baseline_and_has_no_antecedent_signal():
         assert point.lambda_antecedent.n == 3000 - round(3000 * point.solved.estimate)
         assert point.lambda_window.estimate > point.lambda_last.estimate
     last = curve[-1]
-    assert last.lambda_last == last.lambda_window == delong_interval(rates.mean(axis=1), ~toy.captured)
-    assert last.drift_last == delong_interval(drift[:, -1], ~toy.captured)
+    assert last.lambda_last == last.lambda_window == auc_interval(rates.mean(axis=1), ~toy.captured)
+    assert last.drift_last == auc_interval(drift[:, -1], ~toy.captured)
     assert np.isnan(last.lambda_antecedent.estimate) and np.isnan(last.drift_antecedent.estimate)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import auc, delong_interval, ladder, ladder_lines, ladder_sentence
+from rrm.statistics import auc, auc_interval, ladder, ladder_lines, ladder_sentence
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def deflated(data):
 
 def test_rungs_are_the_scores_alone(data, deflated):
     assert [rung.name for rung in deflated.rungs] == ["late drift", "q_halt", "lambda_1", "spectrum"]
-    assert deflated.rungs[0].auc == delong_interval(data["base"]["late drift"], data["failed"])
+    assert deflated.rungs[0].auc == auc_interval(data["base"]["late drift"], data["failed"])
     assert deflated.rungs[2].auc.estimate == pytest.approx(auc(data["copy"], data["failed"]))
     p = data["failed"].mean()
     assert deflated.prevalence_log_loss == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))

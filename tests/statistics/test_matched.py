@@ -4,8 +4,7 @@ from scipy.stats import norm
 
 from rrm.statistics import (
     auc,
-    bootstrap_interval,
-    delong_interval,
+    auc_interval,
     drift_decile_auc,
     label_shuffle,
     stop_time_matched_auc,
@@ -32,10 +31,10 @@ def ends(interval):
     return interval.estimate, interval.low, interval.high
 
 
-def test_one_stratum_is_the_plain_auc_with_delongs_interval():
+def test_one_stratum_is_the_plain_auc_with_its_interval():
     score, positive, _ = confounded(300)
     plain = stratified_auc(score.round(1), positive, np.zeros(300))
-    assert ends(plain) == pytest.approx(ends(delong_interval(score.round(1), positive)), abs=1e-3)
+    assert ends(plain) == pytest.approx(ends(auc_interval(score.round(1), positive)), abs=1e-9)
     assert plain.estimate == pytest.approx(auc(score.round(1), positive), abs=1e-14)
 
 
@@ -54,18 +53,17 @@ def test_stratifying_removes_a_confounder():
     assert stratified_auc(score, positive, strata).estimate == pytest.approx(norm.cdf(0.7 / np.sqrt(2)), abs=0.012)
 
 
-def test_closed_forms_agree_with_the_bootstrap():
-    score, positive, strata = confounded(400)
-    closed = stratified_auc(score, positive, strata)
-    resampled = bootstrap_interval(
-        lambda *arrays: stratified_auc(*arrays).estimate, score, positive, strata, n_resamples=200
-    )
-    assert ends(closed) == pytest.approx(ends(resampled), abs=0.015)
-    searches, failed, stop = toy(300)
-    arrays = searches.lambda_cumulative, failed, stop
-    closed = stop_time_matched_auc(*arrays)
-    resampled = bootstrap_interval(lambda *a: stop_time_matched_auc(*a).estimate, *arrays, n_resamples=200)
-    assert ends(closed) == pytest.approx(ends(resampled), abs=0.015)
+def test_intervals_cover_the_truth():
+    stratified = [norm.cdf(0.7 / np.sqrt(2)) in stratified_auc(*confounded(200, seed)) for seed in range(300)]
+    matched = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        failed, stop = np.arange(120) < 40, rng.integers(3, 9, 120)
+        stop[failed] = 9
+        # Exponents that last: a failed puzzle is compared with the same one at every segment.
+        exponent = np.repeat(rng.normal(failed), 8).reshape(120, 8)
+        matched.append(norm.cdf(1 / np.sqrt(2)) in stop_time_matched_auc(exponent, failed, stop))
+    assert np.mean(stratified) > 0.91 and np.mean(matched) > 0.91
 
 
 def test_strata_without_both_classes():
@@ -107,7 +105,9 @@ def test_stop_time_matching_by_hand():
     # Solved 0 settles at 1 against failed 2, 3, 4 (values 3, 0, 9 over 1): 2/3; solved 1 at 2 against 3, 4 over 4: 1.
     matched = stop_time_matched_auc(exponents, failed, [1, 2, 2, 4, 4], lead=0)
     assert matched.estimate == pytest.approx((2 / 3 + 1) / 2) and matched.n == 5
-    assert np.isnan(stop_time_matched_auc(exponents, failed, [1, 2, 2, 4, 4], lead=1).estimate)
+    # With a lead of 1 the second alone is compared, over 1 segment: 2 against 0 and 9.
+    assert stop_time_matched_auc(exponents, failed, [1, 2, 2, 4, 4], lead=1).estimate == 0.5
+    assert np.isnan(stop_time_matched_auc(exponents, failed, [1, 2, 2, 4, 4], lead=2).estimate)
     assert np.isnan(stop_time_matched_auc(exponents, failed, [4, 4, 2, 4, 4], lead=0).estimate)
 
 
