@@ -70,7 +70,7 @@ class TrackingCallback(tune.Callback):
     def on_trial_error(self, iteration, trials, trial, **info):
         self.tracker.finish(self._run(trial), "FAILED")
         # Read from the driver's own folder: on a full disk the file may not be whole.
-        said = Path(trial.error_file).read_text()
+        said = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
         if out_of_space(said):
             # The other trials would run into it as well. It is no fault of this one, which is not over.
             raise OSError(said.strip().splitlines()[-1])

@@ -133,7 +133,7 @@ class Training:
     def _record(self, result, fixed: float) -> dict:
         metrics = result.metrics or {}
         # Tune leaves the configuration out where a worker died before it reported anything.
-        config = result.config or json.loads(Path(result.path, EXPR_PARAM_FILE).read_text())
+        config = result.config or json.loads(Path(result.path, EXPR_PARAM_FILE).read_text(encoding="utf-8"))
         folder = self._checkpoint(result)
         evaluation = metrics.get(CLOCK, 0)
         record = {

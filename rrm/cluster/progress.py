@@ -33,7 +33,7 @@ def markdown_table(rows: list[dict[str, str]]) -> str:
 
 def write_csv(rows: list[dict[str, str]], path: Path) -> None:
     """The same rows as a CSV file."""
-    with open(path, "w", newline="") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)

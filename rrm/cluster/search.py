@@ -160,7 +160,7 @@ class FairASHA(ASHAScheduler):
 def _rows(path: Path) -> Iterator[dict]:
     """Results of a result.json, without what is damaged."""
     if path.exists():
-        for line in path.read_text(errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
                 yield json.loads(line)
 

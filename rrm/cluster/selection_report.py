@@ -87,7 +87,7 @@ class Report:
         """Print everything, write it to the folder, and log it to the run together with `files` of the folder."""
         text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in self.tables.items())
         print("\n" + text + "\n\nfound\n  " + "\n  ".join(self.sentences))
-        (folder.path / "tables.txt").write_text(text + "\n")
+        (folder.path / "tables.txt").write_text(text + "\n", encoding="utf-8")
         tracker.summary(run, self.metrics)
         tracker.tags(run, {"mlflow.note.content": "\n\n".join(self.sentences)})
         for name in ("tables.txt", "study.json", *files):

@@ -102,7 +102,7 @@ def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
     print()
     text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in _tables(study, rates).items())
     print(text + "\n")
-    (folder.path / "tables.txt").write_text(text + "\n")
+    (folder.path / "tables.txt").write_text(text + "\n", encoding="utf-8")
     tracker.artifact(run, folder.path / "tables.txt")
     print("found\n  " + "\n  ".join(sentences))
     target = folder.path / "result.safetensors"

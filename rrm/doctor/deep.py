@@ -28,8 +28,9 @@ def all_reduce(setting: Setting) -> Iterator[Finding]:
         command = [sys.executable, "-c", _RANK]
         ranks = [
             subprocess.Popen(
-                [*command, str(rank), str(Path(scratch, "meet"))], stderr=subprocess.PIPE, text=True, env=environment
-            )
+                [*command, str(rank), str(Path(scratch, "meet"))],
+                stderr=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment,
+            )  # fmt: skip
             for rank in range(2)
         ]
         try:

@@ -18,7 +18,7 @@ def _driver_sees() -> tuple[list[str], str]:
     if program is None:
         return [], ""
     try:
-        done = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([program, "-L"], capture_output=True, encoding="utf-8", errors="replace", timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         return [], f"nvidia-smi does not answer ({type(error).__name__})"
     names = [line.split(" (UUID")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]

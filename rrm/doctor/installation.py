@@ -18,7 +18,7 @@ def _asked() -> tuple[str, list[str]]:
     """(Python's range, requirements): of the checkout that rrm is imported from, else of the installed package."""
     project = HERE / "pyproject.toml"
     if project.exists():
-        table = tomllib.loads(project.read_text())["project"]
+        table = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
         return table["requires-python"], table["dependencies"]
     found = metadata.metadata("rrm")
     return found["Requires-Python"], [line for line in found.get_all("Requires-Dist") or [] if "extra ==" not in line]

@@ -15,7 +15,9 @@ GROUPS_OF_THIS = Path("/proc/self/cgroup")
 
 def _cgroup(controller: str, name: str, old_name: str) -> Iterator[str]:
     """The contents of a file in the control groups of this process and all above, version 2 or 1."""
-    for line in GROUPS_OF_THIS.read_text().splitlines() if GROUPS_OF_THIS.exists() else []:
+    if not GROUPS_OF_THIS.exists():
+        return
+    for line in GROUPS_OF_THIS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         _, controllers, inside = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -24,7 +26,7 @@ def _cgroup(controller: str, name: str, old_name: str) -> Iterator[str]:
         for folder in (group, *group.parents):
             path = root / folder / file
             if path.exists():
-                yield path.read_text().strip()
+                yield path.read_text(encoding="utf-8").strip()
 
 
 def cpu_quota() -> float | None:
@@ -46,7 +48,7 @@ def memory_limit() -> int | None:
 
 def _memory() -> dict[str, int]:
     """Bytes by name of /proc/meminfo."""
-    rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    rows = (line.split() for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
     return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
 
 

@@ -74,7 +74,7 @@ def own_processes() -> dict[int, Process]:
                 continue
             words = (folder / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
             # The name in parentheses may hold spaces and parentheses itself.
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parent = int((folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
         except OSError:  # it ended meanwhile
             continue
         if words[0]:
@@ -87,7 +87,7 @@ def listeners(processes: dict[int, Process]) -> list[Listener]:
     sockets = {}
     for family, file in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         path = PROC / "net" / file
-        for line in path.read_text().splitlines()[1:] if path.exists() else []:
+        for line in path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []:
             columns = line.split()
             if columns[3] == "0A":  # LISTEN
                 host, port = columns[1].split(":")

@@ -209,6 +209,7 @@ def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
     for name, path in paths.items():
         getattr(splits, name).save(path)
     temporary = folder / f".{key}.{uuid.uuid4().hex}"
-    temporary.write_text(json.dumps({"settings": settings, "content_hash": splits.content_hash()}, indent=1))
+    content = json.dumps({"settings": settings, "content_hash": splits.content_hash()}, indent=1)
+    temporary.write_text(content, encoding="utf-8")
     temporary.replace(record)
     return splits

@@ -29,7 +29,7 @@ def is_alive(tags: dict[str, str]) -> bool | None:
 def _kernel() -> str:
     """This boot and process namespace; "" where the system does not say."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot}:{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
@@ -39,7 +39,7 @@ def _ticks(pid: int) -> str:
     """Start of a process in clock ticks since boot; "" if there is none, or only its remains."""
     try:
         # The name of a process may hold spaces and brackets; the fields after it are state, parent, ...
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]

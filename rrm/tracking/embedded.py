@@ -16,7 +16,7 @@ def create_store(file: Path, artifact_root: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file.with_name(f".{file.name}.lock"), "w") as lock:
+    with open(file.with_name(f".{file.name}.lock"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of two drivers that begin, one waits for the other's
         if file.exists():
             return

@@ -9,7 +9,7 @@ def git_commit(folder: Path | str) -> str:
     try:
         answer = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            capture_output=True, text=True, timeout=10, check=True,
+            capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -47,7 +47,7 @@ class Spool:
     def origin(self) -> dict[str, str] | None:
         """The header of what an earlier driver left, None where it left nothing; InputError for a file of others."""
         try:
-            with open(self._path, errors="replace") as file:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
                 header, operations = self._parse([file.readline(), file.readline()])
         except FileNotFoundError:
             return None
@@ -59,7 +59,7 @@ class Spool:
             return []
         self._open()
         self._lock()
-        lines = self._path.read_text().splitlines(keepends=True)
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):
             # The last line was cut when its writer died, which had not been told that it is safe.
             lines.pop()
@@ -107,7 +107,7 @@ class Spool:
     def refuse(self, operation: dict, reason: str) -> None:
         """Keep an operation that will never be accepted, for a human to read."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "refused.jsonl", "a") as file:
+        with open(self.folder / "refused.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"reason": reason} | operation) + "\n")
 
     def _parse(self, lines: list[str]) -> tuple[dict[str, str], list[dict]]:
@@ -125,7 +125,7 @@ class Spool:
     def _open(self) -> None:
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._file = open(self._path, "a")
+            self._file = open(self._path, "a", encoding="utf-8")
 
     def _lock(self) -> None:
         deadline = time.monotonic() + LOCK_WAIT_S

@@ -69,7 +69,7 @@ def _check_description(path: Path, which: str, described: object) -> None:
 def write_meta(folder: Path, meta: dict) -> None:
     """Write checkpoint.json last, so that a folder that has one is whole."""
     meta = {"format": "rrm-checkpoint", "version": VERSION, **meta}
-    (Path(folder) / "checkpoint.json").write_text(json.dumps(meta, indent=1) + "\n")
+    (Path(folder) / "checkpoint.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
 def load_model(folder: Path | str, which: str = "best") -> RecursiveModel:
