@@ -12,9 +12,9 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing import get_context
-from pathlib import Path
 
 from rrm.cluster.command import OneLineParser, RawText
+from rrm.doctor.storage import output_folder
 from rrm.errors import InputError, exit_on_bad_input
 
 JACOBIAN = ("log10_condition", "log10_condition_k", "log10_largest")
@@ -24,7 +24,7 @@ ARMS = ("none", "pre", "inter", "pre_inter")
 def parse(argv: list[str] | None = None):
     parser = OneLineParser(description=__doc__, formatter_class=RawText)
     add = parser.add_argument
-    add("--out", type=Path, default=Path("."), metavar="DIR", help="folder of table and figure (default: here)")
+    add("--out", type=output_folder, default=".", metavar="DIR", help="folder of table and figure (default: here)")
     add("--preset", default="small", help="small (minutes) or paper (N = 80, k = 75; default: %(default)s)")
     add("--task", default="xor", help="xor or copy (default: %(default)s)")
     add("--delay", type=int, metavar="STEPS", help="in steps (default: the preset's)")
@@ -109,7 +109,7 @@ def main() -> None:
     runs = train_all(arms, args.seeds, args.workers)
     print("\n".join(table(runs)))
     record = {arm: {"settings": asdict(arms[arm]), "runs": [asdict(run) for run in runs[arm]]} for arm in arms}
-    (args.out / "flossing_toy.json").write_text(json.dumps(record) + "\n")
+    (args.out / "flossing_toy.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
 
     from rrm.figures import flossing_toy_figure, save
 

@@ -4,28 +4,36 @@
     python analysis/outcome_figures.py --result runs/perturb_sweep/lyapunov/*.safetensors [--out DIR]
 """
 
-import argparse
 from pathlib import Path
 
+from rrm.cluster.command import OneLineParser, RawText
+from rrm.doctor.storage import output_folder
 from rrm.errors import exit_on_bad_input
+from rrm.paths import user_path
 
 
 @exit_on_bad_input
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=__doc__, formatter_class=RawText)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", help="MLflow run of a sweep or of an analysed trial")
-    source.add_argument("--result", nargs="+", help="stability result files")
-    parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
-    parser.add_argument("--out", default=".", type=Path, help="folder of the figures (default: here)")
+    source.add_argument("--result", nargs="+", type=user_path, metavar="FILE", help="stability result files")
+    add = parser.add_argument
+    add("--tracking-uri", help="an MLflow server or store (default: MLFLOW_TRACKING_URI, else that of ./runs)")
+    add("--out", default=".", type=output_folder, metavar="DIR", help="folder of the figures (default: here)")
     args = parser.parse_args()
 
     from rrm.dynamics import load_result
     from rrm.figures import lambda_distributions, leading_spectrum, save
     from rrm.statistics import OutcomePanel, late_drift, separation_sentence
+    from rrm.tracking import announce, tracking_uri
     from rrm.tracking.read import stability_results
 
-    results = [load_result(p) for p in args.result] if args.result else stability_results(args.tracking_uri, args.run)
+    if args.result:
+        results = [load_result(path) for path in args.result]
+    else:
+        announce(uri := tracking_uri(args.tracking_uri, Path("runs")))
+        results = stability_results(uri, args.run)
     labels = [r.provenance.get("label", r.settings.checkpoint_hash[:8]) for r in results]
     panels = [
         OutcomePanel(label, r.lambda_per_call, r.solved, late_drift(r.drift_H))

@@ -10,23 +10,28 @@ together is logged as a run of its own.
 import argparse
 from pathlib import Path
 
+from rrm.cluster.command import OneLineParser, RawText
+from rrm.doctor.storage import output_folder
 from rrm.errors import exit_on_bad_input
 
 
 @exit_on_bad_input
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, nargs="+", metavar="RUN_ID", help="MLflow runs of sweeps")
-    parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
-    parser.add_argument("--out", default=".", type=Path, help="folder of the figures (default: here)")
+    parser = OneLineParser(description=__doc__, formatter_class=RawText)
+    add = parser.add_argument
+    add("--run", required=True, nargs="+", metavar="RUN_ID", help="MLflow runs of sweeps")
+    add("--tracking-uri", help="an MLflow server or store (default: MLFLOW_TRACKING_URI, else that of ./runs)")
+    add("--out", default=".", type=output_folder, metavar="DIR", help="folder of the figures (default: here)")
     args = parser.parse_args()
 
     from rrm.cluster.progress import table, write_csv
     from rrm.figures import accuracy_against_sigma, arm_differences, save
     from rrm.statistics import arm_sentences, arm_table, by_model, compare_arms, perturbation_sentence
+    from rrm.tracking import announce, tracking_uri
     from rrm.tracking.read import pooled_points
 
-    points = pooled_points(args.tracking_uri, args.run)
+    announce(uri := tracking_uri(args.tracking_uri, Path("runs")))
+    points = pooled_points(uri, args.run)
     comparisons = compare_arms(points)
     replicated = [comparison for comparison in comparisons if len(comparison.seeds) > 1]
     figures = {"fig3_accuracy_against_sigma.png": accuracy_against_sigma(points)}
@@ -48,16 +53,16 @@ def main() -> None:
     sentences = arm_sentences(replicated) + [perturbation_sentence(of_one_model) for of_one_model in alone]
     print("\n".join(sentences))
     if len(args.run) > 1:
-        print(f"\nMLflow run {log(args, files, rows, sentences)}")
+        print(f"\nMLflow run {log(args, uri, files, rows, sentences)}")
 
 
-def log(args: argparse.Namespace, files: list[Path], rows: list[dict[str, str]], sentences: list[str]) -> str:
+def log(args: argparse.Namespace, uri: str, files: list[Path], rows: list[dict[str, str]], sentences: list[str]) -> str:
     """Log what several sweeps say together; -> the id of the run."""
     from rrm.cluster.progress import markdown_table
     from rrm.tracking import Tracker
 
     name = "-".join(sorted(run[:8] for run in args.run))
-    tracker = Tracker(args.tracking_uri, "peak_accuracy", name, args.out / "artifacts")
+    tracker = Tracker(uri, "peak_accuracy", name, args.out / "artifacts")
     run = tracker.run("study", name, {"runs": " ".join(args.run)})
     tracker.reopen(run)
     for path in files:

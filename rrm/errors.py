@@ -4,6 +4,8 @@ import functools
 import sys
 from collections.abc import Callable
 
+from rrm import console
+
 
 class InputError(ValueError):
     """Bad input: one line that names the value, what is allowed and the way out."""
@@ -19,17 +21,22 @@ def out_of_space(error: object) -> bool:
 
 
 def exit_on_bad_input(main: Callable) -> Callable:
-    """A command's main function that ends with one line on stderr: exit code 2 on InputError, 130 on Ctrl-C."""
+    """A command's main function that ends with one line on stderr: exit code 2 on InputError, 130 on Ctrl-C.
+
+    What the streams cannot encode is replaced, and 141 is the code where nobody reads the output any more.
+    """
 
     @functools.wraps(main)
     def command(*args, **kwargs):
-        try:
-            return main(*args, **kwargs)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            print("\ninterrupted", file=sys.stderr)
-            sys.exit(130)
+        console.accept_all_text()
+        with console.quiet_without_reader():
+            try:
+                return main(*args, **kwargs)
+            except InputError as error:
+                print(f"error: {error}", file=sys.stderr)
+                sys.exit(2)
+            except KeyboardInterrupt:
+                print("\ninterrupted", file=sys.stderr)
+                sys.exit(130)
 
     return command

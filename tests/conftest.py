@@ -1,10 +1,15 @@
 """Shared fixtures. The environment is set before ray is imported anywhere."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Tests write to stores and clusters of their own, whatever the developer's shell names.
+for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RAY_ADDRESS"):
+    os.environ.pop(variable, None)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

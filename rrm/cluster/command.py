@@ -1,6 +1,7 @@
 """The command line of a sweep. Nothing heavy is imported before the arguments are understood."""
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -8,8 +9,11 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from rrm.cluster.address import check_address
 from rrm.cluster.spec import OBJECTIVES, SweepSpec
+from rrm.doctor.storage import check_folder
 from rrm.errors import CLUSTER_LOST, InputError, exit_on_bad_input, out_of_space
+from rrm.paths import check_home, user_path
 
 # The form of every --help: the module's docstring as it stands, then the options.
 RawText = argparse.RawDescriptionHelpFormatter
@@ -36,13 +40,11 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
             help=f"what the search optimises, among {', '.join(OBJECTIVES)}; several give a Pareto front, and stop "
             "no trial early (default: accuracy)")  # fmt: skip
     add("--seeds", type=int, metavar="N", help="training seeds of the final comparison (default: of the preset)")
-    add("--data", metavar="DIR_OR_CSV", help="puzzles in the field's source,question,answer,rating format; a folder "
-        "holds train.csv and test.csv (default: generated)")  # fmt: skip
+    add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles in the field's source,question,answer,rating "
+        "format; a folder holds train.csv and test.csv (default: generated)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of puzzles, search and training (default: %(default)s)")
-    add("--storage", default="runs", metavar="DIR", help="folder of sweeps and MLflow store (default: ./%(default)s)")
     add("--name", help=f"folder and MLflow name of this sweep (default: {spec.name}, or {spec.name}-PRESET)")
-    add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: sqlite in the storage folder)")
-    add("--address", help="a Ray cluster to connect to (default: a local one)")
+    add_places(parser)
     add("--workers-per-trial", type=int, default=1, metavar="N", help="train each trial with DDP on N workers")
     add("--resume", action="store_true", help="carry on with an interrupted sweep")
     add("--verbose", action="store_true", help="show what Ray and Optuna print")
@@ -63,9 +65,9 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option.replace('_', '-')} {value} is too few: use 1 or more")
-    check_storage(args.storage)
-    if args.data and not Path(args.data).exists():
-        raise InputError(f"--data {args.data} does not exist: name a CSV file, or a folder with train.csv and test.csv")
+    if args.data:
+        check_exists("--data", args.data, "name a CSV file, or a folder with train.csv and test.csv")
+    check_places(args)
     args.name = args.name or (spec.name if args.preset == "default" else f"{spec.name}-{args.preset}")
     return args
 
@@ -101,10 +103,41 @@ def resumable(args: argparse.Namespace):
         ) from None
 
 
+ADDRESS_HELP = "a Ray cluster to connect to (default: RAY_ADDRESS, else a local one)"
+
+
+def add_places(parser: argparse.ArgumentParser, address: str = ADDRESS_HELP) -> None:
+    """The options that say where a job is kept and runs; `address` explains the last of them."""
+    add = parser.add_argument
+    add("--storage", type=user_path, default="runs", metavar="DIR", help="folder of sweeps, studies and their MLflow "
+        "store (default: ./%(default)s)")  # fmt: skip
+    add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: MLFLOW_TRACKING_URI, else sqlite in "
+        "the storage folder)")  # fmt: skip
+    add("--address", help=address)
+
+
+def check_places(args: argparse.Namespace) -> None:
+    """InputError where no job could run, whatever its work: no home, no folder to write into, no cluster there."""
+    check_home()
+    check_storage(args.storage)
+    check_folder(Path(args.storage).absolute())
+    check_address(args.address)
+
+
 def check_storage(storage: str) -> None:
     """InputError for an address: taken for a path, it would become a folder of that name on every node's own disk."""
     if "://" in storage:
         raise InputError(f"--storage {storage} is not a folder: mount it on all nodes and name the folder")
+
+
+def check_exists(option: str, path: str, way_out: str) -> None:
+    """InputError for a file or folder that is not there, or that this user may not look for."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        raise InputError(f"{option} {path} does not exist: {way_out}") from None
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be read ({error.strerror}): {way_out}, or its mode") from None
 
 
 def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
@@ -112,17 +145,17 @@ def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", metavar="RUN_ID", help="MLflow run of a trial")
-    source.add_argument("--checkpoint", metavar="PATH", help="checkpoint folder of rrm, or a public checkpoint file")
-    add("--config", metavar="FILE.json", help="configuration of a public checkpoint")
+    source.add_argument("--checkpoint", type=user_path, metavar="PATH",
+                        help="checkpoint folder of rrm, or a public checkpoint file")  # fmt: skip
+    add("--config", type=user_path, metavar="FILE.json", help="configuration of a public checkpoint")
     add("--weights", default="best", help="best or final (default: %(default)s)")
-    add("--data", metavar="PATH", help="CSV file, .npz puzzle set or npy folder (default: the run's test puzzles)")
+    add("--data", type=user_path, metavar="PATH",
+        help="CSV file, .npz puzzle set or npy folder (default: the run's test puzzles)")  # fmt: skip
     add("--count", type=int, metavar="N", help="a seeded sample of N puzzles (default: all)")
     add("--workers", type=int, metavar="N", help="tasks at a time (default: as many as fit)")
     add("--gpus", type=float, default=0, metavar="F", help="fraction of a GPU for each task (default: CPU)")
-    add("--storage", default="runs", metavar="DIR", help="folder of studies and MLflow store (default: ./%(default)s)")
     add("--name", help=f"folder and MLflow name of this study (default: {folder}-HASH, of the checkpoint)")
-    add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: sqlite in the storage folder)")
-    add("--address", help="a Ray cluster to connect to (default: a local one)")
+    add_places(parser)
     add("--resume", action="store_true", help="carry on with an interrupted study")
     add("--verbose", action="store_true", help="show what Ray prints")
 
@@ -133,13 +166,12 @@ def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option} {value} is too few: use 1 or more")
-    check_storage(args.storage)
     if args.gpus < 0:
         raise InputError(f"--gpus {args.gpus:g} is no share of a GPU: use 0 (CPU) or more")
     for option in ("checkpoint", "data", "config"):
-        value = getattr(args, option)
-        if value and not Path(value).exists():
-            raise InputError(f"--{option} {value} does not exist: correct the path")
+        if value := getattr(args, option):
+            check_exists(f"--{option}", value, "correct the path")
+    check_places(args)
 
 
 @exit_on_bad_input

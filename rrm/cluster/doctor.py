@@ -3,46 +3,42 @@
 import os
 import platform
 import re
+import shlex
 import stat
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from rrm.cluster.address import named
+from rrm.cluster.address import refusal as no_cluster
 from rrm.cluster.roll_call import ask
+from rrm.cluster.temporary import LONGEST_SOCKET, obstacle, ray_folder, socket_length, wished_folder
 from rrm.doctor import Finding, Setting, fail, ok, warn
 from rrm.doctor.processes import Process, own_processes
 from rrm.doctor.storage import claimed, nearest, refusal
+from rrm.errors import InputError
 from rrm.tracking.doctor import job_statuses
 
-# Bytes of the path of a socket: 108 with the zero at its end on Linux, 104 elsewhere.
-LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
-SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-
-
-def _temporary() -> Path:
-    """The folder that holds Ray's folder `ray`."""
-    return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
-
+SHORTER = "export RAY_TMPDIR=/tmp, or another short path that you may write to"
 
 def sockets(setting: Setting) -> Iterator[Finding]:
-    """The paths of Ray's sockets, which the system cuts at some hundred bytes."""
-    folder = _temporary()
-    length = len(os.fsencode(folder / SOCKET))
-    if not folder.is_dir():
-        yield fail(
-            f"{folder} is not a folder", "Ray keeps its sockets and logs there", "set RAY_TMPDIR or TMPDIR to one"
-        )
-    elif length > LONGEST_SOCKET:
-        yield fail(
-            f"Ray's sockets in {folder} have paths of {length} bytes",
-            f"the system takes {LONGEST_SOCKET}, so Ray does not start",
-            "export RAY_TMPDIR=/tmp, or another short path",
+    """The folder of a local Ray, and the paths of its sockets, which the system cuts at some hundred bytes."""
+    wished = wished_folder()
+    try:
+        folder = ray_folder()
+    except InputError:
+        yield fail(f"Ray cannot keep its files in {wished}: {obstacle(wished)}", "Ray does not start", SHORTER)
+        return
+    if folder != wished:
+        yield warn(
+            f"Ray cannot keep its files in {wished}: {obstacle(wished)}",
+            f"a sweep keeps them in {folder / 'ray'}",
+            SHORTER,
         )
     else:
-        yield ok(f"{folder / 'ray'}, paths of {length} of {LONGEST_SOCKET} bytes")
+        yield ok(f"{folder / 'ray'}, paths of {socket_length(folder)} of {LONGEST_SOCKET} bytes")
 
 
 def sessions(setting: Setting) -> Iterator[Finding]:
@@ -56,7 +52,7 @@ def sessions(setting: Setting) -> Iterator[Finding]:
             groups["its raylet is gone"].append(process)  # workers do not name their session, and end with its raylet
     # Every node has a raylet as long as it runs. A driver that lives is about to start it, or to end the others.
     ended = {name: those for name, those in groups.items() if not _runs(name, those)}
-    folder = _temporary() / "ray"
+    folder = _ray_files()
     old = [path for path in folder.glob("session_2*") if path.name not in groups] if folder.is_dir() else []
     size = sum(_size(path) for path in old)
     for name, those in ended.items():
@@ -71,6 +67,13 @@ def sessions(setting: Setting) -> Iterator[Finding]:
         yield warn(found, "logs and spilled objects fill the disk", "delete the folders of the days before")
     else:
         yield ok(found)
+
+
+def _ray_files() -> Path:
+    try:
+        return ray_folder() / "ray"
+    except InputError:
+        return wished_folder() / "ray"
 
 
 def _is_ray(process: Process | None) -> bool:
@@ -122,6 +125,7 @@ def token(setting: Setting) -> Iterator[Finding]:
     """The shared secret of a cluster: there when it is asked for, and not for other users to read."""
     mode = os.environ.get("RAY_AUTH_MODE", "")
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    quoted = shlex.quote(str(path))
     if mode not in ("", "token", "disabled"):
         yield fail(f"RAY_AUTH_MODE={mode}", "Ray does not know this mode", "export RAY_AUTH_MODE=token, or disabled")
     elif path.exists() and _others_read(path):
@@ -129,8 +133,8 @@ def token(setting: Setting) -> Iterator[Finding]:
             f"{path} can be read by other users",
             "who has the token runs code as you on the cluster",
             # Ray generates none where there is one.
-            f"chmod 600 {path}; on a shared machine make a new one: rm {path} && ray get-auth-token --generate > "
-            f"/dev/null && chmod 600 {path}",
+            f"chmod 600 {quoted}; on a shared machine make a new one: rm {quoted} && ray get-auth-token --generate > "
+            f"/dev/null && chmod 600 {quoted}",
         )
     elif mode != "disabled" and setting.address and not os.environ.get("RAY_AUTH_TOKEN") and not path.exists():
         yield fail(
@@ -153,6 +157,10 @@ def _others_read(path: Path) -> bool:
 def cluster(setting: Setting) -> Iterator[Finding]:
     """The cluster that is named: does it answer, and is every node like this machine and sees its storage?"""
     if setting.address is None:
+        return
+    if reason := no_cluster(setting.address):
+        found, way_out = reason
+        yield fail(found, "nothing can run there", way_out)
         return
     base = nearest(setting.storage)
     with tempfile.NamedTemporaryFile(prefix=".rrm-doctor-", dir=None if refusal(base) else base) as marker:
@@ -184,10 +192,10 @@ def _no_answer(address: str, reason: str) -> Finding:
             "install the same Ray and the same Python here and on the nodes",
         )
     return fail(
-        f"{address} does not answer ({reason})",
+        f"{named(address)} does not answer ({reason})",
         means,
-        "start it (`ray start --head` or `ray up cluster.yaml`), correct --address, open its port to this machine, or "
-        "copy ~/.ray/auth_token from its head",
+        "start it (`ray start --head` or `ray up cluster.yaml`), correct the address, open its port to this machine, "
+        "or copy ~/.ray/auth_token from its head",
     )
 
 
@@ -253,7 +261,7 @@ def local_task(setting: Setting) -> Iterator[Finding]:
             f"a local Ray runs no task ({reason})",
             "no sweep or study can run",
             "where `load` warns, wait until the machine is less busy, as Ray gives its agent 15 s to start; else see "
-            f"the logs in {_temporary()}/ray/session_latest/logs",
+            f"the logs in {_ray_files()}/session_latest/logs",
         )
     else:
         yield ok(f"a local Ray with {answer['resources'].get('CPU', 0):g} CPU runs a task")

@@ -5,6 +5,7 @@ import json
 from contextlib import contextmanager
 from pathlib import Path
 
+from rrm.doctor.storage import check_folder
 from rrm.errors import InputError
 from rrm.files import read_object
 
@@ -28,6 +29,9 @@ class JobFolder:
 
     def check(self, resume: bool) -> None:
         """Refuse an existing job without --resume, and --resume without a job."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file: choose another --name")
+        check_folder(self.path)
         exists = (self.path / f"{self.kind}.json").exists()
         if exists and not resume:
             raise InputError(
@@ -44,7 +48,7 @@ class JobFolder:
     def claim(self):
         """Hold the folder against a second driver for the length of the block."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as lock:
+        with open(self.path / ".lock", "wb") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -93,5 +97,5 @@ def read_json(folder: Path, name: str) -> dict | None:
 def write_json(folder: Path, name: str, content: dict) -> None:
     """Write NAME.json into a folder, whole or not at all."""
     unfinished = folder / f".{name}.json"
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     unfinished.replace(folder / f"{name}.json")

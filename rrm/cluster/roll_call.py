@@ -3,7 +3,6 @@ at a cluster that does not let it in, or end the process that asks."""
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,13 +17,13 @@ def ask(address: str | None, marker: str, timeout: float) -> dict:
     A node: {"node": its address, "host", "python", the version or None of each of PACKAGES, "sees": whether the file
     `marker` is there, "behind_s": how far its clock is from ours, at least} or {"node", "error"}.
     """
-    if reason := _nobody_there(address):
-        return {"error": reason}
     command = [sys.executable, "-m", "rrm.cluster.roll_call", address or "", marker]
     # A local Ray is meant where there is no address, whatever cluster this process is in.
     environment = {name: value for name, value in os.environ.items() if address or name != "RAY_ADDRESS"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=timeout, env=environment
+        )
     except subprocess.TimeoutExpired:
         return {"error": f"no answer in {timeout:.0f} s"}
     for line in reversed(done.stdout.splitlines()):
@@ -32,18 +31,6 @@ def ask(address: str | None, marker: str, timeout: float) -> dict:
             return json.loads(line)
     said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
     return {"error": said[-1][:300]}
-
-
-def _nobody_there(address: str | None) -> str | None:
-    """Why nothing listens at a HOST:PORT, or None."""
-    host, separator, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not separator:
-        return None
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        return str(error)
-    return None
 
 
 @contextmanager

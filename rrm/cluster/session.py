@@ -11,6 +11,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rrm import console
+from rrm.cluster.address import check_address, cluster_address, named
+from rrm.cluster.temporary import ray_folder, wished_folder
 from rrm.errors import InputError
 from rrm.files import one_line
 
@@ -142,21 +145,10 @@ def _authentication(address: str | None):
                 known = False
             if not known:
                 raise InputError(
-                    f"no token for the Ray cluster at --address {address}: copy ~/.ray/auth_token from its head, "
+                    f"no token for the Ray cluster at {named(address)}: copy ~/.ray/auth_token from its head, "
                     "or set RAY_AUTH_MODE=disabled if the cluster has none"
                 )
         yield
-
-
-def _check_reachable(address: str | None) -> None:
-    """Refuse a HOST:PORT where nothing listens; Ray itself would knock for minutes."""
-    host, separator, port = (address or "").rpartition(":")
-    if not separator or "/" in host:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise InputError(f"no Ray cluster answers at --address {address} ({error}): start it or correct it") from None
 
 
 def resources_to_come(workers: int, gpus: float | None = None) -> dict[str, float]:
@@ -170,7 +162,7 @@ def resources_to_come(workers: int, gpus: float | None = None) -> dict[str, floa
     import yaml
 
     plan = PLAN.expanduser()
-    limits = autoscaler_limits(yaml.safe_load(plan.read_text())) if plan.exists() else {}
+    limits = autoscaler_limits(yaml.safe_load(plan.read_text(encoding="utf-8"))) if plan.exists() else {}
 
     def grown() -> dict[str, float]:
         now = ray.cluster_resources()
@@ -223,9 +215,9 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
     Without `address`, RAY_ADDRESS counts, as in a job that was submitted to a cluster. The resources of a cluster that
     grows on demand are those it may grow to.
     """
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address in (None, "local"):
-        address = None
+    check_address(address)
+    address = cluster_address(address)
+    if address is None:
         # Refused before Ray starts: nothing has happened yet.
         trials_at_once(Request(workers=request_workers), {"CPU": os.cpu_count() or 1})
     settings = {
@@ -240,7 +232,6 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
-    _check_reachable(address)
     import ray
 
     if not verbose:
@@ -266,17 +257,20 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
 
     output = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     if address is None:
+        if (folder := ray_folder()) != wished_folder():
+            print(f"cluster   Ray keeps its files in {folder}, as it cannot in {wished_folder()}")
         with loopback():
             try:
                 # A Train job cleans up after itself through the dashboard; plain trials do without it.
-                ray.init(address="local", include_dashboard=request_workers > 1, **output)
+                ray.init("local", include_dashboard=request_workers > 1, _temp_dir=str(folder / "ray"), **output)
             except Exception as error:  # Ray has no class of its own for processes that do not answer in time
                 raise InputError(
-                    f"Ray does not start on this machine ({one_line(error)}): end what keeps it busy, and try again"
+                    f"Ray does not start on this machine ({one_line(error)}): `python -m rrm doctor` looks for the "
+                    "reason; on a busy machine end what keeps it busy, and try again"
                 ) from error
         return
     # Processes of a local Ray inherit the environment, those of a cluster do not.
-    inherited = {name: os.environ[name] for name in settings if name.startswith("RAY_TRAIN_")}
+    inherited = {name: os.environ[name] for name in settings if name.startswith("RAY_TRAIN_")} | console.CHILDREN
     if ":" in address and "/" not in address:
         inherited["RAY_ADDRESS"] = address  # see `loopback`
     try:
@@ -284,7 +278,7 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
     except (AuthenticationError, ConnectionError) as error:
         # A refused token is a failed connection to Ray, with the reason in its log only.
         raise InputError(
-            f"no Ray cluster answers at --address {address} with this token ({one_line(error)}): start it or correct "
+            f"no Ray cluster answers at {named(address)} with this token ({one_line(error)}): start it or correct "
             "the address, and copy ~/.ray/auth_token from its head"
         ) from None
 

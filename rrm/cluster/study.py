@@ -13,7 +13,7 @@ from rrm.cluster.progress import Bar
 from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
 from rrm.statistics import Interval
 from rrm.tasks import PuzzleSet
-from rrm.tracking import Tracker, default_uri, git_commit
+from rrm.tracking import Tracker, announce, git_commit, tracking_uri
 
 # Options that may differ between a study and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri", "workers", "gpus")
@@ -49,7 +49,8 @@ class Frame:
 def prepare(args: Namespace, experiment: str) -> Frame:
     """Find and check what `args` name; InputError before anything starts."""
     storage = Path(args.storage).resolve()
-    uri = args.tracking_uri or default_uri(storage)
+    uri = tracking_uri(args.tracking_uri, storage)
+    announce(uri)
     source = sources.find_model(args, storage / "downloads", uri)
     puzzles = sources.find_puzzles(args, storage / "downloads", uri)
     sources.check_fit(source.model, puzzles)
@@ -72,6 +73,8 @@ def conduct(
     stop_on_signals()
     args, folder, tracker = frame.args, frame.folder, frame.tracker
     tracker.connect()
+    if args.resume:
+        tracker.refuse_deleted()
     with ray_session(args.address, 1, args.verbose, frame.request.gpus) as resources:
         print(f"cluster   {trials_at_once(frame.request, resources)} tasks at once, each {frame.request}")
         with folder.claim(), tracker:

@@ -25,7 +25,7 @@ from rrm.models import VARIANTS, build
 from rrm.statistics.arms import arm_table, compare_arms
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, generate_splits, read_splits
-from rrm.tracking import Tracker, default_uri, git_commit
+from rrm.tracking import Tracker, announce, git_commit, tracking_uri
 from rrm.training import interventions
 from rrm.training.stream import TrainStream
 
@@ -47,7 +47,12 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     if (known := folder.read("sweep")) and "preset" in known:
         # What it was begun with, whatever the preset of this name says now: trials of one sweep have one budget.
         preset = replace(preset, **{name: _value(value) for name, value in known["preset"].items()})
-    tracker = Tracker(args.tracking_uri or default_uri(storage), spec.name, args.name, storage / "artifacts")
+    uri = tracking_uri(args.tracking_uri, storage)
+    announce(uri)
+    tracker = Tracker(uri, spec.name, args.name, storage / "artifacts")
+
+    if args.resume:
+        tracker.refuse_deleted()
 
     splits = _splits(args, preset, storage / "puzzles")
     data_hash = splits.content_hash()

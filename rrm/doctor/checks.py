@@ -25,6 +25,7 @@ CHECKS = {
     "ray sessions": cluster.sessions,
     "tracking": tracking.store,
     "spool": tracking.spool,
+    "deleted": tracking.deleted,
     "runs": tracking.runs,
     "jobs": cluster.jobs,
     "ports": ports.ports,

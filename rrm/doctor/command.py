@@ -1,12 +1,13 @@
 """`python -m rrm doctor`: one line for each finding, exit code 1 where something fails."""
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rrm.cluster.command import check_storage
+from rrm.cluster.address import cluster_address
+from rrm.cluster.command import add_places, check_storage
 from rrm.doctor.finding import Finding, Setting, fail
+from rrm.paths import check_home
 from rrm.tracking.secrets import mask
 
 DESCRIPTION = """Check the installation, devices, storage, tracking, ports and cluster, and explain what is wrong.
@@ -18,11 +19,8 @@ server and the Ray cluster that are named."""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    add = parser.add_argument
-    add("--storage", default="runs", metavar="DIR", help="folder of sweeps and MLflow store (default: ./%(default)s)")
-    add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: sqlite in the storage folder)")
-    add("--address", help="a Ray cluster to ask, node by node (default: RAY_ADDRESS, if set)")
-    add(
+    add_places(parser, "a Ray cluster to ask, node by node (default: RAY_ADDRESS, if set)")
+    parser.add_argument(
         "--deep",
         action="store_true",
         help="also start a local Ray, write to MLflow and train on two processes: a minute",
@@ -31,15 +29,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print all findings; -> exit code, 1 where one fails."""
+    check_home()
     check_storage(args.storage)
     from rrm.doctor.checks import CHECKS, DEEP
-    from rrm.tracking import default_uri
-    from rrm.tracking.store import checked_uri
+    from rrm.tracking import tracking_uri
 
-    storage = Path(args.storage).expanduser().resolve()
-    address = args.address or os.environ.get("RAY_ADDRESS")
-    address = None if address == "local" else address  # as a sweep takes it
-    setting = Setting(storage, checked_uri(args.tracking_uri or default_uri(storage)), address)
+    storage = Path(args.storage).resolve()
+    setting = Setting(storage, tracking_uri(args.tracking_uri, storage), cluster_address(args.address))
     counts = {"ok": 0, "warn": 0, "fail": 0}
     for name, check in (CHECKS | (DEEP if args.deep else {})).items():
         for finding in examine(check, setting):

@@ -22,10 +22,13 @@ class Finding:
     means: str = ""
     cure: str = ""
 
+    def __str__(self) -> str:
+        explained = f": {self.means}. Way out: {self.cure}" if self.means else ""
+        return " ".join(f"{self.found}{explained}".splitlines())
+
     def line(self, name: str) -> str:
         """The finding under the name of its check, on one line."""
-        explained = f": {self.means}. Way out: {self.cure}" if self.means else ""
-        return " ".join(f"{self.level:<4}  {name:<13} {self.found}{explained}".splitlines())
+        return f"{self.level:<4}  {name:<13} {self}"
 
 
 def ok(found: str) -> Finding:

@@ -5,11 +5,14 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from rrm.doctor.finding import Finding, Setting, fail, ok, warn
+from rrm.errors import InputError
+from rrm.paths import user_path
 
 GB = 1e9
 ELSEWHERE = "name a folder on a local disk by --storage"
@@ -25,7 +28,7 @@ def file_system(folder: Path) -> str:
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return ""
-    rows = (line.split() for line in mounts.read_text().splitlines())
+    rows = (line.split() for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines())
     over = [(len(row[1]), row[2]) for row in rows if folder.resolve().is_relative_to(row[1].replace("\\040", " "))]
     return max(over, default=(0, ""))[1]
 
@@ -33,7 +36,7 @@ def file_system(folder: Path) -> str:
 def claimed(folder: Path) -> bool:
     """Whether a living driver holds the folder of a job."""
     try:
-        with open(folder / ".lock") as lock:
+        with open(folder / ".lock", "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -47,36 +50,54 @@ def refusal(folder: Path) -> OSError | None:
     try:
         with tempfile.TemporaryDirectory(prefix=".rrm-doctor-", dir=folder) as scratch:
             new, old = Path(scratch, "new"), Path(scratch, "old")
-            old.write_text("before")
-            new.write_text("after")
+            old.write_bytes(b"before")
+            new.write_bytes(b"after")
             new.replace(old)
-            if old.read_text() != "after" or new.exists():
+            if old.read_bytes() != b"after" or new.exists():
                 return OSError("a file replaced by another kept its content")
     except OSError as error:
         return error
     return None
 
 
+def unusable(folder: Path, option: str = "--storage") -> Finding | None:
+    """What keeps a command from writing into a folder, there or to be made; None where nothing does."""
+    base = nearest(folder)
+    if not base.is_dir():
+        return fail(
+            f"{base} is not a folder",
+            f"{option} {folder} cannot be made in it" if base != folder else "nothing can be kept in it",
+            f"remove it, or name another folder by {option}",
+        )
+    if error := refusal(base):
+        return fail(
+            f"{base} cannot be written to ({error.strerror or error})",
+            "nothing could be kept there",
+            f"free space, correct its owner and mode (ls -ld), or name another folder by {option}",
+        )
+    return None
+
+
+def check_folder(folder: Path, option: str = "--storage") -> None:
+    """InputError, in the words of the doctor, for a folder that a command could not write into."""
+    if finding := unusable(folder, option):
+        raise InputError(str(finding))
+
+
+def output_folder(text: str) -> Path:
+    """The type of an option that names a folder of results, refused by the parser where nothing could be written."""
+    path = Path(user_path(text))
+    if finding := unusable(path.absolute(), "this option"):
+        raise ArgumentTypeError(str(finding))
+    return path
+
+
 def folder(setting: Setting) -> Iterator[Finding]:
     """There or to be made, and writable: a file and its atomic replacement."""
     base = nearest(setting.storage)
-    if not base.is_dir():
-        yield fail(
-            f"{base} is not a folder",
-            f"the storage {setting.storage} cannot be made in it",
-            "remove it, or name another folder by --storage",
-        )
-        return
-    if error := refusal(base):
-        yield fail(
-            f"{base} cannot be written to ({error.strerror or error})",
-            "a sweep could not keep anything there",
-            "free space, correct its owner and mode (ls -ld), or name another folder by --storage",
-        )
-        return
     kind = file_system(base)
     where = f"{setting.storage}" if base == setting.storage else f"{setting.storage} (not there yet, can be made)"
-    yield ok(where + f", {kind}" * bool(kind))
+    yield unusable(setting.storage) or ok(where + f", {kind}" * bool(kind))
 
 
 def _writable_base(setting: Setting) -> Path | None:
@@ -106,7 +127,7 @@ def locks(setting: Setting) -> Iterator[Finding]:
     if (base := _writable_base(setting)) is None:
         return
     means = "two drivers could write into one folder, and none may start where locks are refused"
-    with tempfile.NamedTemporaryFile(prefix=".rrm-doctor-", dir=base) as first, open(first.name) as second:
+    with tempfile.NamedTemporaryFile(prefix=".rrm-doctor-", dir=base) as first, open(first.name, "rb") as second:
         try:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

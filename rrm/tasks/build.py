@@ -5,6 +5,7 @@ import sys
 import time
 
 from rrm.errors import exit_on_bad_input
+from rrm.paths import user_path
 from rrm.tasks.build_official import build_official
 
 
@@ -12,11 +13,12 @@ from rrm.tasks.build_official import build_official
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 2 and one line on stderr on bad input."""
     parser = argparse.ArgumentParser(prog="python -m rrm.tasks.build", description=__doc__)
-    parser.add_argument("source", help="CSV file (becomes the train part), or a folder with train.csv and test.csv")
-    parser.add_argument("out", help="new folder for train/, test/ and identifiers.json")
-    parser.add_argument("--subsample", type=int, help="train puzzles to draw (default: all)")
-    parser.add_argument("--augmentations", type=int, default=0, help="symmetric copies of each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of sample and copies (default: %(default)s)")
+    add = parser.add_argument
+    add("source", type=user_path, help="CSV file (becomes the train part), or a folder with train.csv and test.csv")
+    add("out", type=user_path, help="new folder for train/, test/ and identifiers.json")
+    add("--subsample", type=int, help="train puzzles to draw (default: all)")
+    add("--augmentations", type=int, default=0, help="symmetric copies of each (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of sample and copies (default: %(default)s)")
     options = parser.parse_args(arguments)
     started = time.monotonic()
 

@@ -1,6 +1,7 @@
 """Everything that knows MLflow: one store, one writer."""
 
+from rrm.tracking.address import announce, default_uri, tracking_uri
 from rrm.tracking.provenance import git_commit
-from rrm.tracking.store import Tracker, default_uri, replay
+from rrm.tracking.store import Tracker, replay
 
-__all__ = ["Tracker", "default_uri", "git_commit", "replay"]
+__all__ = ["Tracker", "announce", "default_uri", "git_commit", "replay", "tracking_uri"]

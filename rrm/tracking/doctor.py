@@ -16,19 +16,20 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from rrm.doctor import Finding, Setting, fail, ok, warn
 from rrm.doctor.storage import claimed
 from rrm.errors import InputError
+from rrm.tracking.address import VARIABLE, checked_uri, database_file, default_uri, giver
+from rrm.tracking.client import make_client
+from rrm.tracking.database import NO_RUN, PATIENCE_S, restoring, trouble
+from rrm.tracking.deleted import deleted_runs, restore_command
+from rrm.tracking.failure import schema_of
 from rrm.tracking.secrets import mask
 from rrm.tracking.stale import close_stale, stale_runs
-from rrm.tracking.store import SPOOL, Tracker, checked_uri, default_uri, replay
+from rrm.tracking.store import SPOOL, Tracker, replay
 
+OURS = "tags.`rrm.job` LIKE '%'"
 CREDENTIALS = (
     "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or correct "
     "~/.mlflow/credentials"
 )
-
-
-def _database(uri: str) -> Path | None:
-    """The file of a sqlite store."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite") else None
 
 
 def store(setting: Setting) -> Iterator[Finding]:
@@ -39,80 +40,43 @@ def store(setting: Setting) -> Iterator[Finding]:
 @functools.cache
 def _store(uri: str) -> Finding:
     """One finding, made once: the checks that need the store look at it first."""
-    if (path := _database(uri)) is not None:
+    if (path := database_file(uri)) is not None:
         return _sqlite(path, uri)
     return _server(uri) if uri.startswith("http") else _remote_database(uri)
 
 
 def _answers(setting: Setting) -> bool:
     """Whether there is a store, in order, that can be asked for runs."""
-    path = _database(setting.tracking_uri)
+    path = database_file(setting.tracking_uri)
     return (path is None or path.exists()) and _store(setting.tracking_uri).level != "fail"
 
 
 def _sqlite(path: Path, uri: str) -> Finding:
     if not path.exists():
         return ok(f"{path} is not there yet; the first sweep makes it")
-    restore = f"restore {path.name} from a copy, save what is left with `sqlite3 {path} .recover`, or move it away"
+    if found := trouble(path, uri):
+        return found
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
-            verdict = connection.execute("pragma quick_check(1)").fetchone()[0]
-            tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
-            versions = connection.execute("select version_num from alembic_version").fetchall() if tables else []
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            return warn(f"{path} is locked", "a driver or a server is writing to it", "ask again when that is idle")
-        return fail(f"{path} cannot be read ({error})", "no run can be logged or read", restore)
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=PATIENCE_S)) as connection:
+            verdict = connection.execute("pragma quick_check(1)").fetchone()[0].splitlines()[-1]
     except sqlite3.DatabaseError as error:
-        return fail(f"{path} is damaged ({error})", "no run can be logged or read", restore)
+        verdict = str(error)
     if verdict != "ok":
-        return fail(f"{path} is damaged ({verdict.splitlines()[-1]})", "runs are missing or cannot be read", restore)
-    if len(versions) != 1:
-        return fail(
-            f"{path} has no schema of MLflow",
-            "it is another program's, or was left half made by two drivers that started at once",
-            "move it away, and start one driver first",
-        )
-    return _schema(versions[0][0], path, uri)
-
-
-def _schema(version: str, path: Path, uri: str) -> Finding:
-    """The schema of a sqlite store against that of the installed MLflow."""
+        return fail(f"{path} is damaged ({verdict})", "runs are missing or cannot be read", restoring(path))
     import mlflow
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
 
-    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    if version in scripts.get_heads():
-        return ok(f"{path}, {path.stat().st_size / 1e6:.1f} MB, whole, schema of MLflow {mlflow.__version__}")
-    try:
-        scripts.get_revision(version)
-    except CommandError:
-        return fail(
-            f"the schema {version} of {path} is unknown to MLflow {mlflow.__version__}",
-            "a newer MLflow has written it, and this one refuses to open it",
-            "pip install --upgrade mlflow, to the version that wrote it",
-        )
-    return fail(
-        f"the schema {version} of {path} is older than that of MLflow {mlflow.__version__}",
-        "this MLflow refuses to open it",
-        f"copy the file, then mlflow db upgrade {uri}",
-    )
+    return ok(f"{path}, {path.stat().st_size / 1e6:.1f} MB, whole, schema of MLflow {mlflow.__version__}")
 
 
 def _remote_database(uri: str) -> Finding:
-    from mlflow import MlflowClient
-
     try:
-        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+        make_client(uri, writes=True).search_experiments(max_results=1)
     except Exception as error:  # each driver of a database has exceptions of its own
+        if finding := schema_of(error, uri):
+            return finding
         reason = " ".join(str(error).split())[:200]
-        return fail(
-            f"{uri} does not answer ({reason})",
-            "no run can be logged or read",
-            "start the database, correct user "
-            f"and password, or where the schema is out of date: mlflow db upgrade {uri}",
-        )
+        cure = f"start the database, or correct user and password in {giver(uri)}"
+        return fail(f"{uri} does not answer ({reason})", NO_RUN, cure)
     return ok(f"{uri} answers")
 
 
@@ -145,10 +109,10 @@ def _server(uri: str) -> Finding:
         reason = getattr(error, "reason", error)
         return fail(
             f"{uri} does not answer ({reason})",
-            "no run can be logged or read",
-            "start it (mlflow server "
-            "--backend-store-uri ... --artifacts-destination ...), correct --tracking-uri, or leave it out to use "
-            "sqlite in the storage folder",
+            NO_RUN,
+            "start it (mlflow server --backend-store-uri ... --artifacts-destination ...), correct "
+            f"{giver(uri)}, or {'unset it' if giver(uri) == VARIABLE else 'leave it out'} to use sqlite in the storage "
+            "folder",
         )
     import mlflow
 
@@ -163,7 +127,7 @@ def _server(uri: str) -> Finding:
 
 def _refused(uri: str, error: urllib.error.HTTPError) -> Finding:
     said = error.read(2000).decode(errors="replace")
-    means = "no run can be logged or read"
+    means = NO_RUN
     if error.code == 403 and "host" in said.lower():
         return fail(
             f"{uri} refuses its own name (403 {said.strip()[:80]})",
@@ -183,9 +147,7 @@ def job_statuses(setting: Setting) -> dict[str, str] | None:
     """Statuses of the runs of sweeps and studies, by job; None where the store cannot tell."""
     if not _answers(setting):
         return None
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=setting.tracking_uri)
+    client = make_client(setting.tracking_uri, writes=False)
     experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=1000)]
     found = {}
     for role in ("sweep", "study"):
@@ -203,7 +165,7 @@ def spool(setting: Setting) -> Iterator[Finding]:
             yield ok(f"{folder.name} is in use, its driver sends what waits in {path.parent}")
             continue
         try:
-            with open(path) as file:
+            with open(path, encoding="utf-8") as file:
                 home = str(json.loads(file.readline(1 << 20))["uri"])
             if mask(checked_uri(home)) != mask(checked_uri(setting.tracking_uri)):
                 raise InputError(f"it is for {home}: name that by --tracking-uri")
@@ -245,18 +207,48 @@ def runs(setting: Setting) -> Iterator[Finding]:
         yield ok("every run that is RUNNING has a driver")
 
 
+def deleted(setting: Setting) -> Iterator[Finding]:
+    """Experiments that were deleted, and with them their names; deleted runs of jobs that are in the storage folder."""
+    if not _answers(setting):
+        return
+    from mlflow.entities import ViewType
+
+    uri, client = setting.tracking_uri, make_client(setting.tracking_uri, writes=False)
+    found = client.search_experiments(view_type=ViewType.DELETED_ONLY, max_results=1000)
+    lost = [one for one in found if client.search_runs([one.experiment_id], OURS, ViewType.ALL, max_results=1)]
+    for one in lost:
+        yield fail(
+            f"the experiment {one.name} was deleted",
+            "its sweeps and studies do not start, as its name is taken",
+            f"{restore_command(uri, 'experiment', one.experiment_id)}, or name another store by --tracking-uri",
+        )
+    living = [one.experiment_id for one in client.search_experiments(max_results=1000)]
+    parents = client.search_runs(living, f"{OURS} and tags.`rrm.role` != 'trial'", ViewType.DELETED_ONLY)
+    jobs = {(run.info.experiment_id, run.data.tags["rrm.job"]) for run in parents}
+    runs = [run for one, job in sorted(jobs) if (setting.storage / job).is_dir()
+            for run in deleted_runs(client, one, job)]  # fmt: skip
+    for run in runs:
+        yield warn(
+            f"the run of {run.data.tags['rrm.role']} {run.data.tags['rrm.job']} was deleted",
+            "--resume does not carry on with it",
+            restore_command(uri, "run", run.info.run_id),
+        )
+    if not lost and not runs:
+        yield ok("no experiment and no run of a job in the storage folder was deleted")
+
+
 def write_and_read(setting: Setting) -> Iterator[Finding]:
     """A run written to a store of its own and read back."""
     with tempfile.TemporaryDirectory() as scratch:
-        Path(scratch, "note.txt").write_text("written")
+        Path(scratch, "note.txt").write_bytes(b"written")
         with Tracker(default_uri(Path(scratch)), "doctor", "doctor", Path(scratch, "artifacts")) as tracker:
             run = tracker.run("study", "doctor", {"sigma": 0.1})
             tracker.metrics(run, {"train/loss": 0.5}, 1)
             tracker.artifact(run, Path(scratch, "note.txt"))
             tracker.finish(run, "FINISHED")
         again = Tracker(default_uri(Path(scratch)), "doctor", "doctor", Path(scratch, "artifacts")).client.get_run(run)
-        copies = [path.read_text() for path in Path(scratch, "artifacts").rglob("note.txt")]
-    if (again.data.metrics.get("train/loss"), again.info.status, copies) == (0.5, "FINISHED", ["written"]):
+        copies = [path.read_bytes() for path in Path(scratch, "artifacts").rglob("note.txt")]
+    if (again.data.metrics.get("train/loss"), again.info.status, copies) == (0.5, "FINISHED", [b"written"]):
         yield ok("a run is written and read back")
     else:
         yield fail(

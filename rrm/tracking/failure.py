@@ -3,13 +3,17 @@
 import re
 from contextlib import contextmanager
 
+from rrm.doctor import Finding
 from rrm.errors import InputError
+from rrm.tracking.address import database_file, giver
+from rrm.tracking.database import schema
 from rrm.tracking.secrets import mask
 
 CREDENTIALS = "it refuses the credentials"
+LOCKED = "the database is locked"
 KNOWN = {
     "Connection refused": "connection refused",
-    "database is locked": "the database is locked",
+    "database is locked": LOCKED,
     "timed out": "no answer in time",
     "Remote end closed connection": "it closed the connection",
     "Name or service not known": "its name cannot be resolved",
@@ -48,18 +52,28 @@ def answering(uri: str, always: bool = False):
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
+        if finding := schema_of(error, uri):
+            raise InputError(f"tracking store: {finding}") from None
         reason = away_reason(error, uri)
         if reason is None and not always:
             raise
         raise InputError(unreachable(reason or short(error, uri), uri)) from None
 
 
+def schema_of(error: Exception, uri: str) -> Finding | None:
+    """What is wrong with the schema of a database whose version MLflow refuses; None for other errors."""
+    version = re.search(r"database schema \(found version (\w+)", str(error))
+    return schema(version[1], mask(uri), mask(uri)) if version else None
+
+
 def unreachable(reason: str, uri: str) -> str:
     """The line that tells a user why nothing can be logged or read."""
     if reason.startswith(CREDENTIALS):
         way_out = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    elif reason == LOCKED:
+        way_out = "another program holds it, close that or wait until it has written"
     else:
-        way_out = "check --tracking-uri"
+        way_out = f"{'' if database_file(uri) else 'start it, or '}correct {giver(uri)}"
     return f"tracking store {mask(uri)} does not answer ({reason}): {way_out}"
 
 

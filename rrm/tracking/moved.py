@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from rrm.errors import InputError
+from rrm.tracking.address import database_file
 
 
 def refuse_moved(uri: str, client, experiment, root: Path) -> None:
@@ -15,13 +16,12 @@ def refuse_moved(uri: str, client, experiment, root: Path) -> None:
     from mlflow.utils.file_utils import local_file_uri_to_path
 
     location = experiment.artifact_location
-    if not uri.startswith("sqlite") or not location.startswith(("file:", "/")):
+    if (database := database_file(uri)) is None or not location.startswith(("file:", "/")):
         return
     old, new = Path(local_file_uri_to_path(location)), root.resolve()
     if old.resolve() == new or (old.exists() and new.exists() and old.samefile(new)):
         return
-    database = Path(uri.removeprefix("sqlite:///")).resolve()
-    gone = database.parent == new.parent and not old.parent.is_dir()
+    gone = database.resolve().parent == new.parent and not old.parent.is_dir()
     if gone or any((new / run.info.run_id).is_dir() for run in client.search_runs([experiment.experiment_id])):
         link = shlex.join(["ln", "-s", str(new.parent), str(old.parent)])
         raise InputError(

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from rrm.errors import InputError
 from rrm.tracking.failure import away_reason, short
@@ -225,4 +226,5 @@ class Outbox:
             pass  # the next operation tells whether the store is away
 
     def _say(self, what: str) -> None:
-        print(f"tracking store {mask(self._uri)} {what}", file=sys.stderr, flush=True)
+        with suppress(BrokenPipeError):  # of a terminal that is gone; what is logged still has to be sent
+            print(f"tracking store {mask(self._uri)} {what}", file=sys.stderr, flush=True)

@@ -8,30 +8,34 @@ from pathlib import Path
 from rrm.dynamics import LyapunovResult, load_result
 from rrm.errors import InputError
 from rrm.statistics import SweepPoint
+from rrm.tracking.address import database_file, giver
+from rrm.tracking.client import make_client
+from rrm.tracking.deleted import refuse_deleted_run
 from rrm.tracking.failure import answering
 from rrm.tracking.moved import refuse_moved
-from rrm.tracking.secrets import logged_in, mask
+from rrm.tracking.secrets import mask
 
 
 def open_client(uri: str):
     """An MLflow client for an existing store; InputError where there is none."""
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise InputError(f"tracking store {uri} does not exist: give --tracking-uri as the sweep printed it")
-    from mlflow import MlflowClient
-
+    if (file := database_file(uri)) and not file.exists():
+        raise InputError(f"tracking store {uri} does not exist: give {giver(uri)} as the sweep printed it")
     with answering(uri):
-        return MlflowClient(tracking_uri=logged_in(uri))
+        return make_client(uri, writes=False)
 
 
 def find_run(uri: str, run_id: str):
-    """The MLflow run of this id; InputError if the store has none."""
+    """The MLflow run of this id; InputError if the store has none, or has it deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
         with answering(uri):
-            return open_client(uri).get_run(run_id)
+            client = open_client(uri)
+            run = client.get_run(run_id)
+            refuse_deleted_run(uri, client, run)
+            return run
     except MlflowException:
-        message = f"run {run_id} is not in {mask(uri)}: check the id in the MLflow UI, and --tracking-uri"
+        message = f"run {run_id} is not in {mask(uri)}: check the id in the MLflow UI, and {giver(uri)}"
         raise InputError(message) from None
 
 

@@ -9,10 +9,12 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from rrm.errors import InputError
+from rrm.tracking.address import checked_uri, database_file
+from rrm.tracking.deleted import deleted_runs, refuse_deleted_run
 from rrm.tracking.driver import driver_tags
 from rrm.tracking.failure import answering
 from rrm.tracking.outbox import PATIENCE_S, Outbox
@@ -21,31 +23,10 @@ from rrm.tracking.spool import Spool
 from rrm.tracking.writer import Writer, connect
 
 PARAM_LIMIT = 6000  # characters, of MLflow
-SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
 SPOOL = "spool"  # of a job, in its folder
 GOODBYE_S = 30.0  # a store that is away when a job ends has so long to come back
 
 _open_trackers: "WeakValueDictionary[tuple[str, str], Tracker]" = WeakValueDictionary()
-
-
-def default_uri(storage: Path) -> str:
-    """An embedded store: sqlite in the storage folder."""
-    return f"sqlite:///{storage.resolve() / 'mlflow.db'}"
-
-
-def checked_uri(uri: str) -> str:
-    """The store to open for a --tracking-uri, credentials included; InputError for one of no known kind."""
-    scheme, separator, rest = uri.partition(":")
-    try:
-        known = separator and scheme.split("+")[0] in SCHEMES and urlsplit(uri)
-    except ValueError:
-        known = False  # a broken host
-    if not known:
-        raise InputError(f"--tracking-uri {mask(uri)} is of no known kind: use sqlite:///FILE or http://SERVER")
-    if scheme == "sqlite":
-        # Trials run in other working directories: a relative database would be another database there.
-        return f"sqlite:///{Path(rest.removeprefix('///')).resolve()}"
-    return uri
 
 
 def _tracker_of(experiment: str, job: str) -> "Tracker":
@@ -104,6 +85,13 @@ class Tracker:
             self._writer = Writer(*connect(self._uri, self.experiment, self.artifact_root), self.job)
             self._outbox = Outbox(self._spool(), self._writer.perform, self._probe, self._beat, self._uri)
 
+    def refuse_deleted(self) -> None:
+        """InputError where a run that the job had, and that it would carry on with, was deleted in the store."""
+        self.connect()
+        with answering(self._uri):
+            for run in deleted_runs(self._writer.client, self._writer.experiment_id, self.job):
+                refuse_deleted_run(self._uri, self._writer.client, run)
+
     def _spool(self) -> Spool:
         header = {"op": "spool", "uri": self.uri, "experiment": self.experiment, "job": self.job}
         return Spool(self.artifact_root.parent / self.job / SPOOL, header)
@@ -115,7 +103,7 @@ class Tracker:
             return
         home, storage = left["uri"], self.artifact_root.parent
         message = f"what {self.job} logged waits in {spool.folder} for the store {home}"
-        if home.startswith("sqlite") and not Path(home.removeprefix("sqlite:///")).exists():
+        if (file := database_file(home)) and not file.exists():
             raise InputError(f"{message}, which is not there: put that file back, or a link to where it is now")
         doctor = shlex.join(["python", "-m", "rrm", "doctor", "--storage", str(storage), "--tracking-uri", home])
         credentials = f" ({HIDDEN} are its credentials)" if HIDDEN in home else ""
@@ -210,10 +198,12 @@ class Tracker:
 
     def ui(self) -> tuple[str, str]:
         """(command that opens the UI, link to this job in it)."""
-        fragment = f"#/experiments/{self.experiment_id}/runs?searchFilter=tags.`rrm.job`%20%3D%20'{self.job}'"
+        search = quote(f"tags.`rrm.job` = '{self.job}'")
+        fragment = f"#/experiments/{self.experiment_id}/runs?searchFilter={search}"
         if self.uri.startswith("http"):
-            return f"open {self.uri}", f"{self.uri}/{fragment}"
-        return f"mlflow ui --backend-store-uri {self.uri} --port 5050", f"http://127.0.0.1:5050/{fragment}"
+            return f"open {shlex.quote(self.uri)}", f"{self.uri}/{fragment}"
+        command = ["mlflow", "ui", "--backend-store-uri", self.uri, "--port", "5050"]
+        return shlex.join(command), f"http://127.0.0.1:5050/{fragment}"
 
 
 def replay(folder: Path, uri: str | None = None) -> int:

@@ -1,42 +1,34 @@
 """The operations of a job on its MLflow store, each of which may be repeated without harm."""
 
-import logging
 import math
-import os
 from pathlib import Path
 
+from rrm.tracking.address import database_file
+from rrm.tracking.client import configure, make_client
+from rrm.tracking.deleted import refuse_deleted_experiment
 from rrm.tracking.embedded import create_store
 from rrm.tracking.failure import answering
 from rrm.tracking.moved import refuse_moved
-from rrm.tracking.secrets import logged_in
 
 
 def connect(uri: str, experiment: str, artifact_root: Path):
     """(client, id of the experiment, made if there is none).
 
-    InputError where the store does not answer, or keeps artifacts where the storage folder was before it was moved.
+    InputError where the store does not answer, where the experiment was deleted in it, or where it keeps artifacts in
+    the place that the storage folder had before it was moved.
     """
-    # Whether a request is repeated is decided here, not in MLflow, which would repeat the creation of a run as well.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # It prints the stack of every failed statement before it raises the same error.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    configure()
     with answering(uri, always=True):
-        if uri.startswith("sqlite"):
-            create_store(Path(uri.removeprefix("sqlite:///")), artifact_root)
-        client = MlflowClient(tracking_uri=logged_in(uri))
+        if file := database_file(uri):
+            create_store(file, artifact_root)
+        client = make_client(uri, writes=True)
         found = client.get_experiment_by_name(experiment)
         if found is not None:
+            refuse_deleted_experiment(uri, found)
             refuse_moved(uri, client, found, artifact_root)
             return client, found.experiment_id
         # The default location would be relative to whatever folder the process stands in.
-        location = artifact_root.resolve().as_uri() if uri.startswith("sqlite") else None
+        location = artifact_root.resolve().as_uri() if file else None
         # Without its kind the UI takes an experiment for one of language models and hides the charts.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return client, client.create_experiment(experiment, artifact_location=location, tags=kind)

@@ -69,7 +69,7 @@ def test_bad_stores_and_runs(store, tmp_path):
     with pytest.raises(InputError, match="ftp://x is of no known kind"):
         store(uri="ftp://x")
     (tmp_path / "broken.db").write_text("no database")
-    with pytest.raises(InputError, match="does not answer"):
+    with pytest.raises(InputError, match="broken.db is damaged"):
         store(uri=f"sqlite:///{tmp_path / 'broken.db'}").run("sweep", "one")
     with pytest.raises(InputError, match="does not exist"):
         sweep_points(f"sqlite:///{tmp_path / 'none.db'}", "x")

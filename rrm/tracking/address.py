@@ -1,0 +1,70 @@
+"""Which MLflow store a command uses: --tracking-uri, else MLFLOW_TRACKING_URI, else sqlite in its storage folder."""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rrm.errors import InputError
+from rrm.paths import check_home
+from rrm.tracking.secrets import mask
+
+VARIABLE = "MLFLOW_TRACKING_URI"
+OPTION = "--tracking-uri"
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
+# Signs by which an address ends or hides another character; SQLAlchemy takes them for such in a path, too.
+SIGNS = "?%"
+
+
+def tracking_uri(option: str | None, storage: Path) -> str:
+    """The store to open, credentials included; InputError for one of no known kind, or without a home for MLflow."""
+    check_home()
+    given = option or os.environ.get(VARIABLE)
+    return checked_uri(given) if given else checked_uri(default_uri(storage), f"--storage {storage}")
+
+
+def default_uri(storage: Path) -> str:
+    """An embedded store: sqlite in the storage folder."""
+    return f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+
+
+def checked_uri(uri: str, named: str = "") -> str:
+    """A store's address as it is opened, `named` as the user did; InputError for one of no known kind."""
+    named = named or f"{giver(uri)} {mask(uri)}"
+    kind = uri.partition(":")[0].partition("+")[0]
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # a broken host
+        parts = None
+    # A database may be reached without a host, a server may not.
+    known = parts and kind in SCHEMES and (parts.netloc or not kind.startswith("http"))
+    path = uri.partition(":///")[2] if kind == "sqlite" else None
+    if not known or path in ("", ":memory:"):
+        otherwise = f", or unset {VARIABLE} to use sqlite in the storage folder" * (giver(uri) == VARIABLE)
+        raise InputError(f"{named} is of no known kind: use sqlite:///FILE or http://SERVER{otherwise}")
+    if path is None:
+        return uri
+    if found := [sign for sign in SIGNS if sign in path]:
+        raise InputError(
+            f"{named} has {' and '.join(found)} in its path, where SQLAlchemy takes it for a sign of an address: "
+            f"name another folder, or an MLflow server by {OPTION}"
+        )
+    # Trials run in other working directories: a relative database would be another database there.
+    return f"sqlite:///{Path(path).expanduser().resolve()}"
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of a sqlite store, None for another one."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def giver(uri: str) -> str:
+    """The name of the variable where that gave this store, else of the option."""
+    given = os.environ.get(VARIABLE, "")
+    file, same = database_file(given), database_file(uri)
+    agree = file.expanduser().resolve() == same.expanduser().resolve() if file and same else given == uri
+    return VARIABLE if given and agree else OPTION
+
+
+def announce(uri: str) -> None:
+    """Say which store is used, and that the environment chose it, where it did."""
+    print(f"tracking  {mask(uri)}" + f", of {VARIABLE}" * (giver(uri) == VARIABLE))

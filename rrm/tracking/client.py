@@ -1,0 +1,36 @@
+"""MLflow's client, made the same way wherever a store is written or read."""
+
+import logging
+import os
+
+from rrm.tracking.database import check_database
+from rrm.tracking.secrets import logged_in
+
+# Whether a request is repeated is decided by whoever makes it; MLflow would repeat the creation of a run as well.
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def configure() -> None:
+    """What MLflow reads when it is imported, and how much it says."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401  it sets the levels of its loggers itself
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # It prints the stack of every failed statement before it raises the same error.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def make_client(uri: str, writes: bool):
+    """A client of a store that exists; InputError for a sqlite file that MLflow could not read or write."""
+    configure()
+    from mlflow import MlflowClient
+
+    check_database(uri, writes)
+    return MlflowClient(tracking_uri=logged_in(uri))

@@ -1,0 +1,124 @@
+"""The file of a sqlite store, looked at before MLflow opens it, which would try again for minutes and say less."""
+
+import functools
+import os
+import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from rrm.doctor import Finding, fail
+from rrm.doctor.processes import PROC, own_processes
+from rrm.errors import InputError
+from rrm.tracking.address import database_file
+
+PATIENCE_S = 10.0  # a driver or a server that only writes is done sooner
+NO_RUN = "no run can be logged or read"
+
+
+def check_database(uri: str, writes: bool) -> None:
+    """InputError, in the words of the doctor, for a sqlite store that cannot be used; others are not looked at."""
+    if (path := database_file(uri)) and path.exists():
+        _check(path, uri, writes)
+
+
+@functools.cache
+def _check(path: Path, uri: str, writes: bool) -> None:
+    if finding := trouble(path, uri, writes):
+        raise InputError(f"tracking store {finding}")
+
+
+def restoring(path: Path) -> str:
+    """What can be done with a database that is not whole."""
+    save = shlex.join(["sqlite3", str(path), ".recover"])
+    return f"restore {path.name} from a copy, save what is left with `{save}`, or move it away"
+
+
+def trouble(path: Path, uri: str, writes: bool = True) -> Finding | None:
+    """What keeps MLflow from reading or writing the database `path`, None where nothing does.
+
+    The file is not read as a whole, so this takes a moment whatever its size.
+    """
+    if not path.is_file():
+        return fail(f"{path} is not a file", NO_RUN, "move it away, or name another store by --tracking-uri")
+    if not path.stat().st_size:
+        return None  # MLflow fills it
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)) as connection:
+            connection.execute("begin immediate" if writes else "begin")
+            versions = connection.execute("select version_num from alembic_version").fetchall()
+            connection.rollback()
+    except sqlite3.OperationalError as error:
+        return _refused(path, error)
+    except sqlite3.DatabaseError as error:
+        return fail(f"{path} is damaged ({error})", NO_RUN, restoring(path))
+    return schema(versions[0][0], path, uri) if len(versions) == 1 else _no_schema(path)
+
+
+def _refused(path: Path, error: sqlite3.OperationalError) -> Finding:
+    if "no such table" in str(error):
+        return _no_schema(path)
+    if "locked" in str(error):
+        who = holders(path)
+        return fail(
+            f"{path} is locked",
+            f"another program holds it{': ' * bool(who)}{', '.join(who)}",
+            "close that program, or wait until it has written, and start again",
+        )
+    if "readonly" in str(error) or "unable to open" in str(error):
+        return fail(
+            f"{path} cannot be written to ({error})",
+            "no run can be logged",
+            f"correct its owner and mode, and its folder's (ls -ld {shlex.quote(str(path))}), or name another store by "
+            "--tracking-uri",
+        )
+    return fail(f"{path} cannot be read ({error})", NO_RUN, restoring(path))
+
+
+def holders(path: Path) -> list[str]:
+    """Other processes of this user that have a file open, "NAME (process PID)"."""
+    found, target = [], os.path.realpath(path)
+    for process in own_processes().values():
+        try:
+            names = {os.readlink(link) for link in (PROC / str(process.pid) / "fd").iterdir()}
+        except OSError:  # it ended meanwhile
+            continue
+        if target in names and process.pid != os.getpid():
+            found.append(f"{process.name} (process {process.pid})")
+    return found
+
+
+def _no_schema(path: Path) -> Finding:
+    return fail(
+        f"{path} has no schema of MLflow",
+        "it is another program's, or was left half made by two drivers that started at once",
+        "move it away, and start one driver first",
+    )
+
+
+def schema(version: str, place: Path | str, uri: str) -> Finding | None:
+    """What is wrong with the version of a database's schema, None for that of the installed MLflow.
+
+    place: the database as a message names it.  uri: as `mlflow db upgrade` takes it.
+    """
+    import mlflow
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    if version in scripts.get_heads():
+        return None
+    try:
+        scripts.get_revision(version)
+    except CommandError:
+        return fail(
+            f"the schema {version} of {place} is unknown to MLflow {mlflow.__version__}",
+            "a newer MLflow has written it, and this one refuses to open it",
+            "pip install --upgrade mlflow, to the version that wrote it, or name another store by --tracking-uri",
+        )
+    copy = f"{shlex.join(['cp', str(place), f'{place}.bak'])} && " if isinstance(place, Path) else "copy it, then "
+    return fail(
+        f"the schema {version} of {place} is older than that of MLflow {mlflow.__version__}",
+        "this MLflow refuses to open it",
+        f"{copy}mlflow db upgrade {shlex.quote(uri)}",
+    )
