@@ -147,8 +147,10 @@ def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
     source.add_argument("--run", metavar="RUN_ID", help="MLflow run of a trial")
     source.add_argument("--checkpoint", type=user_path, metavar="PATH",
                         help="checkpoint folder of rrm, or a public checkpoint file")  # fmt: skip
-    add("--config", type=user_path, metavar="FILE.json", help="configuration of a public checkpoint")
-    add("--weights", default="best", help="best or final (default: %(default)s)")
+    add("--config", type=user_path, metavar="FILE", help="configuration of a public checkpoint, JSON or YAML "
+        "(default: the one beside it, or its own)")  # fmt: skip
+    add("--weights", default="best", metavar="NAME", help="best or final; of a public file with several sets of "
+        "weights, the name of one (default: %(default)s, or the averaged ones)")  # fmt: skip
     add("--data", type=user_path, metavar="PATH",
         help="CSV file, .npz puzzle set or npy folder (default: the run's test puzzles)")  # fmt: skip
     add("--count", type=int, metavar="N", help="a seeded sample of N puzzles (default: all)")

@@ -10,7 +10,9 @@ import numpy as np
 from rrm.cluster.folder import TEST_PUZZLES
 from rrm.errors import InputError
 from rrm.files import MOST_CONFIG, parse_object, read_text, refusing
-from rrm.models import RecursiveModel, load_official, read_checkpoint
+from rrm.models import RecursiveModel, load_official, official_segments, read_checkpoint
+from rrm.models.public_config import DATA_SHAPE, flat
+from rrm.models.public_file import PublicWeights
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import OfficialPart, is_official
 from rrm.tasks.puzzle_csv import count_rows, read_puzzles
@@ -40,7 +42,7 @@ def find_model(args: Namespace, cache: Path, tracking_uri: str) -> Source:
     path = Path(args.checkpoint)
     if path.is_dir():
         return _of_folder(path, args.weights, path.resolve().name, {"checkpoint": path.resolve().name})
-    return _of_public(path, args.config, args.segments)
+    return _of_public(path, args.config, args.segments, args.weights)
 
 
 def _of_run(args: Namespace, cache: Path, tracking_uri: str) -> Source:
@@ -61,39 +63,56 @@ def _of_folder(folder: Path, which: str, label: str, provenance: dict[str, str])
     return Source(model, meta[which]["segments"], hashed, label, provenance | {"weights": which})
 
 
-def _of_public(path: Path, config: str | None, segments: int | None) -> Source:
-    if config is None:
-        raise InputError(f"{path} is no checkpoint folder of rrm: a public checkpoint needs its --config FILE.json")
-    settings = read_config(config)
-    # The public implementations evaluate at halt_max_steps; SRM has no segments but outer cycles of its own.
-    depth = segments or settings.get("halt_max_steps", 16)
-    if type(depth) is not int or not 1 <= depth <= checkpoint.MOST_SEGMENTS:
-        raise InputError(f"--config {config}: halt_max_steps is {depth!r:.40}; give --segments, from 1")
-    weights = read_checkpoint(path)
+def _of_public(path: Path, config: str | None, segments: int | None, which: str) -> Source:
+    # "best" and "final" are rrm's own, and the default says nothing about a public file.
+    weights = read_checkpoint(path, None if which in checkpoint.WEIGHTS else which)
+    if weights.others:
+        others = ", ".join(map(repr, weights.others))
+        print(f"weights   {weights.name!r} of {path.name}, which also holds {others} (--weights NAME)")
+    config, settings = _public_config(path, config, weights)
     try:
+        depth = segments or official_segments(weights, settings)
         model = load_official(weights, settings)
     except InputError as error:
-        raise InputError(f"{path} with --config {config}: {error}") from None
+        raise InputError(f"{path} with {config}: {error}") from None
+    if type(depth) is not int or not 1 <= depth <= checkpoint.MOST_SEGMENTS:
+        said = "do not say how many segments an evaluation has" if depth is None else f"say {depth!r:.40} segments"
+        raise InputError(f"{path} and {config} {said} (halt_max_steps, for SRM active_H): give --segments, from 1")
     with open(path, "rb") as file:
         hashed = hashlib.file_digest(file, "sha256").hexdigest()
-    return Source(model, depth, hashed, path.stem, {"checkpoint": path.name})
+    taken = {"weights": weights.name} if weights.others else {}
+    return Source(model, depth, hashed, path.stem, {"checkpoint": path.name} | taken)
 
 
-# What a public configuration has beside `arch`, from the data set; the files of the training loop leave it out.
-_DATA_SHAPE = ("batch_size", "vocab_size", "seq_len", "num_puzzle_identifiers")
+# The names under which the public loops keep their configuration beside a checkpoint.
+_BESIDE = ("latest_config.yaml", "all_config.yaml", "config.yaml", "config.json")
+
+
+def _public_config(path: Path, config: str | None, weights: PublicWeights) -> tuple[str, dict]:
+    """(what it is called, the configuration) of --config, else of a file beside the checkpoint, else of its own."""
+    if config is not None:
+        return f"--config {config}", read_config(config)
+    for name in _BESIDE:
+        if (beside := path.with_name(name)).is_file():
+            print(f"config    {beside}")
+            return str(beside), read_config(beside)
+    if isinstance(own := weights.said.get("config"), dict):
+        return "its own configuration", flat(own)
+    raise InputError(
+        f"{path} is no checkpoint folder of rrm, and no {', '.join(_BESIDE)} lies beside it: a public checkpoint needs "
+        "its --config FILE"
+    )
 
 
 def read_config(path: str | Path) -> dict:
     """A public configuration as `load_official` takes it, from JSON or from the field's YAML (all_config.yaml).
 
-    Of one with the section `arch` that section, and from beside it the shape of the data, which must be added there.
+    Of one with the section `arch` that section, and from beside it what describes data and depth; the files of the
+    public training loops leave out the shape of the data, which must be added there.
     """
-    remedy = f"name the configuration of the checkpoint, as JSON or YAML, with {', '.join(_DATA_SHAPE[1:])}"
-    text = read_text(path, remedy, MOST_CONFIG, "configuration")
-    settings = _plain_yaml(text, path, remedy) if _is_yaml(path) else parse_object(text, path, remedy)
-    if isinstance(arch := settings.get("arch"), dict):
-        settings = arch | {name: settings[name] for name in _DATA_SHAPE if name in settings}
-    return settings
+    remedy = f"name the configuration of the checkpoint, as JSON or YAML, with {', '.join(DATA_SHAPE)}"
+    text = read_text(path, remedy, MOST_CONFIG, "configuration").removeprefix("\ufeff")
+    return flat(_plain_yaml(text, path, remedy) if _is_yaml(path) else parse_object(text, path, remedy))
 
 
 _DEEPEST = 20
@@ -149,12 +168,18 @@ def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
 
 
 def check_fit(model: RecursiveModel, puzzles: PuzzleSet) -> None:
-    """InputError where the model was not made for puzzles of this shape."""
+    """InputError where the model was not made for puzzles of this shape, or has no vector for one of them."""
     task, config = get_task(puzzles.task), model.config
     if (config.seq_len, config.vocab_size) != (task.seq_len, task.vocab_size):
         raise InputError(
             f"the model reads {config.seq_len} cells of {config.vocab_size} tokens, {task.name} has {task.seq_len} of "
             f"{task.vocab_size}: give puzzles of the task it was trained on"
+        )
+    most = puzzles.puzzle_identifiers.max()
+    if config.puzzle_emb_ndim and most >= config.num_puzzle_identifiers:
+        raise InputError(
+            f"the puzzles have identifiers up to {most}, the model's table of puzzle vectors has "
+            f"{config.num_puzzle_identifiers} rows: give puzzles of the data it was trained on"
         )
 
 

@@ -5,7 +5,8 @@ from dataclasses import asdict, fields
 from rrm.errors import InputError
 from rrm.models.base import Readout, RecursiveModel, State, parameter_count
 from rrm.models.hrm import HRM, HRMConfig
-from rrm.models.official import build_official, export_official, load_official, read_checkpoint
+from rrm.models.official import build_official, export_official, load_official, official_segments
+from rrm.models.public_file import read_checkpoint
 from rrm.models.srm import SRM, SRMConfig
 from rrm.models.trm import TRM, TRMConfig
 
@@ -26,7 +27,7 @@ VARIANTS = {
 
 __all__ = [
     "FAMILIES", "VARIANTS", "Readout", "RecursiveModel", "State", "build", "build_official", "describe",
-    "export_official", "load_official", "parameter_count", "read_checkpoint", "variant",
+    "export_official", "load_official", "official_segments", "parameter_count", "read_checkpoint", "variant",
 ]  # fmt: skip
 
 

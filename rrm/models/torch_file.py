@@ -2,7 +2,7 @@
 
 `torch.load(weights_only=True)` calls no foreign code either, but it allocates and hashes what the file asks for. Here
 a tensor is made only where its values lie in the file. Read are state dicts, and dictionaries that hold them beside
-plain values, of PyTorch 1.6 (2020) or later: a zip archive of data.pkl and one member per storage.
+whatever else, of PyTorch 1.6 (2020) or later: a zip archive of data.pkl and one member per storage.
 """
 
 import math
@@ -27,6 +27,15 @@ _DTYPES = {
 _PLAIN = (str, int, float, bool, type(None))
 
 
+class Uncalled(NamedTuple):
+    """What stands for an object that the pickle would make by a call: nothing was called."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"asks to call {self.name.replace(' ', '.')!r:.80}, which is no part of weights"
+
+
 class _Name(NamedTuple):
     """A global that the pickle names, such as "torch FloatStorage"; never looked up."""
 
@@ -34,7 +43,10 @@ class _Name(NamedTuple):
 
 
 def read_torch_file(path: Path | str, kind: str, remedy: str) -> object:
-    """What was saved: tensors, plain values, lists, tuples and dictionaries. InputError for anything else."""
+    """What was saved: tensors, plain values, lists, tuples and dictionaries, and `Uncalled` for any other object.
+
+    InputError where that cannot be read.
+    """
     with open_zip(path, kind, remedy, stored=True) as archive:
         members = {member.filename.partition("/")[2]: member for member in archive.infolist()}
         for name in ("data.pkl", "version"):
@@ -123,12 +135,14 @@ class _Walk:
         self.stack.append(tuple(self._last(3)))
 
     def _append(self):
-        items = self._last(1)
-        self._target(list).extend(items)
+        self._extend(self._last(1))
 
     def _appends(self):
-        items = self._since_mark()
-        self._target(list).extend(items)
+        self._extend(self._since_mark())
+
+    def _extend(self, items: list):
+        if not isinstance(self.stack[-1], Uncalled):
+            self._target(list).extend(items)
 
     def _setitem(self):
         self._fill(self._last(2))
@@ -137,6 +151,8 @@ class _Walk:
         self._fill(self._since_mark())
 
     def _fill(self, items: list):
+        if isinstance(self.stack[-1], Uncalled):
+            return
         target = self._target(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
             # A nested tuple may take forever to hash.
@@ -145,9 +161,14 @@ class _Walk:
             target[key] = value
 
     def _build(self):
-        """The attributes of an ordered dictionary: a state dict's versions of its modules, which nobody needs."""
+        """The attributes of an object: of a state dict the versions of its modules, which nobody needs."""
         self.stack.pop()
-        self._target(dict)
+        if not isinstance(self.stack[-1], Uncalled):
+            self._target(dict)
+
+    def _newobj(self):
+        made, _ = self._last(2)
+        self.stack.append(_uncalled(made))
 
     def _reduce(self):
         called, arguments = self._last(2)
@@ -160,8 +181,7 @@ class _Walk:
         elif called == _Name("torch._utils _rebuild_tensor_v2"):
             self.stack.append(self._tensor(*arguments[:4]))
         else:
-            named = called.name if isinstance(called, _Name) else type(called).__name__
-            raise ValueError(f"it asks to call {named.replace(' ', '.')!r:.80}, which is no part of weights")
+            self.stack.append(_uncalled(called))
 
     def _binpersid(self):
         """("storage", its type, its member, the device it was on, its length) -> the whole storage as a tensor."""
@@ -195,6 +215,10 @@ class _Walk:
         if not isinstance(storage, Tensor) or max(math.prod(size), last + 1) > len(storage):
             raise ValueError(f"a tensor of shape {str(size):.40} reaches beyond its storage")
         return storage.as_strided(size, stride, offset)
+
+
+def _uncalled(called: object) -> Uncalled:
+    return Uncalled(called.name if isinstance(called, (_Name, Uncalled)) else type(called).__name__)
 
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}

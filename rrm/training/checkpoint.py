@@ -16,7 +16,8 @@ from torch import Tensor
 from rrm.errors import InputError
 from rrm.files import open_tensors, read_object
 from rrm.models import FAMILIES, RecursiveModel, build
-from rrm.models.official import build_and_load, check_settings
+from rrm.models.official import build_and_load
+from rrm.models.settings import check_settings
 
 VERSION = 1
 WEIGHTS = ("best", "final")
