@@ -14,8 +14,8 @@ from rrm.models import RecursiveModel, load_official, official_segments, read_ch
 from rrm.models.public_config import DATA_SHAPE, flat
 from rrm.models.public_file import PublicWeights
 from rrm.tasks import PuzzleSet, get_task
-from rrm.tasks.official_files import OfficialPart, is_official
-from rrm.tasks.puzzle_csv import count_rows, read_puzzles
+from rrm.tasks.official_files import OfficialPart
+from rrm.tasks.puzzle_csv import distinct_rows, read_puzzles
 from rrm.tracking.read import download, find_run
 from rrm.training import checkpoint
 
@@ -151,20 +151,28 @@ def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
         return _sample(PuzzleSet.load(file), args.count, args.seed)
     path = Path(args.data)
     if path.is_dir():
-        root = path / "test" if is_official(path) else path
+        root = path / "test" if (path / "test" / "dataset.json").exists() else path
         if not (root / "dataset.json").exists():
             raise InputError(f"--data {path} holds no dataset.json: give a part of the field's npy format, or a CSV")
         part = OfficialPart.read(root)
-        return part.puzzles(part.originals[sample_rows(len(part.originals), args.count, args.seed)])
+        distinct = _counted(path, part.distinct(), len(part.originals))
+        return part.puzzles(distinct[sample_rows(len(distinct), args.count, args.seed)])
     if path.suffix == ".npz":
         puzzles = PuzzleSet.load(path)
         if not len(puzzles):
             raise InputError(f"--data {path} holds no puzzle: give another set")
-        return _sample(puzzles, args.count, args.seed)
+        return _sample(puzzles.subset(_counted(path, puzzles.distinct(), len(puzzles))), args.count, args.seed)
     if not path.is_file():
         raise InputError(f"--data {path} does not exist: give a CSV file, a .npz puzzle set or an npy folder")
-    rows = None if args.count is None else sample_rows(count_rows(path), args.count, args.seed)
-    return read_puzzles(path, rows)
+    distinct = _counted(path, *distinct_rows(path))
+    return read_puzzles(path, distinct[sample_rows(len(distinct), args.count, args.seed)])
+
+
+def _counted(path: Path, distinct: np.ndarray, rows: int) -> np.ndarray:
+    """The distinct rows; says so where there are others, as a puzzle is to count once."""
+    if len(distinct) < rows:
+        print(f"distinct  {len(distinct)} of the {rows} puzzles in {path}: the others repeat one of them")
+    return distinct
 
 
 def check_fit(model: RecursiveModel, puzzles: PuzzleSet) -> None:
@@ -179,7 +187,7 @@ def check_fit(model: RecursiveModel, puzzles: PuzzleSet) -> None:
     if config.puzzle_emb_ndim and most >= config.num_puzzle_identifiers:
         raise InputError(
             f"the puzzles have identifiers up to {most}, the model's table of puzzle vectors has "
-            f"{config.num_puzzle_identifiers} rows: give puzzles of the data it was trained on"
+            f"{config.num_puzzle_identifiers} rows (num_puzzle_identifiers): give puzzles and a model of the same data"
         )
 
 

@@ -18,13 +18,14 @@ from rrm.cluster.scoring import score_trials
 from rrm.cluster.search import BaselinesFirst, sampled, searcher
 from rrm.cluster.search_report import search_findings
 from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
+from rrm.cluster.sources import check_fit
 from rrm.cluster.spec import Preset, SweepSpec
 from rrm.cluster.trial import Job
 from rrm.errors import InputError
 from rrm.models import VARIANTS, build
 from rrm.statistics.arms import arm_table, compare_arms
 from rrm.tasks import get_task
-from rrm.tasks.splits import Splits, generate_splits, read_splits
+from rrm.tasks.splits import Splits, generate_splits, puzzles_needed, read_splits
 from rrm.tracking import Tracker, announce, git_commit, tracking_uri
 from rrm.training import interventions
 from rrm.training.stream import TrainStream
@@ -60,6 +61,8 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     tracker.connect()
     test = splits.test
     print(f"puzzles   {test.task}: {len(splits.train)} train, {len(splits.validation)} validation, {len(test)} test")
+    if splits.repeated:
+        print(f"distinct  {splits.repeated} rows of {args.data} repeat an earlier one and were passed over")
 
     with ray_session(args.address, args.workers_per_trial, args.verbose) as resources:
         gpu = 1.0 if resources.get("GPU") else 0.0
@@ -188,10 +191,18 @@ def _check_recipes(spec: SweepSpec, args: Namespace, preset: Preset, splits: Spl
     configs = fixed_configurations(spec, args.model, preset, args.seed)
     for config in configs + sampled(spec, args.model, args.sigma, args.seed):
         made = spec.recipe(config, task, preset, args.seed)
+        if args.data and len(splits.train) < made.batch_size:
+            needed = puzzles_needed(args.data, (preset.train, preset.validation, preset.test), made.batch_size)
+            raise InputError(
+                f"--data {args.data} leaves {len(splits.train)} puzzles for training, and a step takes "
+                f"{made.batch_size}: give a file with at least {needed} distinct puzzles"
+            )
         TrainStream(splits.train, task, made.batch_size, args.seed, world=args.workers_per_trial)
         made.share(args.workers_per_trial)
         with torch.device("meta"):
             model = build(made.model)
+        for part in (splits.train, splits.validation, splits.test):
+            check_fit(model, part)
         made.steps(model, interventions.perturbation(**made.perturbation).trajectories)
 
 

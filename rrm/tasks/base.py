@@ -10,6 +10,7 @@ import numpy as np
 
 from rrm.errors import InputError
 from rrm.files import read_npz
+from rrm.tasks.distinct import first_of_each
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class PuzzleSet:
     def subset(self, index) -> "PuzzleSet":
         """The puzzles that `index` (integers, booleans or a slice) selects, in its order."""
         return PuzzleSet(self.task, **{name: array[index] for name, array in self.arrays.items()})
+
+    def distinct(self) -> np.ndarray:
+        """int [D]: the puzzles that differ from all before them in their tokens or their identifier."""
+        rows = zip(self.inputs, self.puzzle_identifiers, strict=True)
+        first, _ = first_of_each(tokens.tobytes() + identifier.tobytes() for tokens, identifier in rows)
+        return first
 
     def content_hash(self) -> str:
         """sha256 (hex) over the task and the names, shapes and values of the arrays; the same on every machine."""

@@ -17,6 +17,7 @@ import numpy as np
 from rrm.errors import InputError
 from rrm.files import MB, MOST_CONFIG, map_npy, parse_object, read_text
 from rrm.tasks import PuzzleSet, Task, get_task
+from rrm.tasks.distinct import first_of_each
 from rrm.tasks.recognise import task_of_tokens
 
 PARTS = ("train", "test")
@@ -26,6 +27,7 @@ _NUMBERS = {
     "seq_len": (1, True), "vocab_size": (1, True), "num_puzzle_identifiers": (1, False),
     "ignore_label_id": (-MOST_INT32, False),
 }  # fmt: skip
+MASKED = -100  # the label that the public losses leave out, whatever dataset.json says
 BLOCK = 1 << 16  # examples whose tokens are looked at together
 REMEDY = "build the folder again"
 MOST_NAMES = 512 * MB  # of identifiers.json: one name for each of some million augmented puzzles
@@ -106,6 +108,12 @@ class OfficialPart:
         """int [G]: the first example of every group, the puzzle that the others of its group are copies of."""
         return self.puzzle_indices[self.group_indices[:-1]]
 
+    def distinct(self) -> np.ndarray:
+        """int [D]: the originals that differ from all before them in their tokens or their puzzle identifier."""
+        originals = zip(self.originals, self.puzzle_identifiers[self.group_indices[:-1]], strict=True)
+        first, _ = first_of_each(self.inputs[row].tobytes() + which.tobytes() for row, which in originals)
+        return self.originals[first]
+
     @property
     def task(self) -> Task:
         """The task of the puzzles; InputError when the platform has none of that shape."""
@@ -113,17 +121,25 @@ class OfficialPart:
         return task_of_tokens(first, self.metadata["vocab_size"], self.place)
 
     def puzzles(self, examples: np.ndarray) -> PuzzleSet:
-        """The examples (numbers from 0) as a set of the platform, checked; InputError names the first wrong one."""
+        """The examples (numbers from 0) as a set of the platform, checked; InputError names the first wrong one.
+
+        A label that the public losses leave out is that of a cell which the puzzle gives.
+        """
         task = self.task
         puzzle = np.searchsorted(self.puzzle_indices, examples, side="right") - 1
-        arrays = {
-            "inputs": self.inputs[examples],
-            "labels": self.labels[examples],
-            "puzzle_identifiers": self.puzzle_identifiers[puzzle],
-        }
-        puzzles = PuzzleSet.of(task.name, arrays["inputs"], arrays["labels"], source="official")
-        puzzles.puzzle_identifiers[:] = arrays["puzzle_identifiers"]
-        task.check(puzzles, lambda i: f"{self.place} example {examples[i]}")
+        inputs, labels = self.inputs[examples], self.labels[examples]
+        masked = (labels == MASKED) | (labels == self.metadata.get("ignore_label_id"))
+        puzzles = PuzzleSet.of(task.name, inputs, np.where(masked, inputs, labels), source="official")
+        puzzles.puzzle_identifiers[:] = self.puzzle_identifiers[puzzle]
+        try:
+            task.check(puzzles, lambda i: f"{self.place} example {examples[i]}")
+        except InputError as error:
+            if not masked.any():
+                raise
+            raise InputError(
+                f"{error}; its labels of ignore_label_id ({self.metadata.get('ignore_label_id')}) or {MASKED} say "
+                "nothing, and were taken to be what the puzzle gives: write whole answers into all__labels.npy"
+            ) from None
         return puzzles
 
     def _check_metadata(self):
@@ -178,8 +194,8 @@ class OfficialPart:
         metadata = self.metadata
         for name, block, first in self._token_blocks():
             wrong = (block < 0) | (block >= metadata["vocab_size"])
-            if name == "labels" and metadata.get("ignore_label_id") is not None:
-                wrong &= block != metadata["ignore_label_id"]
+            if name == "labels":
+                wrong &= (block != MASKED) & (block != metadata.get("ignore_label_id"))
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
                 raise InputError(

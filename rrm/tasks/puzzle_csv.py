@@ -1,5 +1,10 @@
-"""The CSV files of the field: a header and the columns source, question, answer, rating; the rating may be empty."""
+"""The CSV files of the field: a header and the columns source, question, answer, rating; the rating may be empty.
 
+Spreadsheets and other systems leave their marks on such files, which are read over: a byte order mark, UTF-16, line
+ends of any kind, blank lines, spaces around the fields, capitals in the header.
+"""
+
+import codecs
 import csv
 import math
 import sys
@@ -12,6 +17,7 @@ import numpy as np
 from rrm.errors import InputError
 from rrm.files import one_line
 from rrm.tasks import PuzzleSet, get_task
+from rrm.tasks.distinct import first_of_each
 from rrm.tasks.recognise import task_of_text
 
 COLUMNS = ("source", "question", "answer", "rating")
@@ -62,6 +68,13 @@ def count_rows(path: str | Path) -> int:
     return sum(1 for _ in _records(path))
 
 
+def distinct_rows(path: str | Path) -> tuple[np.ndarray, int]:
+    """(int [D]: the rows, from 0 below the header, whose question no earlier row has; the number of all rows)."""
+    # A blank of a Sudoku has two spellings.
+    questions = (row["question"].replace("0", ".").encode() for _, row in _records(path))
+    return first_of_each(questions)
+
+
 def write_puzzles(path: str | Path, puzzles: PuzzleSet) -> None:
     """Write a CSV file that `read_puzzles` reads back to the same content."""
     task = get_task(puzzles.task)
@@ -77,28 +90,53 @@ def write_puzzles(path: str | Path, puzzles: PuzzleSet) -> None:
 
 def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The line number and the fields by column of every row."""
+    header = None
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding=_encoding(path)) as file:  # any line end is read as a newline
             reader = csv.reader(iter(partial(file.readline, LONGEST_LINE), ""))
-            header = next(reader, [])
-            if sorted(header) != sorted(COLUMNS):
-                raise InputError(
-                    f"{path} line 1: no header with the columns {','.join(COLUMNS)}; found {','.join(header[:8])!r:.80}"
-                )
             for row in reader:
+                if not any(map(str.strip, row)):
+                    continue
+                place = f"{path} line {reader.line_num}"
+                if header is None:
+                    header = _header(row, place)
+                    continue
                 if len(row) != len(header):
                     size = "short" if len(row) < len(header) else "long"
                     raise InputError(
-                        f"{path} line {reader.line_num}: {size} row, it has {len(row)} of {len(header)} fields; "
-                        f"give {','.join(header)}"
+                        f"{place}: {size} row, it has {len(row)} of {len(header)} fields; give {','.join(header)}"
                     )
-                yield reader.line_num, dict(zip(header, row, strict=True))
+                yield reader.line_num, {column: _field(text) for column, text in zip(header, row, strict=True)}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of a CSV file with {','.join(COLUMNS)}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeError, csv.Error) as error:
         raise InputError(
             f"{path}: not readable as CSV text in UTF-8 ({one_line(error)}); write the file again"
         ) from None
+    if header is None:
+        _header([], f"{path} line 1")
+
+
+def _encoding(path):
+    with open(path, "rb") as file:
+        start = file.read(2)
+    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _header(row, place):
+    columns = [_field(text).lower() for text in row]
+    if sorted(columns) != sorted(COLUMNS):
+        raise InputError(f"{place}: no header with the columns {','.join(COLUMNS)}; found {','.join(row[:8])!r:.80}")
+    return columns
+
+
+def _field(text):
+    """A field without spaces around it and, where those hid them from the reader, without its quotes."""
+    if "S" in text and "#" in text:
+        return text  # a maze, whose open cells are spaces
+    stripped = text.strip()
+    hidden = stripped != text and len(stripped) > 1 and stripped[0] == stripped[-1] == '"'
+    return stripped[1:-1] if hidden else stripped
 
 
 def _rating(text, place):

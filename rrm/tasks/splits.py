@@ -1,6 +1,7 @@
 """Train, validation and test sets without overlap up to symmetry: generated or read from files, and kept on disk."""
 
 import hashlib
+import itertools
 import json
 import uuid
 from collections.abc import Callable
@@ -13,20 +14,24 @@ from rrm.errors import InputError
 from rrm.files import read_object
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import PARTS, OfficialPart, is_official
-from rrm.tasks.puzzle_csv import count_rows, read_puzzles
+from rrm.tasks.puzzle_csv import distinct_rows, read_puzzles
 
 NAMES = ("train", "validation", "test")
 GENERATOR_VERSION = 2  # raise it with every change of the generated puzzles, the defaults of the tasks included
-READER_VERSION = 2  # raise it with every change of the rows that are chosen or refused
+READER_VERSION = 3  # raise it with every change of the rows that are chosen or refused
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Three sets of one task; no puzzle of one set is a symmetric copy of a puzzle of another."""
+    """Three sets of one task; no puzzle of one set is a symmetric copy of a puzzle of another.
+
+    repeated: rows of the files that were passed over, as their puzzle stands in an earlier row.
+    """
 
     train: PuzzleSet
     validation: PuzzleSet
     test: PuzzleSet
+    repeated: int = 0
 
     def content_hash(self) -> str:
         """sha256 (hex) over the content hashes of the three sets."""
@@ -65,10 +70,10 @@ def read_splits(path: str | Path, sizes: tuple[int, int, int], seed: int, cache_
     A folder with train/dataset.json and test/dataset.json is read as well (`rrm.tasks.official_files`), the first
     puzzle of each group as a row: the others are its copies.
 
-    A seeded sample of at most `sizes` (train, validation, test) rows is read and checked; files with fewer rows are
-    shared out in that proportion. Rows that are symmetric copies of a test row are passed over for validation and
-    train, copies of a validation row for train. InputError when the path or the rows are missing, or at the first row
-    that is wrong.
+    A seeded sample of at most `sizes` (train, validation, test) rows with distinct puzzles is read and checked; files
+    with fewer are shared out in that proportion. Rows that are symmetric copies of a test row are passed over for
+    validation and train, copies of a validation row for train. InputError when the path or the rows are missing, or at
+    the first row that is wrong.
     """
     path = Path(path)
     if not path.exists():
@@ -100,8 +105,8 @@ class _Csv:
     def hash(self) -> str:
         return _file_hash(self.path)
 
-    def count(self) -> int:
-        return count_rows(self.path)
+    def distinct(self) -> tuple[np.ndarray, int]:
+        return distinct_rows(self.path)
 
     def read(self, rows: np.ndarray) -> PuzzleSet:
         return read_puzzles(self.path, rows)
@@ -120,15 +125,17 @@ class _Part:
     def hash(self) -> list[str]:
         return [_file_hash(path) for path in sorted(self.path.iterdir()) if path.is_file()]
 
-    def count(self) -> int:
-        return len(self.part.originals)
+    def distinct(self) -> tuple[np.ndarray, int]:
+        return self.part.distinct(), len(self.part.originals)
 
     def read(self, rows: np.ndarray) -> PuzzleSet:
-        return self.part.puzzles(self.part.originals[rows])
+        return self.part.puzzles(rows)
 
 
 def _draw_splits(files, sizes, rng):
-    rows = [rng.permutation(file.count()) for file in files]
+    distinct, counts = zip(*(file.distinct() for file in files), strict=True)
+    repeated = sum(counts) - sum(map(len, distinct))
+    rows = [rng.permutation(rows) for rows in distinct]
     if len(files) == 2:
         train_size, validation_size = _fit(files[0], sizes[:2], len(rows[0]))
         (test_size,) = _fit(files[1], sizes[2:], len(rows[1]))
@@ -140,15 +147,21 @@ def _draw_splits(files, sizes, rng):
     train, _ = _draw(files[0], rest, train_size, apart_from=[test, validation])
     if train.task != test.task:
         raise InputError(f"{files[0]} holds {train.task} and {files[-1]} {test.task}; give files of one task")
-    return Splits(train, validation, test)
+    return Splits(train, validation, test, repeated)
 
 
 def _fit(file, sizes, available):
     """The sizes, scaled down where the file has fewer rows than they add up to."""
     if available < len(sizes):
-        raise InputError(f"{file}: {available} rows for {len(sizes)} splits; give a file with more puzzles")
+        raise InputError(f"{file}: {available} distinct puzzles for {len(sizes)} splits; give a file with more")
     share = min(1, available / sum(sizes))
     return [max(1, int(size * share)) for size in sizes]
+
+
+def puzzles_needed(path: str | Path, sizes: tuple[int, int, int], least: int) -> int:
+    """Distinct puzzles from which `read_splits` gives `least` training puzzles: in the file, or in the train part."""
+    together = sum(sizes[:2] if Path(path).is_dir() else sizes)
+    return next(count for count in itertools.count(least) if int(sizes[0] * min(1, count / together)) >= least)
 
 
 def _draw(file, rows, size, apart_from):
@@ -197,9 +210,9 @@ def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
     paths = {name: folder / f"{key}-{name}.npz" for name in NAMES}
     record = folder / f"{key}.json"
     try:
-        content = read_object(record, "make it again")["content_hash"]
-        splits = Splits(**{name: PuzzleSet.load(path) for name, path in paths.items()})
-        if splits.content_hash() == content:
+        known = read_object(record, "make it again")
+        splits = Splits(**{name: PuzzleSet.load(path) for name, path in paths.items()}, repeated=known["repeated"])
+        if splits.content_hash() == known["content_hash"]:
             return splits
     except (OSError, ValueError, KeyError):
         pass  # no entry, or a damaged one (InputError is a ValueError)
@@ -209,7 +222,7 @@ def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
     for name, path in paths.items():
         getattr(splits, name).save(path)
     temporary = folder / f".{key}.{uuid.uuid4().hex}"
-    content = json.dumps({"settings": settings, "content_hash": splits.content_hash()}, indent=1)
-    temporary.write_text(content, encoding="utf-8")
+    content = {"settings": settings, "content_hash": splits.content_hash(), "repeated": splits.repeated}
+    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
     temporary.replace(record)
     return splits

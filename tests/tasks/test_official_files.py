@@ -7,7 +7,7 @@ from rrm.errors import InputError
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.build import main
 from rrm.tasks.build_official import build_official
-from rrm.tasks.official_files import OfficialDataset
+from rrm.tasks.official_files import OfficialDataset, OfficialPart
 from rrm.tasks.puzzle_csv import write_puzzles
 from rrm.tasks.splits import read_splits
 
@@ -124,6 +124,8 @@ def truncate(folder):
         (change_array("puzzle_indices", with_entry(12, 13)), "all__puzzle_indices.npy: numbers from 0 to 13"),
         (change_array("puzzle_indices", lambda array: array[:-1]), "all__puzzle_indices.npy: 12 entries, needed"),
         (change_array("group_indices", with_entry(0, 1)), "all__group_indices.npy: numbers from 1 to 12"),
+        (change_array("inputs", with_entry((7, 3), -1)), "all__inputs.npy: token -1 in row 7"),
+        (change_array("puzzle_identifiers", with_entry(2, -1)), "all__puzzle_identifiers.npy: numbers from -1 to 0"),
         (change_array("puzzle_identifiers", with_entry(0, 1)), "all__puzzle_identifiers.npy: numbers from 0 to 1"),
     ],
 )
@@ -139,6 +141,26 @@ def test_folders_of_other_tasks_are_read_but_give_no_puzzles(tmp_path):
     part = OfficialDataset.read(root).parts["train"]
     with pytest.raises(InputError, match="no task has puzzles of 16 cells and 12 tokens"):
         part.puzzles(part.originals)
+
+
+@pytest.mark.parametrize(("ignore", "mask"), [(-100, -100), (0, 0), (0, -100), (None, -100)])
+def test_masked_labels_are_what_the_puzzle_gives(tmp_path, ignore, mask):
+    root = official_folder(tmp_path, {**TRM, "ignore_label_id": ignore}) / "train"
+    whole = OfficialPart.read(root).puzzles(np.arange(12))
+    given = np.load(root / "all__inputs.npy") > 1
+    np.save(root / "all__labels.npy", np.where(given, mask, whole.labels.astype(np.int64)))
+    assert OfficialPart.read(root).puzzles(np.arange(12)).content_hash() == whole.content_hash()
+    np.save(root / "all__labels.npy", np.full((12, 16), mask))
+    with pytest.raises(InputError, match=rf"example 0: .*ignore_label_id \({ignore}\).*write whole answers"):
+        OfficialPart.read(root).puzzles(np.arange(12))
+
+
+def test_originals_that_repeat_another(tmp_path):
+    root = official_folder(tmp_path, {**TRM, "num_puzzle_identifiers": 2}) / "test"
+    inputs = np.load(root / "all__inputs.npy")
+    np.save(root / "all__inputs.npy", inputs[[0, 0, 1, 1]])
+    np.save(root / "all__puzzle_identifiers.npy", np.array([0, 0, 0, 1], np.int32))
+    assert OfficialPart.read(root).distinct().tolist() == [0, 2, 3]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 
 from rrm.errors import InputError
 from rrm.tasks import get_task
-from rrm.tasks.puzzle_csv import count_rows, read_puzzles, write_puzzles
+from rrm.tasks.puzzle_csv import count_rows, distinct_rows, read_puzzles, write_puzzles
 
 HEADER = "source,question,answer,rating"
 ANSWER = "1234341221434321"
@@ -63,3 +63,52 @@ def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="binary.csv: not readable"):
         read_puzzles(tmp_path / "binary.csv")
+
+
+ROWS = [GOOD, "kaggle,.234341221434321,1234341221434321,"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("\n", "\r\r\n").encode(),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.replace("\n", "\n\n").encode() + b"\n \n",
+        lambda text: b"\n,,,\n" + text.encode() + b",,,\n",
+        lambda text: text.rstrip("\n").encode(),
+        lambda text: text.replace(",", " , ").encode(),
+        lambda text: text.replace(",", '" , "').replace("\n", '"\n"').join(('"', "")).rstrip('"').encode(),
+        lambda text: text.replace("source,question", "Source,QUESTION").encode(),
+    ],
+)
+def test_files_as_spreadsheets_and_other_systems_leave_them(tmp_path, content):
+    expected = read_puzzles(write(tmp_path / "plain.csv", HEADER, *ROWS))
+    path = tmp_path / "a.csv"
+    path.write_bytes(content("\n".join((HEADER, *ROWS, ""))))
+    assert read_puzzles(path).content_hash() == expected.content_hash() and count_rows(path) == 2
+
+
+def test_the_spaces_of_a_maze_stay(tmp_path):
+    puzzles = get_task("maze-6x6").generate(20, seed=0)
+    write_puzzles(tmp_path / "mazes.csv", puzzles)
+    assert {text[0] for text in map(get_task("maze-6x6").decode, puzzles.inputs)} > {" "}
+    assert read_puzzles(tmp_path / "mazes.csv").content_hash() == puzzles.content_hash()
+
+
+def test_damaged_rows_are_named_below_blank_lines(tmp_path):
+    for row, message in (
+        (f"book,{PUZZLE[:8]}\0{PUZZLE[9:]},{ANSWER},3", r"line 5: question: unknown character '\\x00' in cell 9"),
+        ("\0\0\0", "line 5: short row, it has 1 of 4 fields"),
+        (f"book,{PUZZLE[:9]}", "line 5: short row, it has 2 of 4 fields"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_puzzles(write(tmp_path / "bad.csv", HEADER, "", GOOD, "", row))
+
+
+def test_rows_that_repeat_a_puzzle(tmp_path):
+    path = write(tmp_path / "a.csv", HEADER, *ROWS, GOOD.replace(".", "0").replace("book", "web"), ROWS[1])
+    rows, count = distinct_rows(path)
+    assert rows.tolist() == [0, 1] and count == 4

@@ -106,3 +106,25 @@ def test_real_puzzles(request, tmp_path):
     lines = (path / "test.csv").read_text().splitlines()
     chosen = read_puzzles(path / "test.csv", np.array([7, 3])).inputs
     assert [get_task("sudoku-9x9").decode(row) for row in chosen] == [lines[row + 1].split(",")[1] for row in (7, 3)]
+
+
+def test_every_split_has_distinct_puzzles_and_the_rest_is_counted(folder):
+    puzzles = read_puzzles(folder / "train.csv")
+    write_puzzles(folder / "three.csv", PuzzleSet.concatenate([puzzles.subset(slice(0, 24))] * 3))
+    for _ in range(2):  # made, then read from the cache
+        result = read_splits(folder / "three.csv", (12, 4, 8), 0, folder / "cache")
+        assert result.repeated == 48
+        for part in (result.train, result.validation, result.test):
+            assert len(part.distinct()) == len(part)
+        assert [len(result.train), len(result.validation), len(result.test)] == [12, 4, 8]
+    write_puzzles(folder / "same.csv", puzzles.subset([0] * 30))
+    with pytest.raises(InputError, match="same.csv: 1 distinct puzzles for 3 splits"):
+        read_splits(folder / "same.csv", (10, 10, 10), 0, folder / "cache")
+
+
+@pytest.mark.parametrize("sizes", [(500, 50, 100), (100, 1, 1), (7, 3, 90)])
+def test_puzzles_needed_is_the_least_number(folder, sizes):
+    needed = splits.puzzles_needed("one.csv", sizes, 7)
+    for available, enough in ((needed, True), (needed - 1, False)):
+        assert (splits._fit("one.csv", sizes, available)[0] >= 7) is enough
+    assert splits.puzzles_needed(folder, sizes, 7) <= needed
