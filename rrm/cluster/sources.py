@@ -141,8 +141,11 @@ def _plain_yaml(text: str, path: str | Path, remedy: str) -> dict:
     return content
 
 
-def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
-    """The puzzles of --data, or those the run's sweep was tested on; at most --count of them, a seeded sample."""
+def find_puzzles(args: Namespace, cache: Path, tracking_uri: str, model: RecursiveModel | None = None) -> PuzzleSet:
+    """The puzzles of --data, or those the run's sweep was tested on; at most --count of them, a seeded sample.
+
+    Of an npy folder all identifiers are held against the table of `model`, so that no seed of the sample hides some.
+    """
     if args.data is None:
         if not args.run:
             raise InputError("a checkpoint says nothing of puzzles: give --data")
@@ -155,6 +158,8 @@ def find_puzzles(args: Namespace, cache: Path, tracking_uri: str) -> PuzzleSet:
         if not (root / "dataset.json").exists():
             raise InputError(f"--data {path} holds no dataset.json: give a part of the field's npy format, or a CSV")
         part = OfficialPart.read(root)
+        if model is not None:
+            _check_identifiers(model, part.puzzle_identifiers)
         distinct = _counted(path, part.distinct(), len(part.originals))
         return part.puzzles(distinct[sample_rows(len(distinct), args.count, args.seed)])
     if path.suffix == ".npz":
@@ -183,11 +188,15 @@ def check_fit(model: RecursiveModel, puzzles: PuzzleSet) -> None:
             f"the model reads {config.seq_len} cells of {config.vocab_size} tokens, {task.name} has {task.seq_len} of "
             f"{task.vocab_size}: give puzzles of the task it was trained on"
         )
-    most = puzzles.puzzle_identifiers.max()
-    if config.puzzle_emb_ndim and most >= config.num_puzzle_identifiers:
+    _check_identifiers(model, puzzles.puzzle_identifiers)
+
+
+def _check_identifiers(model: RecursiveModel, identifiers: np.ndarray) -> None:
+    rows = model.config.num_puzzle_identifiers
+    if model.config.puzzle_emb_ndim and identifiers.max() >= rows:
         raise InputError(
-            f"the puzzles have identifiers up to {most}, the model's table of puzzle vectors has "
-            f"{config.num_puzzle_identifiers} rows (num_puzzle_identifiers): give puzzles and a model of the same data"
+            f"the puzzles have identifiers up to {identifiers.max()}, the model's table of puzzle vectors has {rows} "
+            "rows (num_puzzle_identifiers): give puzzles and a model of the same data"
         )
 
 

@@ -52,7 +52,7 @@ def prepare(args: Namespace, experiment: str) -> Frame:
     uri = tracking_uri(args.tracking_uri, storage)
     announce(uri)
     source = sources.find_model(args, storage / "downloads", uri)
-    puzzles = sources.find_puzzles(args, storage / "downloads", uri)
+    puzzles = sources.find_puzzles(args, storage / "downloads", uri, source.model)
     sources.check_fit(source.model, puzzles)
     args.name = args.name or f"{experiment}-{source.weights_hash[:8]}"
     folder = JobFolder(storage / args.name, "study")

@@ -21,7 +21,7 @@ TASK = get_task("sudoku-4x4")
 SWEEP = Path(__file__).resolve().parents[2] / "tune_specs" / "perturb_sweep.py"
 
 
-def test_identifiers_beyond_the_table_of_the_model():
+def test_identifiers_beyond_the_table_of_the_model(tmp_path):
     puzzles = replace(TASK.generate(12, seed=0), puzzle_identifiers=np.arange(100, 112, dtype=np.int32))
     shape = {"vocab_size": 6, "seq_len": 16, "hidden_size": 16, "num_heads": 2, "puzzle_emb_len": 1}
     with torch.device("meta"):
@@ -37,6 +37,10 @@ def test_identifiers_beyond_the_table_of_the_model():
     check_fit(none, puzzles)
     with pytest.raises(InputError, match="identifiers up to 111, the model's table of puzzle vectors has 3 rows"):
         check_fit(small, puzzles)
+    rising = replace(TASK.generate(200, seed=0), puzzle_identifiers=np.arange(200, dtype=np.int32))
+    OfficialDataset({"test": OfficialPart.of(rising, 1)}).write(tmp_path / "npy")
+    with pytest.raises(InputError, match="identifiers up to 199"):  # whatever the sample
+        find_puzzles(Namespace(data=str(tmp_path / "npy"), count=1, seed=0), tmp_path, "", small)
     with pytest.raises(InputError, match="reads 16 cells of 6 tokens, sudoku-6x6 has 36 of 8"):
         check_fit(small, get_task("sudoku-6x6").generate(1, seed=0))
 
