@@ -71,21 +71,39 @@ def train_all(arms: dict, seeds: int, workers: int) -> dict[str, list]:
     return runs
 
 
+def verdict(gains, verdicts) -> str:
+    """What the seeds say of an arm against the first, corrected for all arms that stand against it."""
+    from rrm.statistics.hypotheses import mean_over_seeds
+
+    mean = mean_over_seeds(gains)
+    corrected = f" after Holm's correction for {verdicts.tests} arms" if verdicts.tests > 1 else ""
+    if verdicts.different(mean):
+        words = f"{'better' if mean.estimate > 0 else 'worse'}{corrected} (p = {verdicts.p(mean):.2g})"
+    elif verdicts.p(mean) >= 0:
+        words = (
+            f"no difference is shown{corrected} ({len(gains)} seeds would find about {verdicts.detectable(mean):.2g} "
+            "4 times in 5)"
+        )
+    else:
+        words = "the seeds have no spread to judge by"
+    return f"{words}; mean {mean:+.3f}, by seed {' '.join(f'{gain:+.2f}' for gain in gains)}"
+
+
 def table(runs: dict[str, list]) -> list[str]:
     """Lines: accuracy by arm, difference to the first arm, conditioning by arm and moment (medians over seeds)."""
     import numpy as np
 
-    from rrm.statistics import bootstrap_interval
+    from rrm.statistics.hypotheses import Verdicts, mean_over_seeds
 
-    lines = ["final accuracy, mean over seeds [95 % interval over seeds]; each seed"]
     final = {arm: np.array([run.final for run in found]) for arm, found in runs.items()}
-    for arm, values in final.items():
-        each = " ".join(f"{value:.2f}" for value in values)
-        lines.append(f"  {arm:10} {bootstrap_interval(np.mean, values):.3f}; {each}")
     first, *others = final
-    for arm in others:
-        gain = bootstrap_interval(np.mean, final[arm] - final[first])
-        lines.append(f"  {arm} minus {first}, by seed: {gain:+.3f}")
+    gains = {arm: final[arm] - final[first] for arm in others}
+    verdicts = Verdicts(mean_over_seeds(values) for values in gains.values())
+    lines = ["final accuracy, mean over seeds [95 % interval of Student's t over seeds]; each seed"]
+    for arm, values in final.items():
+        lines.append(f"  {arm:10} {mean_over_seeds(values):.3f}; {' '.join(f'{value:.2f}' for value in values)}")
+    for arm, values in gains.items():
+        lines.append(f"  {arm} against {first}: {verdict(values, verdicts)}")
     columns = "  {:10} {:9} {:>9} {:>9} {:>9} {:>12} {:>12} {:>12} {:>10}"
     lines.append("medians over seeds; exponents in nats per step, Jacobian over twice the delay")
     header = ("arm", "moment", "lambda_1", "mean", "lambda_N", "log10 cond.", "of k alone", "log10 norm", "|gradient|")

@@ -36,7 +36,7 @@ def main() -> None:
         results = stability_results(uri, args.run)
     labels = [r.provenance.get("label", r.settings.checkpoint_hash[:8]) for r in results]
     panels = [
-        OutcomePanel(label, r.lambda_per_call, r.solved, late_drift(r.drift_H))
+        OutcomePanel.of_finite(label, r.lambda_per_call, r.solved, late_drift(r.drift_H), r.finite)
         for label, r in zip(labels, results, strict=True)
     ]
     args.out.mkdir(parents=True, exist_ok=True)

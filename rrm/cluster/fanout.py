@@ -17,7 +17,7 @@ from rrm.errors import InputError
 from rrm.models import RecursiveModel, build, describe
 from rrm.models.official import load_strictly
 from rrm.tasks import PuzzleSet, get_task
-from rrm.training.evaluate import totals
+from rrm.training.evaluate import puzzle_scores
 
 SHARD = 64  # puzzles a task, at least: seconds of work, so that a lost worker loses little
 QUEUED = 2  # tasks handed out per task that runs: no worker waits for the driver, and the driver's memory is bounded
@@ -87,9 +87,10 @@ def device_of(request: Request) -> str:
 
 def score_model(
     description: dict, weights: dict, puzzles: PuzzleSet, rows: slice, segments: int, device: str
-) -> dict[str, tuple[float, int]]:
-    """`rrm.training.evaluate.totals` of one model on some of the puzzles."""
-    return totals(on_device(description, weights, device), puzzles.subset(rows), get_task(puzzles.task), segments)
+) -> dict[str, np.ndarray]:
+    """`rrm.training.evaluate.puzzle_scores` of one model on some of the puzzles."""
+    model = on_device(description, weights, device)
+    return puzzle_scores(model, puzzles.subset(rows), get_task(puzzles.task), segments)
 
 
 def plan_batch(model: RecursiveModel, k: int, resources: dict[str, float], request: Request) -> int:

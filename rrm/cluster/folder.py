@@ -18,6 +18,7 @@ class JobFolder:
     KIND.json      the arguments and data the job was started with; a resumed one must agree
     trials.json    the trials: those of the search or grid once they are over, then the repeated ones
     scores.json    test scores by trial and weights; scoring.json: parts of those under way
+    outcomes.json  which test puzzles the best weights of each trial solve
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards
     test.npz       the puzzles they were measured on

@@ -1,4 +1,4 @@
-"""Which axis of a search mattered: PED-ANOVA beside what it says of shuffled objectives."""
+"""Which axis of a search goes with success: PED-ANOVA beside what it says of shuffled objectives."""
 
 import math
 import warnings
@@ -23,8 +23,9 @@ def axis_importance(records: Sequence[tuple[dict, float]], seed: int) -> list[Ax
     all trials, axis by axis. It is a marginal importance: an axis that goes with another one shares its importance.
 
     The null is the same number for objectives shuffled among the trials (`SHUFFLES` times). It is taken for all axes
-    at once (single-step min P of Westfall and Young, 1993), so that a search in which nothing matters names any axis in
-    5 % of the cases.
+    at once (single-step min P of Westfall and Young, 1993), so that a random search in which nothing matters names any
+    axis in at most 5 % of the cases. For a sampler that learns from what it has seen, shuffling is not exact: TPE on
+    objectives of pure noise names one in 7 to 8 % of searches (200 of 24 trials each).
 
     The better half rather than Optuna's best tenth: TPE draws half of its trials where it is good, and then the best
     few are no different from the rest. With simulated TPE and ASHA and one of four choices three standard deviations

@@ -25,7 +25,10 @@ def pareto_front(values: Sequence[Sequence[float]], objectives: Sequence[str]) -
 
 
 def front_sentence(labels: Sequence[str], values: Sequence[Sequence[float]], objectives: Sequence[str]) -> str:
-    """The front in words, from the first objective's best downwards. Every trial is one training run: no intervals."""
+    """The front in words, from the first objective's best downwards, with what its numbers are.
+
+    Every trial is one training run and one draw of noisy numbers: nothing here has an interval.
+    """
     front = pareto_front(values, objectives)
     if not front:
         return f"No trial has a value for each of {', '.join(objectives)}: there is no Pareto front."
@@ -36,4 +39,8 @@ def front_sentence(labels: Sequence[str], values: Sequence[Sequence[float]], obj
         for i in front
     ]
     best = ", ".join(f"{name} {OBJECTIVES[name][1]}" for name in objectives)
-    return f"Pareto front of {len(values)} trials ({best}; one training run each): {'; '.join(told)}."
+    meaning = "; ".join(f"{name} is {OBJECTIVES[name][2]}" for name in objectives)
+    return (
+        f"Pareto front of {len(values)} trials ({best}; one training run each, without intervals: another seed may "
+        f"change who is on it): {'; '.join(told)}. Here {meaning}."
+    )

@@ -29,6 +29,7 @@ from rrm.statistics import (
 )
 from rrm.statistics.arms import ArmComparison, arm_sentences, arm_table
 from rrm.statistics.outcomes import MIN_CLASS
+from rrm.statistics.sweep import unpack_outcomes
 from rrm.tasks import PuzzleSet
 from rrm.tasks.splits import Splits
 from rrm.tracking import Tracker
@@ -114,24 +115,22 @@ def label(trial: dict) -> str:
 
 def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[OutcomePanel]:
     """What Figs. 1 and 2 draw."""
-    panels = []
-    for result in (results[t["name"]] for t in trials):
-        rows = result.finite
-        drift = late_drift(result.drift_H[rows])
-        panels.append(
-            OutcomePanel(result.provenance["label"], result.lambda_per_call[rows], result.solved[rows], drift)
-        )
-    return panels
+    measured = [results[t["name"]] for t in trials]
+    return [
+        OutcomePanel.of_finite(r.provenance["label"], r.lambda_per_call, r.solved, late_drift(r.drift_H), r.finite)
+        for r in measured
+    ]
 
 
-def points(trials: list[dict], scores: dict, count: int) -> list[SweepPoint]:
-    """One point a trial, for Fig. 3 and the comparison of arms."""
+def points(trials: list[dict], scores: dict, count: int, outcomes: dict[str, str]) -> list[SweepPoint]:
+    """One point a trial, for Fig. 3 and the comparison of arms; `outcomes`: of `rrm.cluster.scoring`, by trial."""
     return [
         SweepPoint(
             model=t["config"]["model"], seed=t["config"]["seed"], drawn=t["drawn"], **t["arm"],
             best=scores[t["name"]]["best"]["exact"], final=scores[t["name"]]["final"]["exact"], n=count,
             validation=t["best"]["exact"], area=float(np.mean(t["curve"])), call_units=t["call_units"],
             stopped_early=t["stopped_early"],
+            solved=unpack_outcomes(outcomes[t["name"]], count) if t["name"] in outcomes else None,
         )
         for t in trials
     ]  # fmt: skip
@@ -250,8 +249,10 @@ def log_report(
         tracker.artifact(parent, figure, "figures")
     for trial in measured:
         tracker.artifact(parent, result_path(folder, trial), "lyapunov")
-    for name in ("sweep.json", "trials.json", "scores.json"):
-        tracker.artifact(parent, folder.path / name)
+    for name in ("sweep.json", "trials.json", "scores.json", "outcomes.json"):
+        # A sweep that was scored by an older rrm has no outcomes of single puzzles.
+        if (folder.path / name).exists():
+            tracker.artifact(parent, folder.path / name)
     tracker.artifact(parent, folder.path / TEST_PUZZLES, "puzzles")
     values = {f"best/{name}": value for name, value in scores[best["name"]]["best"].items()}
     for comparison in compared:

@@ -8,19 +8,22 @@ from rrm.cluster.fanout import device_of, run_tasks, score_model
 from rrm.cluster.folder import JobFolder
 from rrm.cluster.progress import Bar
 from rrm.cluster.session import Request
+from rrm.statistics.sweep import pack_outcomes
 from rrm.tasks.splits import Splits
 from rrm.training import checkpoint
-from rrm.training.evaluate import means
+from rrm.training.evaluate import means, totals
 
-SCORED = 4096  # puzzles a task, at most: full batches, so that the cut changes nothing
+# Puzzles a task, at most: full batches, so that the cut changes nothing, and full bytes of outcomes.
+SCORED = 4096
 
 
 def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}.
 
-    What is finished stays in scores.json, and of a large test set the finished parts of a score in scoring.json.
+    What is finished stays in scores.json, and of a large test set the finished parts of a score in scoring.json. Which
+    puzzles the best weights solve stays in outcomes.json, by trial.
     """
-    scores, begun = folder.read("scores") or {}, folder.read("scoring") or {}
+    scores, begun, outcomes = (folder.read(name) or {} for name in ("scores", "scoring", "outcomes"))
     # Where the last checkpoint is the best one, its weights are the same and are scored once.
     wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["final"]["step"]]
     wanted = [(t, which) for t, which in wanted if which not in scores.get(t["name"], {})]
@@ -39,14 +42,19 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
                 rows = slice(starts[number], starts[number] + SCORED)
                 yield trial[which]["model"], weights, puzzles, rows, trial[which]["segments"], device_of(request)
 
-    for position, sums, seconds in run_tasks(score_model, jobs(), resources, request):
+    for position, found, seconds in run_tasks(score_model, jobs(), resources, request):
         trial, which, number = todo[position]
         parts = begun.setdefault(_key(trial, which), {})
-        parts[str(number)] = {"sums": sums, "seconds": seconds}
+        parts[str(number)] = {"sums": totals(found), "seconds": seconds, "solved": pack_outcomes(found["exact"] > 0)}
         if len(parts) == len(starts):
             del begun[_key(trial, which)]
             ordered = [parts[str(number)] for number in range(len(starts))]
             score = means([part["sums"] for part in ordered]) | {"seconds": sum(part["seconds"] for part in ordered)}
+            of_best = which == "best" or trial["best"]["step"] == trial["final"]["step"]
+            # Parts that were scored before outcomes were kept leave a gap in them.
+            if of_best and all("solved" in part for part in ordered):
+                outcomes[trial["name"]] = "".join(part["solved"] for part in ordered)
+                folder.write("outcomes", outcomes)
             scores.setdefault(trial["name"], {})[which] = score
             folder.write("scores", scores)
         if len(starts) > 1:

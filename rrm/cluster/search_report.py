@@ -1,4 +1,4 @@
-"""What a search says of its axes: which mattered, where the trials lay, and the front of several objectives."""
+"""What a search says of its axes: which go with success, where the trials lay, and the front of several objectives."""
 
 from dataclasses import dataclass
 from pathlib import Path

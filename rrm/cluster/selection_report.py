@@ -1,6 +1,5 @@
 """What noisy rollouts say: accuracy of every selector, calibration of Q, whether Q and stability agree."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +15,10 @@ from rrm.figures import save
 from rrm.figures.selection import selection_figure
 from rrm.statistics import Interval, wilson_interval
 from rrm.statistics.calibration import Calibration, calibration
+from rrm.statistics.hypotheses import Verdicts
 from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected, selection
 from rrm.statistics.within_problem import (
+    MIN_MIXED,
     agreement,
     mean_correlation,
     mixed_problems,
@@ -76,8 +77,12 @@ class Found:
 
 @dataclass
 class Report:
-    """Pieces of a report: lines of tables by title, sentences, metrics, and figures by file name."""
+    """Pieces of a report: lines of tables by title, sentences, metrics, and figures by file name.
 
+    verdicts: on everything that the sentences test, corrected together.
+    """
+
+    verdicts: Verdicts
     tables: dict[str, list[str]] = field(default_factory=dict)
     sentences: list[str] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -117,15 +122,24 @@ def findings(
     ]
 
 
-def report(found: Sequence[Found]) -> Report:
-    """Everything that was found; the sentences are about the last depth."""
-    said = Report()
+def report(found: Sequence[Found], also: Sequence[Interval] = ()) -> Report:
+    """Everything that was found; the sentences are about the last depth.
+
+    `also`: mean differences that the caller tests in sentences of its own.
+    """
+    spoken = [each for each in found if each.depth == found[-1].depth]
+    said = Report(Verdicts([*(mean for each in spoken for mean in tested(each)), *also]))
+    if said.verdicts.tests > 1:
+        said.sentences.append(
+            f"The sentences below make {said.verdicts.tests} tests: each p, and each size that would be found 4 times "
+            "in 5, is after Holm's correction for all of them."
+        )
     for each in found:
         said.tables |= tables(each)
         said.metrics |= metrics(each)
         said.figures[f"fig4_selection_{each.name}"] = figure(each)
-        if each.depth == found[-1].depth:
-            said.sentences += sentences(each)
+        if each in spoken:
+            said.sentences += sentences(each, said.verdicts)
     return said
 
 
@@ -171,7 +185,23 @@ def find(
     return Found(label, depth, outcome, counted, selectors, clean, found, within, pooled, np.count_nonzero(mixed))
 
 
-def sentences(found: Found) -> list[str]:
+def _spoken(found: Found) -> list[Selected]:
+    """The selectors of which the sentences speak, at the most rollouts."""
+    return [row for row in found.table if row.k == found.table[-1].k and row.selector not in (RANDOM, ORACLE)]
+
+
+def tested(found: Found) -> list[Interval]:
+    """The means that the sentences test against 0."""
+    rows = _spoken(found)
+    correlations = [found.within[name][1] for name in (PLAIN, SETTLING) if name in found.within]
+    return [
+        *(row.over_random for row in rows),
+        *(row.over_majority for row in rows if row.selector != MAJORITY),
+        *(mean for mean in correlations if mean.n >= MIN_MIXED),
+    ]
+
+
+def sentences(found: Found, verdicts: Verdicts) -> list[str]:
     """What noise buys, which selector to take, and whether Q and stability agree within problems."""
     rows, clean = found.table, found.clean
     last = {row.selector: row for row in rows if row.k == rows[-1].k}
@@ -180,33 +210,44 @@ def sentences(found: Found) -> list[str]:
         f"{found.label}: {found.after}, one rollout without noise solves {percent(clean)} of {clean.n} puzzles, one "
         f"with noise {percent(last[RANDOM].accuracy)}, at least one of {K} {percent(last[ORACLE].accuracy)}."
     ]
-    chosen = [row for name, row in last.items() if name not in (RANDOM, ORACLE, MAJORITY)]
-    for row in [last[MAJORITY], *chosen]:
-        words = f"Of {K} rollouts, {row.selector} solves {percent(row.accuracy)}, {_versus(row.over_random)} random"
+    for row in _spoken(found):
+        words = f"Of {K} rollouts, {row.selector} is {_versus('random', row.over_random, verdicts)}"
         if row.selector != MAJORITY:
-            words += f" and {_versus(row.over_majority)} the majority ({100 * row.over_majority.estimate:+.1f} points)"
-        text.append(f"{words}; {100 * row.gap.estimate:.1f} points short of the oracle.")
+            words += f" and {_versus('the majority', row.over_majority, verdicts)}"
+        text.append(f"{words}: it solves {percent(row.accuracy)}, {row.gap * 100:.1f} points short of the oracle.")
     if found.calibration is None:
         return [*text, f"{found.mixed} problems are mixed; without a Q head there is nothing to set beside stability."]
-    if not found.within or math.isnan(found.within[PLAIN][1].estimate):
-        text.append(f"{found.mixed} problems are mixed: nothing can be said of Q and stability within problems.")
-        return text
-    for name in (PLAIN, SETTLING):
-        mean = found.within[name][1]
-        if math.isnan(mean.estimate):
-            text.append(f"Q and stability {name}: undefined.")
-            continue
-        verdict = "do not correlate beyond sampling error" if 0 in mean else "correlate"
-        text.append(f"Q and stability {name}: they {verdict}, {mean:+.2f} on average over {mean.n} mixed problems.")
+    if not found.within:
+        return [*text, "0 problems are mixed: nothing can be said of Q and stability within problems."]
+    text += [_correlation(name, found.within[name][1], verdicts) for name in (PLAIN, SETTLING)]
     pooled = found.pooled["pooled, all problems"]
-    text.append(f"Pooled over all problems the same correlation is {pooled:+.2f}, difficulty included.")
-    return text
+    return [*text, f"Pooled over all problems the same correlation is {pooled:+.2f}, difficulty included."]
 
 
-def _versus(difference: Interval) -> str:
-    if 0 in difference:
-        return "not measurably better than"
-    return "better than" if difference.low > 0 else "worse than"
+def _versus(other: str, difference: Interval, verdicts: Verdicts) -> str:
+    """Better, worse, or that neither is shown and what would have been; with the difference in points."""
+    if verdicts.different(difference):
+        verdict, why = "better" if difference.estimate > 0 else "worse", f"p = {verdicts.p(difference):.2g}"
+    else:
+        verdict, why = "not measurably better or worse", would_find(difference, verdicts)
+    return f"{verdict} than {other} ({difference * 100:+.1f} points; {why})"
+
+
+def would_find(difference: Interval, verdicts: Verdicts) -> str:
+    """What a test without result would have found, in points."""
+    if not verdicts.detectable(difference) > 0:
+        return "the same on every puzzle"
+    return f"about {100 * verdicts.detectable(difference):.2g} would be found 4 times in 5"
+
+
+def _correlation(name: str, mean: Interval, verdicts: Verdicts) -> str:
+    if mean.n < MIN_MIXED:
+        return f"Q and stability {name}: {mean.n} mixed problems are too few to say whether they correlate."
+    if verdicts.different(mean):
+        verdict = f"they correlate (p = {verdicts.p(mean):.2g})"
+    else:
+        verdict = f"no correlation is shown (about {verdicts.detectable(mean):.2g} would be found 4 times in 5)"
+    return f"Q and stability {name}: {verdict}, {mean:+.2f} on average over {mean.n} mixed problems."
 
 
 def percent(value: Interval) -> str:
@@ -221,16 +262,16 @@ def tables(found: Found) -> dict[str, list[str]]:
     for name in dict.fromkeys(row.selector for row in found.table):
         of_name = {row.k: row for row in found.table if row.selector == name}
         last = of_name[counts[-1]]
-        line = {"selector": name} | {f"K = {k}": points(of_name[k].accuracy, ".1f") for k in counts}
-        line |= {"short of oracle": points(last.gap, ".1f"), "over random": points(last.over_random, "+.1f")}
-        lines.append(line | {"over majority": points(last.over_majority, "+.1f")})
+        line = {"selector": name} | {f"K = {k}": f"{of_name[k].accuracy * 100:.1f}" for k in counts}
+        line |= {"short of oracle": f"{last.gap * 100:.1f}", "over random": f"{last.over_random * 100:+.1f}"}
+        lines.append(line | {"over majority": f"{last.over_majority * 100:+.1f}"})
     title = f"puzzles solved {after}, %; differences in points at K = {counts[-1]}"
-    shown[title] = [f"without noise, one rollout: {points(found.clean, '.1f')}", *table(lines)]
+    shown[title] = [f"without noise, one rollout: {found.clean * 100:.1f}", *table(lines)]
     if q := found.calibration:
         lines = [{"Q says": f"{each.predicted:.3f}", "solved": f"{each.observed:.3f}", "rollouts": str(each.rollouts)}
                  for each in q.bins]  # fmt: skip
         parts = f"reliability {q.reliability:.4f}, resolution {q.resolution:.4f}, uncertainty {q.uncertainty:.4f}"
-        brier = f"Brier {q.brier:.4f}: {parts}, within bins {q.within_bins:+.4f}"
+        brier = f"Brier {q.brier:.4f}: {parts}, within bins {q.within_bins:+.4f} (parts and bins without interval)"
         shown[f"calibration of Q {after}"] = [brier, *table(lines)]
     if found.pooled:
         values = {name: mean for name, (_, mean) in found.within.items()} | found.pooled
@@ -238,10 +279,6 @@ def tables(found: Found) -> dict[str, list[str]]:
                  for name, value in values.items()]  # fmt: skip
         shown[f"rank correlations {after}, {found.mixed} mixed problems"] = table(lines)
     return shown
-
-
-def points(value: Interval, spec: str) -> str:
-    return f"{Interval(100 * value.estimate, 100 * value.low, 100 * value.high, value.level, value.n):{spec}}"
 
 
 def metrics(found: Found) -> dict[str, float]:

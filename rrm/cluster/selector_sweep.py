@@ -9,7 +9,17 @@ import numpy as np
 from rrm.cluster.fanout import gather
 from rrm.cluster.progress import table
 from rrm.cluster.selection import rows_together, with_noise
-from rrm.cluster.selection_report import BEST_Q, RESIDUAL, Found, Report, findings, percent, points, report, scores
+from rrm.cluster.selection_report import (
+    BEST_Q,
+    RESIDUAL,
+    Found,
+    Report,
+    findings,
+    percent,
+    report,
+    scores,
+    would_find,
+)
 from rrm.cluster.sources import sample_rows
 from rrm.cluster.study import Frame, conduct, interval_metrics, prepare
 from rrm.dynamics.escape import EscapeResult, distinct_outcomes, escape
@@ -18,6 +28,7 @@ from rrm.dynamics.stochastic import PUZZLES, SPAN, StochasticResult, stochastic_
 from rrm.errors import InputError
 from rrm.figures.selector_sweep import selector_sweep_figure
 from rrm.statistics import Interval, wilson_interval
+from rrm.statistics.hypotheses import Verdicts
 from rrm.statistics.selection import AgainstDepth, against_depth, selection
 from rrm.tasks import PuzzleSet, get_task
 
@@ -168,7 +179,10 @@ def say(label: str, choice: Choice, found: list[Found], against: dict[int, list[
 
     `found`: at every depth and outcome, the last one as the choice was made.  `against`: by depth.
     """
-    judged, said = found[-1], report(found)
+    judged = found[-1]
+    last = against.get(judged.depth, [])
+    breadth = [row for row in last if row.selector == choice.selector][-1:]
+    said = report(found, [row.over_deep for row in breadth])
     title = (
         f"choice of the noise on {choice.clean.n} puzzles: {choice.selector} of {choice.k}, {judged.after}, % solved"
     )
@@ -182,9 +196,7 @@ def say(label: str, choice: Choice, found: list[Found], against: dict[int, list[
             name = f"against_depth/depth_{depth}/K_{row.k}"
             said.metrics |= interval_metrics(f"{name}/clean", row.deep)
             said.metrics |= interval_metrics(f"{name}/{row.selector}", row.over_deep)
-    last = against.get(judged.depth, [])
-    if last:
-        said.sentences.append(_depth_sentence(choice.selector, judged, last))
+    said.sentences += [_depth_sentence(judged, row, said.verdicts) for row in breadth]
     said.metrics |= interval_metrics("choice/clean", choice.clean)
     for (sigma, where), accuracy in choice.accuracy.items():
         said.metrics |= interval_metrics(f"choice/where_{where}/sigma_{sigma:g}", accuracy)
@@ -198,10 +210,10 @@ def _choice_lines(choice: Choice) -> list[str]:
     sigmas, halves = (list(dict.fromkeys(values)) for values in zip(*choice.accuracy, strict=True))
 
     def cell(at: tuple[float, str]) -> str:
-        return points(choice.accuracy[at], ".1f") + (" chosen" if at == choice.chosen else "")
+        return f"{choice.accuracy[at] * 100:.1f}" + (" chosen" if at == choice.chosen else "")
 
     lines = [{"sigma": f"{sigma:g}"} | {f"on {where}": cell((sigma, where)) for where in halves} for sigma in sigmas]
-    return [f"without noise, one rollout: {points(choice.clean, '.1f')}", *table(lines)]
+    return [f"without noise, one rollout: {choice.clean * 100:.1f}", *table(lines)]
 
 
 def _choice_sentence(choice: Choice) -> str:
@@ -217,24 +229,24 @@ def _choice_sentence(choice: Choice) -> str:
 def _against_lines(rows: list[AgainstDepth]) -> list[str]:
     counts = list(dict.fromkeys(row.k for row in rows))
     alone = {row.k: row.deep for row in rows}
-    lines = [{"": "without noise, %"} | {f"K = {k}": points(alone[k], ".1f") for k in counts}]
+    lines = [{"": "without noise, %"} | {f"K = {k}": f"{alone[k] * 100:.1f}" for k in counts}]
     for name in dict.fromkeys(row.selector for row in rows):
         of_name = {row.k: row.over_deep for row in rows if row.selector == name}
-        lines.append({"": name} | {f"K = {k}": points(of_name[k], "+.1f") for k in counts})
+        lines.append({"": name} | {f"K = {k}": f"{of_name[k] * 100:+.1f}" for k in counts})
     note = f"not counted: one more segment a rollout for the residual, {SPAN} for stability; the oracle is no selector"
     return [*table(lines), note]
 
 
-def _depth_sentence(selector: str, judged: Found, rows: list[AgainstDepth]) -> str:
-    row = next(row for row in reversed(rows) if row.selector == selector)
-    accuracy = next(each.accuracy for each in judged.table if (each.selector, each.k) == (selector, row.k))
-    words = "neither is measurably better"
-    if 0 not in row.over_deep:
-        words = "breadth helps more" if row.over_deep.low > 0 else "depth helps more"
+def _depth_sentence(judged: Found, row: AgainstDepth, verdicts: Verdicts) -> str:
+    accuracy = next(each.accuracy for each in judged.table if (each.selector, each.k) == (row.selector, row.k))
+    words = f"neither breadth nor depth is measurably better ({would_find(row.over_deep, verdicts)})"
+    if verdicts.different(row.over_deep):
+        more, less = ("breadth", "depth") if row.over_deep.estimate > 0 else ("depth", "breadth")
+        words = f"{more} helps more than {less} (p = {verdicts.p(row.over_deep):.2g})"
     return (
-        f"At equal network calls, {selector} of {row.k} noisy rollouts of {judged.depth} segments solves "
-        f"{percent(accuracy)} and one rollout of {row.k * judged.depth} segments without noise {percent(row.deep)}: "
-        f"{words}, {points(row.over_deep, '+.1f')} points."
+        f"At equal network calls, {words}: {row.selector} of {row.k} noisy rollouts of {judged.depth} segments solves "
+        f"{percent(accuracy)} and one rollout of {row.k * judged.depth} segments without noise {percent(row.deep)}, a "
+        f"difference of {row.over_deep * 100:+.1f} points."
     )
 
 

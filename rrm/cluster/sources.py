@@ -50,9 +50,10 @@ def _of_run(args: Namespace, cache: Path, tracking_uri: str) -> Source:
     if best := run.data.tags.get("rrm.best_trial"):
         raise InputError(f"run {args.run} is a whole sweep: give the run of one of its trials, such as {best}'s")
     folder = download(tracking_uri, args.run, "checkpoint", cache)
-    config = run.data.params
-    name = run.data.tags.get("rrm.name", args.run[:8])
-    label = f"{config.get('model', name)}, σ = {float(config.get('sigma', 0)):.2g}"
+    tags, name = run.data.tags, run.data.tags.get("rrm.name", args.run[:8])
+    model = tags.get("rrm.model") or run.data.params.get("model")
+    # As the sweep itself calls its trials; one that was logged without an arm has its name alone.
+    label = ", ".join(part for part in (model, tags.get("rrm.arm", name)) if part)
     return _of_folder(folder, args.weights, label, {"run": args.run, "trial": name})
 
 

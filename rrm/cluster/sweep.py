@@ -110,7 +110,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     provenance = report.provenance(tracker, record)
     results, work = report.measure_trials(folder, measured, splits, provenance, resources, analysis)
     outcome = report.panels(measured, results)
-    arms = report.points(trials, scores, len(splits.test))
+    arms = report.points(trials, scores, len(splits.test), folder.read("outcomes") or {})
     compared = compare_arms(arms)
     search = search_findings(searched, args.objectives, args.seed)
     figures = report.draw(folder, outcome, arms, compared, search)
@@ -213,7 +213,8 @@ def _tags(record: dict) -> dict[str, str]:
 def _print_report(folder, everyone, trials, scores, compared, best, sentences, figures, tracker) -> None:
     print("\n" + "\n".join(report.summary_table(trials, scores)))
     if compared:
-        print("\narms, over seeds\n  " + "\n  ".join(table(arm_table(compared))))
+        print("\narms, over seeds; each 95 % interval by itself, without correction for the others")
+        print("  " + "\n  ".join(table(arm_table(compared))))
     lost = [t["name"] for t in everyone if not t["checkpoint"]]
     if lost:
         print(f"without a checkpoint: {', '.join(lost)}")

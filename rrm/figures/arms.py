@@ -36,8 +36,8 @@ _LEAST = 1.0
 def arm_differences(comparisons: Sequence[ArmComparison]) -> Figure:
     """Difference of every arm from its baseline, in percentage points; one panel a model type, one row an arm.
 
-    Markers are means of the differences by seed, with 95 % intervals of Student's t over seeds: filled where the
-    interval excludes 0, open where the difference is no larger than seed noise or cannot be told from it. Dots are
+    Markers are means of the differences by seed, with 95 % intervals of Student's t over seeds, each by itself: filled
+    where the difference is told from 0 after Holm's correction over all comparisons, open where it is not. Dots are
     single seeds. The grey bar behind them is one standard deviation of the baseline over its seeds on either side of 0.
     The number of seeds stands on the right, with the compute in units of the baseline's where that differs by more than
     2 %.
@@ -82,7 +82,7 @@ def _draw_contrast(ax: Axes, contrast: Contrast, look: Look, y: float) -> None:
     ax.plot([100 * difference.low, 100 * difference.high], [y, y], color=look.colour, linewidth=1.1)
     singles = contrast.differences if len(contrast.arm) > 1 else []
     ax.plot([100 * d for d in singles], [y] * len(singles), ".", color=look.colour, markersize=3.5, alpha=0.5, zorder=3)
-    face = look.colour if contrast.exceeds_seed_noise else "white"
+    face = look.colour if contrast.different else "white"
     ax.plot(
         100 * difference.estimate, y, look.marker, color=look.colour, markerfacecolor=face, markersize=4.5, zorder=2.5
     )
@@ -109,8 +109,8 @@ def _add_legend(figure: Figure, comparisons: Sequence[ArmComparison]) -> None:
         if any(name == measure for name, _ in contrasts):
             entries[look.name] = Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.1)
     grey = {"color": "0.3", "linestyle": "", "marker": "o"}
-    if not all(contrast.exceeds_seed_noise for _, contrast in contrasts):
-        entries["within seed noise, or one seed"] = Line2D([], [], **grey, markerfacecolor="white")
+    if not all(contrast.different for _, contrast in contrasts):
+        entries["not told from 0 after correction"] = Line2D([], [], **grey, markerfacecolor="white")
     if any(len(contrast.arm) > 1 for _, contrast in contrasts):
         entries["single seed"] = Line2D([], [], **grey | {"marker": "."}, markersize=3.5, alpha=0.5)
     if any(math.isfinite(contrast.baseline_sd) for _, contrast in contrasts):

@@ -1,4 +1,4 @@
-"""Which axis of a search mattered, beside what chance would say."""
+"""Which axis of a search goes with success, beside what chance would say."""
 
 from collections.abc import Sequence
 

@@ -8,7 +8,6 @@ package draws or needs matplotlib.
 from rrm.statistics.arms import ArmComparison, Contrast, arm_sentences, arm_table, compare_arms
 from rrm.statistics.auc import auc
 from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
-from rrm.statistics.bootstrap import bootstrap_interval
 from rrm.statistics.delong import delong_covariance
 from rrm.statistics.evidence import Evidence, Examples, evidence
 from rrm.statistics.findings import perturbation_sentence, separation_sentence
@@ -18,7 +17,7 @@ from rrm.statistics.ladder import Ladder, Rung, Step, ladder, ladder_lines, ladd
 from rrm.statistics.logistic import log_loss, out_of_fold
 from rrm.statistics.matched import drift_decile_auc, label_shuffle, stop_time_matched_auc, stratified_auc
 from rrm.statistics.outcomes import OutcomePanel, Separation, class_shortage, separation
-from rrm.statistics.proportions import newcombe_interval, rule_of_three, wilson_interval
+from rrm.statistics.proportions import newcombe_interval, paired_newcombe_interval, rule_of_three, wilson_interval
 from rrm.statistics.settling import (
     Mobility,
     SettlingSweep,
@@ -58,7 +57,6 @@ __all__ = [
     "auc",
     "auc_difference_interval",
     "auc_interval",
-    "bootstrap_interval",
     "by_model",
     "class_shortage",
     "compare_arms",
@@ -79,6 +77,7 @@ __all__ = [
     "newcombe_interval",
     "otsu_threshold",
     "out_of_fold",
+    "paired_newcombe_interval",
     "perturbation_sentence",
     "rounding_norm",
     "rule_of_three",

@@ -2,26 +2,19 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.stats import nct
-from scipy.stats import t as student
 
+from rrm.statistics.hypotheses import LEVEL, detectable, holm, mean_over_seeds, p_value
 from rrm.statistics.interval import Interval
 from rrm.statistics.sweep import SweepPoint, by_model
 
-# What is compared, and the field of a `SweepPoint` that holds it.
+# What is compared, and the field of a `SweepPoint` that holds it. All are accuracies: the higher the better.
 MEASURES = {"peak": "best", "final": "final", "area": "area"}
 
 # Of compute, as a share of the baseline's, by which a fair comparison may differ.
 COMPUTE_TOLERANCE = 0.02
-
-# Differences that vary by less than this, as fractions, are equal up to rounding.
-_EQUAL = 1e-9
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,8 @@ class Contrast:
             n shared seeds; its ends are nan where the differences have no spread to judge by: with one seed, and where
             all are equal.
         p: two-sided p-value of the paired t-test; nan where the interval is.
-        p_holm: `p` after Holm's correction over the arms of the model type that have one.
+        p_holm: `p` after Holm's correction over everything that is compared at once: every measure of every arm of
+            every model type that has a p-value.
     """
 
     arm: dict[int, float]
@@ -65,21 +59,13 @@ class Contrast:
         return float(np.std(list(self.baseline.values()), ddof=1)) if len(self.baseline) > 1 else math.nan
 
     @property
-    def exceeds_seed_noise(self) -> bool:
-        """Whether the interval excludes 0."""
-        return math.isfinite(self.difference.low) and 0 not in self.difference
+    def different(self) -> bool:
+        """Whether the corrected test tells the arm from the baseline."""
+        return self.p_holm < LEVEL
 
-    @property
-    def detectable(self) -> float:
-        """The smallest true difference that so many seeds find with a power of 80 %, at the observed spread.
-
-        "Find" is a two-sided paired t-test at 5 %, before Holm's correction. nan where the interval is. From few seeds
-        the spread itself is roughly known, and so is this number.
-        """
-        if not math.isfinite(self.difference.low):
-            return math.nan
-        n = len(self.arm)
-        return noncentrality(n) / math.sqrt(n) * float(np.std(self.differences, ddof=1))
+    def detectable(self, tests: int = 1) -> float:
+        """The smallest true difference that so many seeds find 4 times in 5 (`rrm.statistics.hypotheses`)."""
+        return detectable(self.difference, tests)
 
 
 @dataclass(frozen=True)
@@ -91,7 +77,7 @@ class ArmComparison:
         seeds: the training seeds that arm and baseline share.
         contrasts: by measure: "peak", test accuracy of the checkpoint chosen on validation; "final", test accuracy of
             the last checkpoint; "area", mean validation accuracy over training, where it was kept.
-        arms: how many arms of the model type Holm's correction covers.
+        tests: how many p-values Holm's correction covers, those of other arms and model types included.
         compute_ratio: compute of the arm over that of the baseline; None where it was not counted.
     """
 
@@ -99,7 +85,7 @@ class ArmComparison:
     arm: str
     seeds: tuple[int, ...]
     contrasts: dict[str, Contrast]
-    arms: int
+    tests: int
     compute_ratio: float | None
 
     @property
@@ -114,12 +100,12 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
     The unit is the training run. A seed fixes initial weights and the order of puzzles, so arms are compared seed by
     seed. The test puzzles are held fixed: the intervals say how far another set of seeds might be off, and not how far
     another draw of puzzles might. With 3 seeds Student's t has 2 degrees of freedom and an interval of 2.5 standard
-    deviations on either side: only large effects show, and "no larger than seed noise" does not mean "equal" (see
-    `Contrast.detectable`).
+    deviations on either side: only large effects show, and "no difference is shown" does not mean "equal" (see
+    `Contrast.detectable`). An arm that collapses on one seed of three has so wide an interval that even a large mean
+    loss is rarely shown: read the values of the seeds.
 
-    An arm chosen as the best of many is better in this sample than it is: for the claim that some arm helps, `p_holm`
-    holds the error of all arms of a model type together at its level, for one measure at a time (Holm, Scand. J.
-    Statist. 6 (1979) 65; valid although arms share their baseline). "peak" is the main measure.
+    An arm chosen as the best of many is better in this sample than it is. `p_holm` holds the chance that any claim
+    among all of these comparisons is false at its level, also where arms share their baseline.
 
     Runs that were stopped early are left out, as are those that a search drew (the luck of such a run is part of why
     its configuration was chosen; runs of the same configuration on fresh seeds count), and arms that share no
@@ -138,23 +124,15 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
         for point in complete:
             if not point.baseline:
                 arms.setdefault(point.arm, []).append(point)
-        contrasts = _contrasts(arms, baseline)
         comparisons += [
-            ArmComparison(
-                model=model,
-                arm=arm,
-                seeds=tuple(contrasts[arm]["peak"].arm),
-                contrasts=contrasts[arm],
-                arms=sum(math.isfinite(other["peak"].p) for other in contrasts.values()),
-                compute_ratio=_compute_ratio(arms[arm], baseline),
-            )
-            for arm in contrasts
+            ArmComparison(model, arm, tuple(contrasts["peak"].arm), contrasts, 0, _compute_ratio(arms[arm], baseline))
+            for arm, contrasts in _contrasts(arms, baseline).items()
         ]
-    return comparisons
+    return _corrected(comparisons)
 
 
 def arm_sentences(comparisons: Iterable[ArmComparison]) -> list[str]:
-    """One sentence an arm: what it reached, its difference from the baseline, and whether seed noise explains it."""
+    """What is said of each arm: first whether the corrected tests tell it from the baseline, then the numbers."""
     return [_sentence(comparison) for comparison in comparisons]
 
 
@@ -178,51 +156,9 @@ def arm_table(comparisons: Sequence[ArmComparison]) -> list[dict[str, str]]:
             for name in MEASURES:
                 found = arm.contrasts.get(name)
                 row[f"{name} %"] = f"{100 * found.arm_mean:.1f}" if found else ""
-                row[f"{name} difference"] = _points(found.difference) if found else ""
+                row[f"{name} difference"] = f"{found.difference * 100:+z.1f}" if found else ""
             rows.append(row | {"compute": "" if arm.compute_ratio is None else f"{arm.compute_ratio:.2f}"})
     return rows
-
-
-def paired_t(differences: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Paired t-tests.
-
-    Args:
-        differences: one row a test, one column a pair, [..., n].
-        level: nominal coverage.
-
-    Returns:
-        mean, half the width of its interval, and two-sided p-value, each [...]; the last two are nan where the
-        differences of a row have no spread.
-    """
-    differences = np.asarray(differences, dtype=float)
-    n = differences.shape[-1]
-    mean = differences.mean(-1)
-    spread = differences.std(-1, ddof=1) if n > 1 else np.zeros_like(mean)
-    error = np.where(spread > _EQUAL, spread, np.nan) / math.sqrt(n)
-    df = max(n - 1, 1)
-    return mean, student.ppf((1 + level) / 2, df) * error, 2 * student.sf(np.abs(mean) / error, df)
-
-
-def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's step-down adjustment of p-values [..., m] over the last axis; nan stays nan and is not counted."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p, axis=-1)  # nan last
-    counted = np.isfinite(p).sum(-1, keepdims=True)
-    factors = np.maximum(counted - np.arange(p.shape[-1]), 1)
-    raised = np.maximum.accumulate(np.minimum(np.take_along_axis(p, order, -1) * factors, 1.0), axis=-1)
-    adjusted = np.empty_like(p)
-    np.put_along_axis(adjusted, order, raised, -1)
-    return adjusted
-
-
-@lru_cache
-def noncentrality(n: int, power: float = 0.8, level: float = 0.95) -> float:
-    """The true mean, in standard errors, that a two-sided t-test of `n` differences finds with this power; n above 1.
-
-    A significant mean of the wrong sign counts as missed.
-    """
-    critical = student.ppf((1 + level) / 2, n - 1)
-    return float(brentq(lambda shift: nct.sf(critical, n - 1, shift) - power, 0, 2 * critical + 3))
 
 
 def _contrasts(arms: dict[str, list[SweepPoint]], baseline: list[SweepPoint]) -> dict[str, dict[str, Contrast]]:
@@ -233,13 +169,25 @@ def _contrasts(arms: dict[str, list[SweepPoint]], baseline: list[SweepPoint]) ->
         paired = {arm: _by_seed(runs, field) for arm, runs in arms.items()}
         paired = {arm: {s: v for s, v in values.items() if s in reference} for arm, values in paired.items()}
         paired = {arm: values for arm, values in paired.items() if values}
-        tests = {arm: paired_t([value - reference[s] for s, value in values.items()]) for arm, values in paired.items()}
-        corrected = holm([p for *_, p in tests.values()])
-        for (arm, (mean, margin, p)), p_holm in zip(tests.items(), corrected, strict=True):
-            interval = Interval(float(mean), float(mean - margin), float(mean + margin), 0.95, len(paired[arm]))
-            found = Contrast(paired[arm], reference, interval, float(p), float(p_holm))
-            contrasts.setdefault(arm, {})[measure] = found
+        for arm, values in paired.items():
+            difference = mean_over_seeds([value - reference[seed] for seed, value in values.items()])
+            p = p_value(difference)
+            contrasts.setdefault(arm, {})[measure] = Contrast(values, reference, difference, p, p)
     return contrasts
+
+
+def _corrected(comparisons: list[ArmComparison]) -> list[ArmComparison]:
+    """The comparisons with Holm's correction over all their tests."""
+    p = np.array([contrast.p for comparison in comparisons for contrast in comparison.contrasts.values()])
+    tests, p_holm = int(np.isfinite(p).sum()), iter(holm(p).tolist())
+    return [
+        replace(
+            comparison,
+            contrasts={name: replace(found, p_holm=next(p_holm)) for name, found in comparison.contrasts.items()},
+            tests=tests,
+        )
+        for comparison in comparisons
+    ]
 
 
 def _by_seed(points: Iterable[SweepPoint], field: str) -> dict[int, float]:
@@ -258,41 +206,53 @@ def _compute_ratio(arm: list[SweepPoint], baseline: list[SweepPoint]) -> float |
 
 
 def _sentence(comparison: ArmComparison) -> str:
-    peak, n = comparison.contrasts["peak"], len(comparison.seeds)
-    parts = [
-        f"{comparison.model}, {comparison.arm}: peak {100 * peak.arm_mean:.1f} % against "
-        f"{100 * peak.baseline_mean:.1f} % {'with one seed' if n == 1 else f'over {n} seeds'}, difference "
-        f"{_points(peak.difference)} points: {_verdict(peak, comparison.arms)}"
+    contrasts, n = comparison.contrasts, len(comparison.seeds)
+    peak = contrasts["peak"]
+    numbers = [
+        f"Peak {100 * peak.arm_mean:.1f} % against {100 * peak.baseline_mean:.1f} % "
+        f"{'with one seed' if n == 1 else f'over {n} seeds'}, difference {peak.difference * 100:+z.1f} points"
+        + (f" (by seed {' '.join(f'{100 * value:+z.1f}' for value in peak.differences)})" if n > 1 else "")
     ]
-    for name, contrast in comparison.contrasts.items():
-        if name != "peak":
-            parts.append(f"{name} {_points(contrast.difference)}{' (larger)' if contrast.exceeds_seed_noise else ''}")
+    numbers += [f"{name} {found.difference * 100:+z.1f}" for name, found in contrasts.items() if name != "peak"]
+    if not peak.different and math.isfinite(peak.p):
+        numbers.append(_would_find(comparison))
     if comparison.equal_compute is None:
-        parts.append("compute not recorded")
+        numbers.append("compute not recorded")
     elif not comparison.equal_compute:
-        parts.append(f"compute not matched, {comparison.compute_ratio:.2f} times the baseline's")
-    return "; ".join(parts)
+        numbers.append(f"compute not matched, {comparison.compute_ratio:.2f} times the baseline's")
+    return f"{comparison.model}, {comparison.arm}: {_verdict(comparison)}. {'; '.join(numbers)}."
 
 
-def _verdict(peak: Contrast, arms: int) -> str:
-    n = len(peak.arm)
+def _verdict(comparison: ArmComparison) -> str:
+    contrasts, n = comparison.contrasts, len(comparison.seeds)
+    tested = {name: found for name, found in contrasts.items() if math.isfinite(found.p)}
     if n == 1:
         return "one seed cannot tell an effect from seed noise"
-    if not math.isfinite(peak.difference.low):
+    if not tested:
         return f"the same in all {n} seeds, which leaves no spread to judge it by"
-    deviation = f"baseline SD {100 * peak.baseline_sd:.1f}"
-    if not peak.exceeds_seed_noise:
-        return (
-            f"no larger than seed noise ({deviation}; "
-            f"{n} seeds would find {100 * peak.detectable:.1f} points 4 times in 5)"
-        )
-    correction = f", {'also' if peak.p_holm < 0.05 else 'but not'} after Holm's correction for {arms} arms"
-    return f"larger than seed noise{correction if arms > 1 else ''} ({deviation})"
+    correction = f" after Holm's correction for {comparison.tests} tests" if comparison.tests > 1 else ""
+    if found := {name: contrast for name, contrast in tested.items() if contrast.different}:
+        return f"{_directions(found, 'p_holm')}{correction}"
+    alone = {name: contrast for name, contrast in tested.items() if contrast.p < LEVEL}
+    return f"no difference is shown{correction}" + (f" (without it {_directions(alone, 'p')})" if alone else "")
 
 
-def _points(difference: Interval) -> str:
-    """In percentage points; without the interval where that is undefined."""
-    scaled = [100 * end for end in (difference.estimate, difference.low, difference.high)]
-    if not math.isfinite(difference.low):
-        return f"{scaled[0]:+z.1f}"
-    return f"{Interval(*scaled, difference.level, difference.n):+z.1f}"
+def _directions(contrasts: dict[str, Contrast], p: str) -> str:
+    """ "better in peak (p = 0.01), final (p = 0.02); worse in area (p = 0.03)"."""
+    words = []
+    for word, sign in (("better", 1), ("worse", -1)):
+        named = [f"{name} (p = {getattr(found, p):.2g})" for name, found in contrasts.items()
+                 if sign * found.difference.estimate > 0]  # fmt: skip
+        words += [f"{word} in {', '.join(named)}"] if named else []
+    return "; ".join(words)
+
+
+def _would_find(comparison: ArmComparison) -> str:
+    """The true difference that would have been found: in one test, and at the level that the correction leaves."""
+    peak, n = comparison.contrasts["peak"], len(comparison.seeds)
+    found = f"{n} seeds would find about {100 * peak.detectable():.2g} points 4 times in 5"
+    if comparison.tests == 1:
+        return found
+    corrected = peak.detectable(comparison.tests)
+    after = f"about {100 * corrected:.2g}" if corrected <= 1 else "no possible difference"
+    return f"{found} in a single test, {after} after the correction"

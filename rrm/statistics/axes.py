@@ -10,7 +10,7 @@ BESIDES = ("trial", "seed")
 # A number that spans more than this factor is told on a logarithmic scale.
 DECADE = 10.0
 
-# Drawn trials that it takes to say which axis mattered: see `rrm.cluster.importance`.
+# Drawn trials that it takes to say which axis goes with success: see `rrm.cluster.importance`.
 LEAST_DRAWN = 16
 
 
@@ -43,7 +43,7 @@ def _axis(name: str, values: list) -> Axis | None:
 
 @dataclass(frozen=True)
 class AxisImportance:
-    """How far an axis decides which trials are in the better half (`rrm.cluster.importance`).
+    """How far an axis goes with which trials are in the better half (`rrm.cluster.importance`).
 
     importance: Pearson divergence of PED-ANOVA, not normalised.  null_95: what it stays below, in all axes at once, in
     95 % of the shuffles of the objective.  p_value: share of the shuffles in which any axis stands out as much as this
@@ -62,10 +62,13 @@ class AxisImportance:
 
 
 def importance_sentence(found: Sequence[AxisImportance], drawn: int, trials: int) -> str:
-    """Which axes mattered among `drawn` trials with an objective, of the `trials` that the search ran in all."""
+    """Which axes go with success among `drawn` trials with an objective, of the `trials` that the search ran in all.
+
+    An association among trials that a sampler has chosen, with a p-value and without an interval: no cause.
+    """
     if drawn < LEAST_DRAWN:
         return (
-            f"{drawn} drawn trials are too few to say which axis mattered: {LEAST_DRAWN} would do "
+            f"{drawn} drawn trials are too few to say which axis goes with success: {LEAST_DRAWN} would do "
             f"(--trials {trials + LEAST_DRAWN - drawn})."
         )
     if not found:
@@ -79,4 +82,8 @@ def importance_sentence(found: Sequence[AxisImportance], drawn: int, trials: int
         nearest = f"{ranked[0].name}, p = {ranked[0].p_value:.2g}"
         return f"No axis stands out from chance in {top} (the nearest: {nearest}; shuffled objectives, all axes)."
     rest = f"; {', '.join(others)} cannot be told from chance" if others else ""
-    return f"{' and '.join(told)} decided {top}{rest} (shuffled objectives, all axes)."
+    goes = "goes" if len(told) == 1 else "go"
+    budget = ""
+    if any(axis.important and axis.name == "model" for axis in found):
+        budget = " Model types are compared at one budget, with which some learn little; another may rank them anew."
+    return f"{' and '.join(told)} {goes} with {top}{rest} (shuffled objectives, all axes).{budget}"

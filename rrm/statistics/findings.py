@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
+from rrm.statistics.hypotheses import detectable
 from rrm.statistics.interval import Interval
 from rrm.statistics.outcomes import OutcomePanel, class_shortage, separation
-from rrm.statistics.proportions import newcombe_interval, wilson_interval
+from rrm.statistics.proportions import newcombe_interval, paired_newcombe_interval, wilson_interval
 from rrm.statistics.sweep import SweepPoint, select
 
 
@@ -19,7 +19,8 @@ def separation_sentence(panel: OutcomePanel) -> str:
     """
     shortage = class_shortage(panel)
     if shortage:
-        return f"{panel.label}: {shortage}, so nothing can be said about how lambda_1 separates failed from solved."
+        unsaid = "so nothing can be said about how lambda_1 separates failed from solved"
+        return f"{panel.label}: {shortage}, {unsaid}{_left_out(panel)}."
     found = separation(panel)
     return (
         f"{panel.label}: lambda_1 has median {np.median(panel.lambda_1[panel.failed]):+.3f} nats per call on "
@@ -27,16 +28,17 @@ def separation_sentence(panel: OutcomePanel) -> str:
         f"{np.count_nonzero(panel.solved)} solved puzzles; it {_separation_words(found.lambda_1)} "
         f"(AUC {found.lambda_1:.3f}) and {_difference_words(found.difference)} "
         f"(AUC {found.late_drift:.3f}; paired difference {found.difference:+.3f}{_missed(found.difference)}; 95 % "
-        "intervals over puzzles, the fitted weights held fixed)."
+        f"intervals over puzzles, the fitted weights held fixed{_left_out(panel)})."
     )
 
 
 def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
     """Whether the best run of a search over one model type beats the unperturbed baseline by more than sampling error.
 
-    Among several runs the one best on validation is taken, on both sides. The interval treats the two test scores as
-    independent (`newcombe_interval`) and covers the draw of test puzzles only: what another seed would give, and what
-    the choice of the best of many owes to its luck, is the matter of `compare_arms`.
+    Among several runs the one best on validation is taken, on both sides. The interval pairs the two puzzle by puzzle
+    (`paired_newcombe_interval`); where their outcomes on single puzzles were not kept, it treats the test scores as
+    independent (`newcombe_interval`) and is wide. It covers the draw of test puzzles only: what another seed would
+    give, and what the choice of the best of many owes to its luck, is the matter of `compare_arms`.
 
     Raises:
         ValueError: the points belong to more than one model type.
@@ -55,11 +57,19 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
             "so nothing can be said about the perturbation."
         )
     choice = "the only run beside the baseline" if len(others) == 1 else f"the best of {len(others)} perturbed runs"
-    subject = f"{models[0]}: {choice}, {best.intervention}, solves {_accuracy_words(best)}"
+    subject = f"{models[0]}: {choice}, {best.arm}, solves {_accuracy_words(best)}"
     if baseline is None:
         return f"{subject}, but no unperturbed baseline was run to compare it with."
-    difference = newcombe_interval(_successes(best), best.n, _successes(baseline), baseline.n)
-    beyond_sampling = "no larger" if 0 in difference else "larger"
+    if best.solved and baseline.solved:
+        paired = "paired on the same puzzles"
+        difference = paired_newcombe_interval(*(np.frombuffer(run.solved, bool) for run in (best, baseline)))
+    else:
+        paired = "unpaired and so too wide, for outcomes of single puzzles were not kept"
+        difference = newcombe_interval(_successes(best), best.n, _successes(baseline), baseline.n)
+    if 0 in difference:
+        found = f"within sampling error (about {100 * detectable(difference):.1f} points would be found 4 times in 5)"
+    else:
+        found = f"{'better' if difference.estimate > 0 else 'worse'} by more than sampling error"
     if baseline_fair and best_fair:
         selection = "selected on validation, scored on test"
     else:
@@ -67,9 +77,13 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
     curse = "" if len(others) == 1 else ", and the best of many also owes to the luck of its seed (winner's curse)"
     return (
         f"{subject} against {_accuracy_words(baseline)} of the baseline: a difference of "
-        f"{_points(difference)} percentage points ({selection}), {beyond_sampling} than sampling error; "
+        f"{difference * 100:+.1f} percentage points ({paired}; {selection}), {found}; "
         f"two single training runs cannot tell an effect from seed noise{curse}."
     )
+
+
+def _left_out(panel: OutcomePanel) -> str:
+    return f"; {panel.left_out} more left out, whose numbers are not finite" if panel.left_out else ""
 
 
 def _separation_words(auc: Interval) -> str:
@@ -94,19 +108,12 @@ def _missed(difference: Interval) -> str:
     """The difference that a comparison without result would have found with a power of 80 %."""
     if 0 not in difference:
         return ""
-    found = (difference.high - difference.low) / 2 * (1 + ndtri(0.8) / ndtri(0.975))
-    return f", about {found:.3f} would have been found 4 times in 5"
+    return f", about {detectable(difference):.3f} would have been found 4 times in 5"
 
 
 def _accuracy_words(point: SweepPoint) -> str:
-    accuracy = _points(wilson_interval(_successes(point), point.n), sign="")
-    return f"{accuracy} % of {point.n} test puzzles" + (" (stopped early)" if point.stopped_early else "")
-
-
-def _points(interval: Interval, sign: str = "+") -> str:
-    """A fraction with its interval, times 100."""
-    scaled = Interval(100 * interval.estimate, 100 * interval.low, 100 * interval.high, interval.level, interval.n)
-    return f"{scaled:{sign}.1f}"
+    accuracy = wilson_interval(_successes(point), point.n) * 100
+    return f"{accuracy:.1f} % of {point.n} test puzzles" + (" (stopped early)" if point.stopped_early else "")
 
 
 def _successes(point: SweepPoint) -> int:

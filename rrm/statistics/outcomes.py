@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
 from rrm.statistics.interval import Interval
@@ -20,6 +21,7 @@ class OutcomePanel:
         lambda_spectrum: [N, k] finite-time Lyapunov exponents, leading first, in nats per call.
         solved: [N] booleans, exact answers.
         late_drift: [N] mean drift over the last segments, in state units per segment.
+        left_out: puzzles that are not among the N because a number of theirs is not finite.
 
     Raises:
         ValueError: shapes that do not match, k = 0, or values that are not finite.
@@ -29,6 +31,23 @@ class OutcomePanel:
     lambda_spectrum: np.ndarray
     solved: np.ndarray
     late_drift: np.ndarray
+    left_out: int = 0
+
+    @classmethod
+    def of_finite(
+        cls, label: str, lambda_spectrum: ArrayLike, solved: ArrayLike, late_drift: ArrayLike, finite: ArrayLike | None
+    ) -> "OutcomePanel":
+        """The puzzles whose numbers are finite; the others are left out, counted.
+
+        Args:
+            label, lambda_spectrum, solved, late_drift: as the attributes, before anything is left out.
+            finite: [N] booleans, the rollout stayed finite; None where that was not kept.
+        """
+        spectrum, drift = np.asarray(lambda_spectrum, float), np.asarray(late_drift, float)
+        rows = np.isfinite(spectrum).all(1) & np.isfinite(drift)
+        if finite is not None:
+            rows &= finite
+        return cls(label, spectrum[rows], np.asarray(solved)[rows], drift[rows], int(np.count_nonzero(~rows)))
 
     def __post_init__(self):
         for name, dtype in (("lambda_spectrum", float), ("solved", bool), ("late_drift", float)):

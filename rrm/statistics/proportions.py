@@ -1,7 +1,10 @@
 """Intervals for exact accuracies: one proportion, the difference of two, and what a count of zero excludes."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from scipy.stats import binomtest
 
@@ -39,24 +42,59 @@ def clustered_wilson_interval(share: float, variance: float, n: int, level: floa
     return Interval(float(share), float(max(0, centre - margin)), float(min(1, centre + margin)), level, int(n))
 
 
-def newcombe_interval(successes_a: int, n_a: int, successes_b: int, n_b: int, level: float = 0.95) -> Interval:
+def newcombe_interval(
+    successes_a: int, n_a: int, successes_b: int, n_b: int, level: float = 0.95, phi: float = 0.0
+) -> Interval:
     """Hybrid score interval of p_a - p_b (Newcombe, Statistics in Medicine 17 (1998) 873, method 10).
 
-    The two samples are treated as independent. Two models scored on the same puzzles usually agree on many of them, and
-    then this interval is wider than a paired one would be.
+    Two models scored on the same puzzles usually agree on many of them. Treated as independent samples, they have a
+    wider interval than `paired_newcombe_interval` gives.
 
     Args:
         successes_a, n_a, successes_b, n_b: puzzles solved and tried by either model.
         level: nominal coverage.
+        phi: correlation of the two outcomes of a puzzle; 0 for independent samples.
 
     Returns:
         The interval as a fraction in [-1, 1], with `n` = n_a + n_b.
     """
     a, b = wilson_interval(successes_a, n_a, level), wilson_interval(successes_b, n_b, level)
     difference = a.estimate - b.estimate
-    below = math.hypot(a.estimate - a.low, b.high - b.estimate)
-    above = math.hypot(a.high - a.estimate, b.estimate - b.low)
-    return Interval(difference, difference - below, difference + above, level, n_a + n_b)
+
+    def margin(of_a: float, of_b: float) -> float:
+        return math.sqrt(of_a**2 - 2 * phi * of_a * of_b + of_b**2)
+
+    low = difference - margin(a.estimate - a.low, b.high - b.estimate)
+    high = difference + margin(a.high - a.estimate, b.estimate - b.low)
+    return Interval(difference, low, high, level, n_a + n_b)
+
+
+def paired_newcombe_interval(solved_a: ArrayLike, solved_b: ArrayLike, level: float = 0.95) -> Interval:
+    """Hybrid score interval of p_a - p_b on the same puzzles (Newcombe, Statistics in Medicine 17 (1998) 2635).
+
+    His method 10: the score intervals of both shares, joined by the correlation of the outcomes with a correction for
+    continuity.
+
+    Args:
+        solved_a, solved_b: [N] booleans each, N at least 1.
+        level: nominal coverage.
+
+    Returns:
+        The interval as a fraction in [-1, 1], with `n` = N.
+
+    Raises:
+        ValueError: unequal or no puzzles.
+    """
+    a, b = np.asarray(solved_a, bool), np.asarray(solved_b, bool)
+    if a.shape != b.shape or a.ndim != 1 or not a.size:
+        raise ValueError(f"paired outcomes must be two times [N], N at least 1; got {a.shape} and {b.shape}")
+    n, in_a, in_b, both = a.size, int(a.sum()), int(b.sum()), int((a & b).sum())
+    covariance = both * n - in_a * in_b  # n^2 times: both x neither - only a x only b
+    if covariance > 0:
+        covariance = max(0.0, covariance - n / 2)
+    spread = math.sqrt(in_a * (n - in_a) * in_b * (n - in_b))
+    found = newcombe_interval(in_a, n, in_b, n, level, covariance / spread if spread else 0.0)
+    return replace(found, n=n)
 
 
 def rule_of_three(n: int, level: float = 0.95) -> float:

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 # The halves of the state that a perturbation can act on.
 LOCATIONS = ("both", "z_H", "z_L")
@@ -31,6 +34,8 @@ class SweepPoint:
             was not counted.
         drawn: the configuration was drawn by a search that chooses by this very run.
         arm: name of the configuration without model and seed; made of sigma, kind, location and flossing if not given.
+        solved: of each test puzzle, whether the checkpoint that was best on validation solves it, one byte a puzzle, 0
+            or 1; None when it was not kept.
 
     Raises:
         ValueError: an accuracy outside [0, 1], a negative sigma, no puzzles, compute that is not positive, or another
@@ -52,6 +57,7 @@ class SweepPoint:
     call_units: float | None = None
     drawn: bool = False
     arm: str = ""
+    solved: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self):
         for name in ("best", "final", "validation", "area"):
@@ -64,6 +70,8 @@ class SweepPoint:
             raise ValueError(f"{self.model}, sigma {self.sigma}: needs at least one test puzzle; got {self.n}")
         if self.call_units is not None and not (math.isfinite(self.call_units) and self.call_units > 0):
             raise ValueError(f"{self.model}, sigma {self.sigma}: call_units must be positive; got {self.call_units}")
+        if self.solved is not None and len(self.solved) != self.n:
+            raise ValueError(f"{self.model}: {len(self.solved)} outcomes are kept of {self.n} test puzzles")
         if self.location not in LOCATIONS:
             raise ValueError(f"{self.model}: location must be one of {', '.join(LOCATIONS)}; got {self.location!r}")
         if self.kind == "none" and self.sigma > 0:
@@ -90,6 +98,16 @@ def arm_name(kind: str, sigma: float, location: str, flossing: str) -> str:
     words = [" ".join(noise)] if noise else []
     words += [f"flossing {flossing.replace('_', ' ')}"] if flossing != "none" else []
     return ", ".join(words) or "baseline"
+
+
+def pack_outcomes(solved: ArrayLike) -> str:
+    """Booleans [N] as bits in hexadecimal; packed parts can be joined where all but the last have full bytes."""
+    return np.packbits(np.asarray(solved, bool)).tobytes().hex()
+
+
+def unpack_outcomes(bits: str, n: int) -> bytes:
+    """The first `n` outcomes of `pack_outcomes`, as `SweepPoint.solved` holds them."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=n).tobytes()
 
 
 def by_model(points: Iterable[SweepPoint]) -> dict[str, list[SweepPoint]]:

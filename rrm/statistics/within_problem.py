@@ -2,18 +2,21 @@
 
 Hard problems lower the confidence and the stability of all their rollouts, so that scores which say nothing about the
 rollouts of one problem correlate over the rollouts of many (Simpson's paradox). Only within problems is difficulty held
-fixed. The unit resampled is the problem, with all its rollouts.
+fixed. The unit of the intervals is the problem, with all its rollouts.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from rrm.statistics.bootstrap import bootstrap_interval
 from rrm.statistics.interval import Interval
-from rrm.statistics.means import undefined_interval
+from rrm.statistics.means import mean_interval, undefined_interval
+
+# Below this many mixed problems a mean correlation is a statement about a handful of problems.
+MIN_MIXED = 5
 
 # Ranks of K rollouts that leave less of their sum of squares behind the controls are explained by them.
 _EXPLAINED = 1e-9
@@ -70,37 +73,47 @@ def _partial(x: np.ndarray, y: np.ndarray, *controls: np.ndarray) -> float:
     return float(left[0] @ left[1] / np.sqrt(squares[0] * squares[1]))
 
 
-def mean_correlation(values: ArrayLike, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:
-    """Mean over the problems where it is defined, with a bootstrap over these problems (`n` of them); nan below two."""
+def mean_correlation(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean over the `n` problems where it is defined, with the interval of Student's t over them; nan below two."""
     values = np.asarray(values, float)
     defined = values[np.isfinite(values)]
-    if defined.size < 2:
-        return undefined_interval(defined.size, level)
-    return bootstrap_interval(np.mean, defined, n_resamples=n_resamples, level=level, seed=seed)
+    return mean_interval(defined, level) if defined.size > 1 else undefined_interval(defined.size, level)
 
 
-def pooled_correlation(
-    x: ArrayLike, y: ArrayLike, *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Spearman's correlation over all rollouts of all problems at once, bootstrapped over problems: the trap.
+def pooled_correlation(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Interval:
+    """Spearman's correlation over all rollouts of all problems at once, with an interval over problems: the trap.
 
-    The resamples keep the ranks of the whole sample. Problems with a value that is not finite are left out; nan where
-    fewer than two problems are left or a score is constant.
+    The interval is Student's t for the mean of the problems' influences on Fisher's scale, atanh. A rollout pulls the
+    correlation by its own product of ranks and by shifting the ranks of all others (Croux and Dehon, Stat. Methods
+    Appl. 19 (2010) 497). A percentile bootstrap over few problems covers far less than it says.
+
+    Args:
+        x, y: [N, K], ties averaged.
+        level: nominal coverage.
+
+    Returns:
+        The interval with the number of problems; problems with a value that is not finite are left out. All nan where
+        fewer than two are left or a score is constant; the ends nan where the correlation is 1 or -1.
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     kept = np.isfinite(x).all(1) & np.isfinite(y).all(1)
     n = int(np.count_nonzero(kept))
-    if n < 2:
+    if n < 2 or np.ptp(x[kept]) == 0 or np.ptp(y[kept]) == 0:
         return undefined_interval(n, level)
-    u, v = (rankdata(array[kept]).reshape(n, -1) for array in (x, y))
-    u, v = (u - u.mean()) / u.size, (v - v.mean()) / v.size
-    # Sums by problem: a resample is a sum of them.
-    sums = np.stack([(u * v).sum(1), (u * u).sum(1), (v * v).sum(1), u.sum(1), v.sum(1)], 1)
+    ranks = [rankdata(scores[kept]) for scores in (x, y)]
+    (u, v), spread = [(r - r.mean()) / r.std() for r in ranks], [r.std() / r.size for r in ranks]
+    correlation = float((u * v).mean())
+    if 1 - abs(correlation) < _EXPLAINED:
+        return replace(undefined_interval(n, level), estimate=correlation)
+    influence = u * v + _mean_above(u, v) / spread[0] + _mean_above(v, u) / spread[1]
+    pulls = (influence - influence.mean()).reshape(n, -1).mean(1) / (1 - correlation**2)
+    on_fisher = mean_interval(np.arctanh(correlation) + pulls, level)
+    return Interval(correlation, float(np.tanh(on_fisher.low)), float(np.tanh(on_fisher.high)), level, n)
 
-    def correlation(rows: np.ndarray) -> float:
-        uv, uu, vv, su, sv = rows.sum(0)
-        size = len(rows) * u.shape[1]
-        spread = (uu - su**2 / size) * (vv - sv**2 / size)
-        return float((uv - su * sv / size) / np.sqrt(spread)) if spread > 0 else np.nan
 
-    return bootstrap_interval(correlation, sums, n_resamples=n_resamples, level=level, seed=seed)
+def _mean_above(score: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[N]: of each score, the sum of `other` over the scores above it, equal ones by half, over N."""
+    order = np.argsort(score)
+    sums = np.r_[0.0, np.cumsum(other[order])]
+    below, up_to = (sums[np.searchsorted(score[order], score, side)] for side in ("left", "right"))
+    return (sums[-1] - (below + up_to) / 2) / score.size

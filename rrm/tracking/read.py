@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rrm.dynamics import LyapunovResult, load_result
 from rrm.errors import InputError
+from rrm.files import read_object
 from rrm.statistics import SweepPoint
+from rrm.statistics.sweep import unpack_outcomes
 from rrm.tracking.address import database_file, giver
 from rrm.tracking.client import make_client
 from rrm.tracking.deleted import refuse_deleted_run
@@ -47,7 +49,8 @@ def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
         runs = open_client(uri).search_runs([parent.info.experiment_id], query, max_results=5000)
     scored = [run for run in runs if "test/final_exact" in run.data.metrics]
     try:
-        points = [_point(run.data.tags, run.data.metrics) for run in scored]
+        outcomes = _outcomes(uri, run_id) if scored else {}
+        points = [_point(run.data.tags, run.data.metrics, outcomes) for run in scored]
     except KeyError as error:
         # A sweep that was resumed with another store: what its trials had logged before stayed in the first one.
         message = f"a trial of run {run_id} has no {error.args[0]}: give a sweep that {mask(uri)} has whole"
@@ -82,20 +85,33 @@ def _test_digest(uri: str, run_id: str) -> str | None:
     return None
 
 
-def _point(tags: dict[str, str], metrics: dict[str, float]) -> SweepPoint:
+def _outcomes(uri: str, run_id: str) -> dict[str, str]:
+    """Which test puzzles each trial of a sweep solves, packed, by the trial's name; empty where that was not kept."""
+    client, name = open_client(uri), "outcomes.json"
+    with answering(uri):
+        if name not in [file.path for file in client.list_artifacts(run_id)]:
+            return {}
+        with tempfile.TemporaryDirectory() as folder:
+            file = client.download_artifacts(run_id, name, folder)
+            return read_object(file, "read the sweep without it: remove the artifact")
+
+
+def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, str]) -> SweepPoint:
+    bits, n = outcomes.get(tags.get("rrm.name")), int(tags["rrm.test_puzzles"])
     said = {name: tags[f"rrm.{name}"] for name in ("kind", "location", "flossing", "arm") if f"rrm.{name}" in tags}
     return SweepPoint(
         model=tags["rrm.model"],
         sigma=float(tags["rrm.sigma"]),
         best=metrics["test/best_exact"],
         final=metrics["test/final_exact"],
-        n=int(tags["rrm.test_puzzles"]),
+        n=n,
         stopped_early=tags["rrm.stopped_early"] == "True",
         validation=metrics["validation/best_exact"],
         seed=int(tags.get("rrm.seed", 0)),
         area=metrics.get("validation/area"),
         call_units=metrics.get("call_units"),
         drawn=tags.get("rrm.drawn") == "True",
+        solved=unpack_outcomes(bits, n) if bits else None,
         **said,
     )
 

@@ -32,18 +32,23 @@ def predict(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int
 
 def evaluate(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> dict[str, float]:
     """Means of the task's scores over the puzzles (nan left out), and how often the Q head's sign is right."""
-    return means([totals(model, puzzles, task, segments)])
+    return means([totals(puzzle_scores(model, puzzles, task, segments))])
 
 
-def totals(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> dict[str, tuple[float, int]]:
-    """(sum, number of puzzles that have it) of each score of `evaluate`."""
+def puzzle_scores(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> dict[str, np.ndarray]:
+    """Each score of `evaluate` by puzzle, [N], nan where a puzzle has none."""
     out = predict(model, puzzles, task, segments)
     score = task.score(puzzles.inputs, puzzles.labels, out["predictions"])
     if out["q_halt"] is not None:
         score["q_right"] = (out["q_halt"] > 0) == score["exact"]
+    return score
+
+
+def totals(scores: dict[str, np.ndarray]) -> dict[str, tuple[float, int]]:
+    """(sum, number of puzzles that have it) of each of `puzzle_scores`."""
     return {
         name: (float(np.nansum(values, dtype=np.float64)), int((~np.isnan(values)).sum()))
-        for name, values in score.items()
+        for name, values in scores.items()
     }
 
 

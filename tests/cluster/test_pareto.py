@@ -25,4 +25,8 @@ def test_front_is_optunas():
 def test_front_in_words():
     said = front_sentence(list("abcdef"), VALUES, NAMES)
     assert "6 trials" in said and said.index("c (accuracy 0.9") < said.index("b (accuracy 0.8") and "a (" not in said
+    assert "one training run each, without intervals" in said
+    assert "success_lambda_1 is the median over the puzzles that each trial solves itself" in said
+    assert "calls is the compute until the best of several noisy evaluations" in said
+    assert "calls" not in front_sentence(list("abcdef"), [value[:2] for value in VALUES], NAMES[:2])
     assert "no Pareto front" in front_sentence(["a"], [(math.nan, 0.0)], NAMES[:2])

@@ -15,7 +15,7 @@ from rrm.dynamics.shards import load_rows
 from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.models import build, describe, variant
 from rrm.statistics.selection import expected_accuracies
-from rrm.statistics.within_problem import mixed_problems
+from rrm.statistics.within_problem import mean_correlation, mixed_problems
 from rrm.tasks import PuzzleSet, get_task
 from rrm.training.checkpoint import save_tensors, write_meta
 
@@ -69,6 +69,7 @@ def test_study_interrupted_and_resumed_is_the_whole(cluster, files, tmp_path, mo
     folder, model, puzzles = files
     study(folder, tmp_path / "whole", *OPTIONS)
     printed = capsys.readouterr().out
+    assert "is after Holm's correction for all of them" in printed
     assert "puzzles solved after 4 segments" in printed and "calibration of Q" in printed and printed.count(".png") == 2
     whole = load_rows(StochasticResult, tmp_path / "whole" / "s" / "result.npz")
     alone = stochastic_rollouts(model, puzzles, TASK, 6, (2, 4), 2.0, exponent=True)
@@ -219,3 +220,28 @@ def test_a_task_with_several_answers_is_reported_by_each_outcome():
     assert choice.accuracy[9.0, "L"].estimate == 0 and choice.chosen == (1.0, "L")
     (by_q,) = [row for row in found[2].table if (row.selector, row.k) == ("best Q", 8)]
     assert choice.accuracy[1.0, "L"] == by_q.accuracy and choice.selector == "best Q"
+
+
+def test_selectors_are_judged_together():
+    """One selector that knows and three that do not: each verdict is corrected for all of them."""
+    shape, rng = (60, 9, 1), np.random.default_rng(5)
+    solved = rng.random(shape) < rng.beta(0.6, 0.6, (60, 1, 1))
+    numbers = {name: rng.normal(size=shape) for name in ("residual", "growth", "lambda_1")}
+    result = StochasticResult(
+        1.0, "L", 0, np.array([8]), np.arange(60), solved, solved, solved, answer=solved.astype(np.uint64),
+        settled=np.ones(shape, int), finite=np.ones(shape, bool), q_halt=solved + rng.normal(0, 0.5, shape), **numbers,
+    )  # fmt: skip
+    (found,) = selection_report.findings("trm", result, ("solved",))
+    said = selection_report.report([found])
+    # Majority against random, four selectors against random and majority, two correlations.
+    assert said.verdicts.tests == 11 and "The sentences below make 11 tests" in said.sentences[0]
+    text = "\n".join(said.sentences)
+    assert "Of 8 rollouts, best Q is better than random (" in text
+    (residual,) = [row for row in found.table if (row.selector, row.k) == ("lowest residual", 8)]
+    missed = f"about {100 * said.verdicts.detectable(residual.over_random):.2g} would be found 4 times in 5"
+    assert f"lowest residual is not measurably better or worse than random ({residual.over_random * 100:+.1f}" in text
+    assert f"points; {missed})" in text
+    few = {name: (values[:4], mean_correlation(values[:4])) for name, (values, _) in found.within.items()}
+    told = selection_report.report([replace(found, within=few)])
+    assert told.verdicts.tests == 9
+    assert "problems: 4 mixed problems are too few to say whether they correlate." in "\n".join(told.sentences)

@@ -1,12 +1,22 @@
 """Figures 1 and 2: what they say and draw, also where a class is missing, tiny or without spread."""
 
+import runpy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pytest
 
+from rrm.dynamics import Settings, measure, save_result
 from rrm.figures import OutcomePanel, lambda_distributions, leading_spectrum, save
 from rrm.figures.style import FULL
+from rrm.models import build, variant
 from rrm.statistics import separation
+from rrm.tasks import get_task
+
+SCRIPT = Path(__file__).parents[2] / "analysis" / "outcome_figures.py"
 
 
 def panel(n_solved=40, n_failed=20, k=4, spread=0.03, label="TRM"):
@@ -120,3 +130,24 @@ def test_saving_writes_a_png_and_leaves_the_settings_alone(tmp_path):
     save(leading_spectrum([panel()]), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_the_script_draws_a_result_with_puzzles_that_are_not_finite(tmp_path, monkeypatch, capsys):
+    task = get_task("sudoku-4x4")
+    model = build(variant("trm_mlp", vocab_size=6, seq_len=16, hidden_size=16, H_cycles=1, L_cycles=1)).eval()
+    settings = Settings(
+        k=2, segments=5, calls_per_segment=2, seed=0, precision="float32", model="{}", task=task.name,
+        checkpoint_hash="c", data_hash="d",
+    )  # fmt: skip
+    whole = measure(model, task.generate(20, seed=0), task, settings)
+    finite, exponents, drift = whole.finite.copy(), whole.lambda_per_call.copy(), whole.drift_H.copy()
+    finite[3], exponents[3], drift[3, -1] = False, np.nan, np.inf
+    broken = replace(whole, finite=finite, lambda_per_call=exponents, drift_H=drift, solved=np.arange(20) < 10)
+    save_result(broken, tmp_path / "r.safetensors")
+    argv = ["outcome_figures", "--result", str(tmp_path / "r.safetensors"), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", argv)
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "on 10 failed and" in printed and "on 9 solved puzzles" in printed
+    assert "; 1 more left out, whose numbers are not finite)." in printed
+    assert len(list(tmp_path.glob("*.png"))) == 2

@@ -1,11 +1,13 @@
 import math
+from collections import Counter
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
 from rrm.statistics import SweepPoint, arm_sentences, arm_table, compare_arms
-from rrm.statistics.arms import holm, noncentrality, paired_t
 
 # Student's t, two-sided 5 %, 2 degrees of freedom.
 T2 = 4.302653
@@ -26,87 +28,95 @@ BASELINE = runs("baseline", (0.60, 0.62, 0.64))
 def test_the_paired_interval_of_three_seeds():
     # Differences .02, .04, .06: mean .04, standard deviation .02.
     (found,) = compare_arms([*BASELINE, *runs("noise", (0.62, 0.66, 0.70))])
-    assert (found.seeds, found.arms, found.compute_ratio) == ((0, 1, 2), 1, 1)
+    assert (found.seeds, found.tests, found.compute_ratio) == ((0, 1, 2), 3, 1)
     assert list(found.contrasts) == ["peak", "final", "area"]
     for contrast, lower in zip(found.contrasts.values(), (0, 0.1, 0.2), strict=True):
         margin = T2 * 0.02 / math.sqrt(3)
         ends = (contrast.difference.estimate, contrast.difference.low, contrast.difference.high)
         assert ends == pytest.approx((0.04, 0.04 - margin, 0.04 + margin))
         assert (contrast.arm_mean, contrast.baseline_mean) == pytest.approx((0.66 - lower, 0.62 - lower))
-        assert contrast.baseline_sd == pytest.approx(0.02) and not contrast.exceeds_seed_noise
-        assert contrast.p == contrast.p_holm == pytest.approx(ttest_rel((0.62, 0.66, 0.70), (0.60, 0.62, 0.64)).pvalue)
+        assert contrast.baseline_sd == pytest.approx(0.02) and not contrast.different
+        assert contrast.p == pytest.approx(ttest_rel((0.62, 0.66, 0.70), (0.60, 0.62, 0.64)).pvalue)
+        assert contrast.p_holm == pytest.approx(3 * contrast.p)
 
 
-def test_holm_by_hand():
-    # Sorted .005 x 4, .01 x 3, .03 x 2, .04 x 1, each raised to the one before it.
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.01, np.nan, 0.04]) == pytest.approx([0.02, np.nan, 0.04], nan_ok=True)
-    found = compare_arms(
-        [*BASELINE, *runs("a", (0.70, 0.73, 0.74)), *runs("b", (0.61, 0.63, 0.66)), *runs("c", (0.6,))]
-    )
-    a, b, c = (comparison.contrasts["peak"] for comparison in found)
-    assert (a.p_holm, b.p_holm) == pytest.approx((2 * a.p, b.p)) and a.p < b.p and math.isnan(c.p_holm)
-    assert [comparison.arms for comparison in found] == [2, 2, 2]
+def test_the_correction_covers_every_measure_arm_and_model_type():
+    a, b, c = runs("a", (0.70, 0.73, 0.74)), runs("b", (0.61, 0.63, 0.66)), runs("c", (0.6,))
+    other = [*runs("baseline", (0.5, 0.52, 0.54), model="HRM"), *runs("b", (0.52, 0.56, 0.57), model="HRM")]
+    other[3:] = [replace(point, area=None) for point in other[3:]]
+    found = compare_arms([*BASELINE, *a, *b, *c, *other])
+    contrasts = [contrast for comparison in found for contrast in comparison.contrasts.values()]
+    tested = sorted((contrast for contrast in contrasts if not math.isnan(contrast.p)), key=lambda one: one.p)
+    # Three measures of a and b, two of b without area; c has one seed and no p.
+    assert [comparison.tests for comparison in found] == [8] * 4 == [len(tested)] * 4
+    assert tested[0].p_holm == pytest.approx(8 * tested[0].p)
+    assert all(math.isnan(contrast.p_holm) for contrast in found[2].contrasts.values())
 
 
-def test_smallest_detectable_difference():
-    # R: power.t.test(delta = .5, sd = 1, power = .8, type = "paired") gives n = 33.37.
-    assert noncentrality(34) / math.sqrt(34) < 0.5 < noncentrality(33) / math.sqrt(33)
-    rng = np.random.default_rng(0)
-    for n in (2, 3, 5):
-        mean, margin, _ = paired_t(rng.normal(noncentrality(n) / math.sqrt(n), 1, (100_000, n)))
-        assert np.mean(mean > margin) == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / 100_000))
-    (found,) = compare_arms([*BASELINE, *runs("noise", (0.62, 0.66, 0.70))])
-    assert found.contrasts["peak"].detectable == pytest.approx(0.02 * noncentrality(3) / math.sqrt(3))
+NOTHING = [{"kind": kind, "sigma": 0, "n": 500, "stopped_early": False} for kind in ("clean_copies", "none")]
 
 
-def test_without_an_effect_few_studies_claim_one():
-    # Arms share the baseline of their study, as they do in a sweep.
-    rng = np.random.default_rng(1)
-    studies, arms, seeds = 4000, 5, 3
-    differences = rng.normal(size=(studies, arms, seeds)) - rng.normal(size=(studies, 1, seeds))
-    _, _, p = paired_t(differences)
-    allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
-    assert np.mean((holm(p) < 0.05).any(-1)) <= allowed
-    assert np.mean((p < 0.05).any(-1)) > allowed  # what the correction is for
-    assert np.mean(p < 0.05) == pytest.approx(0.05, abs=0.01)
+def test_reports_of_pure_noise_seldom_call_an_arm_different():
+    """Two model types, six arms, three seeds: without a correction over all of it, six reports in ten call one."""
+    rng, reports, called = np.random.default_rng(0), 80, Counter()
+    for _ in range(reports):
+        points = []
+        for model, arm in product(("TRM", "SRM"), ("baseline", *"abcdef")):
+            for seed, (peak, drop, noise) in enumerate(rng.normal(0, (0.03, 0.02, 0.01), (3, 3))):
+                scores = {"best": 0.6 + peak, "final": 0.6 + peak - abs(drop), "area": 0.3 + peak / 2 + noise}
+                points.append(SweepPoint(model=model, arm=arm, seed=seed, **scores, **NOTHING[arm == "baseline"]))
+        compared = compare_arms(points)
+        contrasts = [contrast for comparison in compared for contrast in comparison.contrasts.values()]
+        verdicts = [sentence.partition(": ")[2] for sentence in arm_sentences(compared)]
+        called["corrected"] += any(contrast.different for contrast in contrasts)
+        called["said"] += any(verdict.startswith(("better", "worse")) for verdict in verdicts)
+        called["uncorrected"] += any(contrast.p < 0.05 for contrast in contrasts)
+    assert called["corrected"] == called["said"] <= 0.05 * reports + 3 * math.sqrt(0.05 * 0.95 * reports)
+    assert called["uncorrected"] > 0.4 * reports
 
 
 def test_one_seed_cannot_tell():
     (found,) = compare_arms([*runs("baseline", (0.6,)), *runs("noise", (0.9,))])
     peak = found.contrasts["peak"]
     assert peak.difference.estimate == pytest.approx(0.3)
-    assert all(map(math.isnan, (peak.difference.low, peak.difference.high, peak.p, peak.baseline_sd, peak.detectable)))
-    assert not peak.exceeds_seed_noise
+    numbers = (peak.difference.low, peak.difference.high, peak.p, peak.baseline_sd, peak.detectable())
+    assert all(map(math.isnan, numbers)) and not peak.different
     assert arm_sentences([found]) == [
-        "TRM, noise: peak 90.0 % against 60.0 % with one seed, difference +30.0 points: one seed cannot tell an effect "
-        "from seed noise; final +30.0; area +30.0"
+        "TRM, noise: one seed cannot tell an effect from seed noise. Peak 90.0 % against 60.0 % with one seed, "
+        "difference +30.0 points; final +30.0; area +30.0."
     ]
 
 
 def test_equal_differences_are_no_certainty():
     (found,) = compare_arms([*BASELINE, *runs("noise", (0.65, 0.67, 0.69))])
-    assert math.isnan(found.contrasts["peak"].difference.low) and not found.contrasts["peak"].exceeds_seed_noise
-    assert "difference +5.0 points: the same in all 3 seeds, which leaves no spread" in arm_sentences([found])[0]
+    assert math.isnan(found.contrasts["peak"].difference.low) and not found.contrasts["peak"].different
+    assert found.tests == 0 and ": the same in all 3 seeds, which leaves no spread" in arm_sentences([found])[0]
 
 
 def test_sentences():
-    within, beyond, slight = arm_sentences(
+    nothing, better, alone, worse = arm_sentences(
         compare_arms(
-            [*BASELINE, *runs("a", (0.62, 0.66, 0.70)), *runs("b", (0.70, 0.73, 0.74), call_units=150.0)]
-            + runs("c", (0.61, 0.634, 0.659), call_units=None)
+            [*BASELINE, *runs("a", (0.62, 0.66, 0.70)), *runs("b", (0.80, 0.8202, 0.8401), call_units=150.0)]
+            + [*runs("c", (0.64, 0.675, 0.70), call_units=None), *runs("d", (0.35, 0.3702, 0.3901))]
         )
     )
-    assert within == (
-        "TRM, a: peak 66.0 % against 62.0 % over 3 seeds, difference +4.0 [-1.0, +9.0] points: no larger than seed "
-        "noise (baseline SD 2.0; 3 seeds would find 6.5 points 4 times in 5); final +4.0 [-1.0, +9.0]; "
-        "area +4.0 [-1.0, +9.0]"
+    # Differences of 2, 4 and 6 points: Student's t of 2 degrees of freedom asks 5.65 standard errors of 1.15 points.
+    assert nothing == (
+        "TRM, a: no difference is shown after Holm's correction for 12 tests. Peak 66.0 % against 62.0 % over 3 seeds, "
+        "difference +4.0 [-1.0, +9.0] points (by seed +2.0 +4.0 +6.0); final +4.0 [-1.0, +9.0]; "
+        "area +4.0 [-1.0, +9.0]; 3 seeds would find about 6.5 points 4 times in 5 in a single test, "
+        "about 23 after the correction."
     )
-    assert ": larger than seed noise, also after Holm's correction for 3 arms (baseline SD 2.0); final" in beyond
-    assert "(larger); compute not matched, 1.50 times the baseline's" in beyond
-    assert "larger than seed noise, but not after Holm's correction for 3 arms" in slight
-    assert slight.endswith("compute not recorded")
-    assert max(map(len, (within, beyond, slight))) <= 300
+    assert better.startswith("TRM, b: better in peak (p = ") and " after Holm's correction for 12 tests. Peak" in better
+    assert better.endswith("; compute not matched, 1.50 times the baseline's.") and "would find" not in better
+    assert "no difference is shown after Holm's correction for 12 tests (without it better in peak (p = 0.01" in alone
+    assert alone.endswith("; compute not recorded.")
+    assert worse.startswith("TRM, d: worse in peak (p = ") and "better" not in worse
+
+
+def test_what_no_sweep_could_find_is_said():
+    (found,) = compare_arms([*runs("baseline", (0.5, 0.6)), *runs("noise", (0.5, 0.7))])
+    assert "about 82 points 4 times in 5 in a single test, no possible difference after" in arm_sentences([found])[0]
 
 
 def test_what_is_compared():

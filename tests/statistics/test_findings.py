@@ -7,6 +7,7 @@ from rrm.statistics import (
     auc_interval,
     by_model,
     class_shortage,
+    paired_newcombe_interval,
     perturbation_sentence,
     select,
     separation,
@@ -89,6 +90,19 @@ def test_a_panel_checks_its_arrays(arrays, message):
         OutcomePanel("TRM", *arrays)
 
 
+def test_puzzles_that_are_not_finite_are_left_out_and_counted():
+    whole = panel(30, 20)
+    spectrum, drift, finite = whole.lambda_spectrum.copy(), whole.late_drift.copy(), np.ones(50, bool)
+    spectrum[3, 1], drift[40], finite[7] = np.nan, np.inf, False
+    for kept, left_out in ((None, 2), (finite, 3)):
+        found = OutcomePanel.of_finite("TRM", spectrum, whole.solved, drift, kept)
+        assert (found.left_out, found.solved.size) == (left_out, 50 - left_out)
+        assert f"; {left_out} more left out, whose numbers are not finite)." in separation_sentence(found)
+    assert "left out" not in separation_sentence(whole)
+    nothing = OutcomePanel.of_finite("TRM", np.full((9, 2), np.nan), whole.solved[:9], drift[:9], None)
+    assert separation_sentence(nothing).endswith("from solved; 9 more left out, whose numbers are not finite.")
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"best": 1.2}, {"final": np.nan}, {"area": 2}, {"sigma": -1}, {"n": 0}, {"call_units": 0}, {"location": "z"}],
@@ -125,8 +139,10 @@ def test_perturbation_within_sampling_error():
     sentence = perturbation_sentence([point(0, 0.874, 0.87), point(1e-3, 0.9, 0.91), point(1e-2, 0.95, 0.6)])
     assert "best of 2 perturbed runs, initial state σ = 0.001, solves 90.0 [87.1, 92.3] % of 500 test" in sentence
     assert "against 87.4 [" in sentence
-    assert "+2.6 [-1.3, +6.6] percentage points (selected on validation, scored on test)" in sentence
-    assert "no larger than sampling error" in sentence
+    assert "+2.6 [-1.3, +6.6] percentage points (unpaired and so too wide" in sentence
+    assert "; selected on validation, scored on test)" in sentence
+    # Wald: 2.8 standard errors of sqrt(.1 x .9 / 500 + .126 x .874 / 500) = .0200.
+    assert "within sampling error (about 5.6 points would be found 4 times in 5)" in sentence
     assert "two single training runs cannot tell an effect from seed noise" in sentence and "winner's curse" in sentence
 
 
@@ -134,8 +150,26 @@ def test_perturbation_within_sampling_error():
 def test_perturbation_beyond_sampling_error(best, sign):
     sentence = perturbation_sentence([point(0, 0.6), point(0, best, kind="clean_copies", stopped_early=True)])
     assert "the only run beside the baseline, clean copies, solves" in sentence and "(stopped early)" in sentence
-    assert f"a difference of {sign}30.0 [" in sentence and ", larger than sampling error" in sentence
+    assert f"a difference of {sign}30.0 [" in sentence
+    assert f", {'better' if sign == '+' else 'worse'} by more than sampling error" in sentence
     assert "selected on validation" in sentence and "winner" not in sentence
+
+
+def test_perturbation_is_paired_where_the_outcomes_of_puzzles_are_known():
+    baseline = np.arange(500) < 437
+    better = baseline | (np.arange(500) >= 487)
+    runs = [point(0, 0.874, 0.87, solved=baseline.tobytes()), point(0.1, 0.9, 0.91, solved=better.tobytes())]
+    sentence = perturbation_sentence(runs)
+    paired = paired_newcombe_interval(better, baseline) * 100
+    assert f"a difference of {paired:+.1f} percentage points (paired on the same puzzles; " in sentence
+    assert "better by more than sampling error" in sentence  # unpaired it is within: -1.3 to 6.6
+    with pytest.raises(ValueError, match="500 outcomes are kept of 400 test puzzles"):
+        point(0, 0.874, n=400, solved=baseline.tobytes())
+
+
+def test_an_arm_is_called_by_its_name():
+    flossed = point(0, 0.6, flossing="pre", arm="pre-flossing")
+    assert ", pre-flossing, solves" in perturbation_sentence([point(0, 0.5), flossed])
 
 
 def test_perturbation_admits_selection_on_test():

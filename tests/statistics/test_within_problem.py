@@ -22,8 +22,37 @@ def test_the_trap_difficulty_alone_correlates_pooled_and_not_within():
 
 def test_the_null_interval_covers_zero_as_often_as_it_says():
     values = within_problem(*np.random.default_rng(1).normal(size=(2, 4000, 8)))
-    hits = [0 in mean_correlation(sample, n_resamples=400) for sample in values.reshape(100, 40)]
+    hits = [0 in mean_correlation(sample) for sample in values.reshape(100, 40)]
     assert 0.88 <= np.mean(hits) <= 0.99
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_handful_of_problems_seldom_claims_a_correlation(n):
+    """A percentile bootstrap claimed one in half of the samples of two problems, and in a quarter of three."""
+    values = np.random.default_rng(n).normal(0.0, 0.3, (1000, n))
+    assert np.mean([0 in mean_correlation(sample) for sample in values]) == pytest.approx(0.95, abs=0.021)
+
+
+@pytest.mark.parametrize("n", [5, 20])
+def test_the_pooled_interval_covers_over_problems(n):
+    def draw(problems):
+        difficulty = rng.normal(size=(problems, 1))
+        return (2 * difficulty + rng.normal(size=(problems, 8)) for _ in range(2))
+
+    rng = np.random.default_rng(n)
+    truth = pooled_correlation(*draw(40_000)).estimate
+    assert truth == pytest.approx(0.786, abs=0.005)
+    # With 5 problems the percentile bootstrap covers 75 %.
+    assert np.mean([truth in pooled_correlation(*draw(n)) for _ in range(300)]) >= 0.87
+
+
+def test_the_pooled_correlation_is_spearmans_with_ties_too():
+    x, y = np.random.default_rng(0).integers(0, 4, (2, 30, 8)).astype(float)
+    found = pooled_correlation(x, x + y)
+    assert found.estimate == pytest.approx(spearmanr(x.ravel(), (x + y).ravel()).statistic)
+    assert found.low < found.estimate < found.high
+    alike, constant = pooled_correlation(x, 2 * x), pooled_correlation(x, 0 * x)
+    assert alike.estimate == pytest.approx(1) and np.isnan(alike.low) and np.isnan(constant.estimate)
 
 
 def test_a_control_takes_away_what_it_explains_and_no_more():

@@ -1,5 +1,6 @@
 """Sweeps read back: what old and new runs say about their trials, and several sweeps as one table."""
 
+import json
 import os
 import runpy
 import shutil
@@ -7,9 +8,11 @@ import sys
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rrm.errors import InputError
+from rrm.statistics.sweep import pack_outcomes
 from rrm.tracking import Tracker, default_uri
 from rrm.tracking.read import download, pooled_points, sweep_points
 
@@ -21,7 +24,7 @@ def sweep(tmp_path_factory):
     """A function: log a finished sweep with one trial a tuple (tags, accuracy); -> (uri, id of its run)."""
     folder, numbers = tmp_path_factory.mktemp("store"), count()
 
-    def log(trials, digest="a", puzzles=200):
+    def log(trials, digest="a", puzzles=200, outcomes=None):
         name = f"sweep-{next(numbers)}"
         tracker = Tracker(default_uri(folder), "experiment", name, folder / "artifacts")
         parent = tracker.run("sweep", name)
@@ -33,6 +36,9 @@ def sweep(tmp_path_factory):
             names = ("test/best_exact", "test/final_exact", "validation/best_exact")
             extra = {"validation/area": accuracy / 2, "call_units": 900.0} if "seed" in tags else {}
             tracker.summary(run, dict.fromkeys(names, accuracy) | extra)
+        if outcomes:
+            (folder / "outcomes.json").write_text(json.dumps(outcomes))
+            tracker.artifact(parent, folder / "outcomes.json")
         return tracker.uri, parent
 
     return log
@@ -51,6 +57,13 @@ def test_what_a_run_does_not_say_keeps_its_default(sweep):
     assert (old.area, old.call_units, old.n) == (None, None, 200)
     assert (full.kind, full.location, full.flossing, full.arm) == ("every_segment", "z_L", "pre", "mine")
     assert (full.seed, full.area, full.call_units, full.drawn) == (2, 0.35, 900, True)
+
+
+def test_outcomes_of_single_puzzles_come_along_where_they_were_kept(sweep):
+    solved = np.random.default_rng(0).random(200) < 0.5
+    points = sweep_points(*sweep([({}, 0.5), ({"sigma": 0.1}, 0.6)], outcomes={"trial-1": pack_outcomes(solved)}))
+    baseline, noisy = sorted(points, key=lambda point: point.best)
+    assert baseline.solved is None and noisy.solved == solved.tobytes()
 
 
 def test_sweeps_are_pooled_over_the_same_test_puzzles_only(sweep):
@@ -79,8 +92,10 @@ def test_the_script_compares_what_was_repeated(sweep, seeds, tmp_path, monkeypat
     assert (tmp_path / "fig3_accuracy_against_sigma.png").exists()
     assert (tmp_path / "arm_differences.png").exists() == (seeds == 2)
     # Differences of 20 and 25 points: mean 22.5, t(1) 12.706 x 3.5355 / sqrt(2) = 31.8.
-    found = "difference +22.5 [-9.3, +54.3] points: no larger than seed noise" if seeds == 2 else "the only run beside"
-    assert found in printed and "peak difference" in printed
+    difference = "difference +22.5 [-9.3, +54.3] points (by seed +20.0 +25.0)"
+    alone = ("the only run beside the baseline, multi4, solves", "unpaired")
+    found = (difference, "no difference is shown") if seeds == 2 else alone
+    assert all(words in printed for words in (*found, "peak difference"))
 
 
 def test_a_download_is_whole_or_not_there(sweep, tmp_path, monkeypatch):
