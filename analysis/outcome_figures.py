@@ -23,17 +23,17 @@ def main() -> None:
     add("--out", default=".", type=output_folder, metavar="DIR", help="folder of the figures (default: here)")
     args = parser.parse_args()
 
+    from rrm.tracking import announce, tracking_uri
+
+    if args.run:
+        announce(uri := tracking_uri(args.tracking_uri, Path("runs")))
+
     from rrm.dynamics import load_result
     from rrm.figures import lambda_distributions, leading_spectrum, save
     from rrm.statistics import OutcomePanel, late_drift, separation_sentence
-    from rrm.tracking import announce, tracking_uri
     from rrm.tracking.read import stability_results
 
-    if args.result:
-        results = [load_result(path) for path in args.result]
-    else:
-        announce(uri := tracking_uri(args.tracking_uri, Path("runs")))
-        results = stability_results(uri, args.run)
+    results = [load_result(p) for p in args.result] if args.result else stability_results(uri, args.run)
     labels = [r.provenance.get("label", r.settings.checkpoint_hash[:8]) for r in results]
     panels = [
         OutcomePanel.of_finite(label, r.lambda_per_call, r.solved, late_drift(r.drift_H), r.finite)

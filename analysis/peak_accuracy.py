@@ -24,13 +24,15 @@ def main() -> None:
     add("--out", default=".", type=output_folder, metavar="DIR", help="folder of the figures (default: here)")
     args = parser.parse_args()
 
+    from rrm.tracking import announce, tracking_uri
+
+    announce(uri := tracking_uri(args.tracking_uri, Path("runs")))
+
     from rrm.cluster.progress import table, write_csv
     from rrm.figures import accuracy_against_sigma, arm_differences, save
     from rrm.statistics import arm_sentences, arm_table, by_model, compare_arms, perturbation_sentence
-    from rrm.tracking import announce, tracking_uri
     from rrm.tracking.read import pooled_points
 
-    announce(uri := tracking_uri(args.tracking_uri, Path("runs")))
     points = pooled_points(uri, args.run)
     comparisons = compare_arms(points)
     replicated = [comparison for comparison in comparisons if len(comparison.seeds) > 1]

@@ -25,14 +25,18 @@ def user_path(text: str) -> str:
 
 
 def check_home() -> None:
-    """InputError for a user without a home folder or a name, as in a container with `--user`: Ray and MLflow ask."""
+    """InputError for a user without a home folder, as in a container with `--user`: Ray and MLflow ask for one.
+
+    A user without a name, whom PyTorch's compiler asks for one, gets that of the number.
+    """
     try:
         Path.home()
-        getpass.getuser()
-    except (RuntimeError, KeyError, OSError, ImportError):
-        wanted = {"HOME": "FOLDER", "USER": "NAME"}
-        missing = [f"{name}={value}" for name, value in wanted.items() if name not in os.environ]
+    except RuntimeError:
         raise InputError(
-            f"user {os.getuid()} has no home folder or no name on this machine, and Ray and MLflow ask for both: "
-            f"export {' '.join(missing)}, a folder that this user may write to"
+            f"user {os.getuid()} has no home folder here, and Ray and MLflow ask for it: export HOME=FOLDER, one that "
+            "this user may write to"
         ) from None
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the second since Python 3.13
+        os.environ["USER"] = f"user-{os.getuid()}"

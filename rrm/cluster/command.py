@@ -14,6 +14,7 @@ from rrm.cluster.spec import OBJECTIVES, SweepSpec
 from rrm.doctor.storage import check_folder
 from rrm.errors import CLUSTER_LOST, InputError, exit_on_bad_input, out_of_space
 from rrm.paths import check_home, user_path
+from rrm.tracking.address import tracking_uri
 
 # The form of every --help: the module's docstring as it stands, then the options.
 RawText = argparse.RawDescriptionHelpFormatter
@@ -117,10 +118,11 @@ def add_places(parser: argparse.ArgumentParser, address: str = ADDRESS_HELP) -> 
 
 
 def check_places(args: argparse.Namespace) -> None:
-    """InputError where no job could run, whatever its work: no home, no folder to write into, no cluster there."""
+    """InputError where no job could run, whatever its work: no home, no folder to write into, no store, no cluster."""
     check_home()
     check_storage(args.storage)
     check_folder(Path(args.storage).absolute())
+    tracking_uri(args.tracking_uri, Path(args.storage))
     check_address(args.address)
 
 

@@ -13,7 +13,7 @@ from rrm.cluster.progress import Bar
 from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
 from rrm.statistics import Interval
 from rrm.tasks import PuzzleSet
-from rrm.tracking import Tracker, announce, git_commit, tracking_uri
+from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
 
 # Options that may differ between a study and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri", "workers", "gpus")
@@ -51,6 +51,7 @@ def prepare(args: Namespace, experiment: str) -> Frame:
     storage = Path(args.storage).resolve()
     uri = tracking_uri(args.tracking_uri, storage)
     announce(uri)
+    check_store(uri, experiment, storage / "artifacts")
     source = sources.find_model(args, storage / "downloads", uri)
     puzzles = sources.find_puzzles(args, storage / "downloads", uri, source.model)
     sources.check_fit(source.model, puzzles)

@@ -26,7 +26,7 @@ from rrm.models import VARIANTS, build
 from rrm.statistics.arms import arm_table, compare_arms
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, generate_splits, puzzles_needed, read_splits
-from rrm.tracking import Tracker, announce, git_commit, tracking_uri
+from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
 from rrm.training import interventions
 from rrm.training.stream import TrainStream
 
@@ -50,6 +50,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
         preset = replace(preset, **{name: _value(value) for name, value in known["preset"].items()})
     uri = tracking_uri(args.tracking_uri, storage)
     announce(uri)
+    check_store(uri, spec.name, storage / "artifacts")
     tracker = Tracker(uri, spec.name, args.name, storage / "artifacts")
 
     if args.resume:

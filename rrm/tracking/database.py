@@ -43,6 +43,14 @@ def trouble(path: Path, uri: str, writes: bool = True) -> Finding | None:
         return fail(f"{path} is not a file", NO_RUN, "move it away, or name another store by --tracking-uri")
     if not path.stat().st_size:
         return None  # MLflow fills it
+    for place in (path, path.parent):  # sqlite keeps its journal in the folder
+        if writes and not os.access(place, os.W_OK):
+            return fail(
+                f"{place} cannot be written to by this user",
+                f"no run can be logged in {path}",
+                f"correct its owner and mode ({shlex.join(['ls', '-ld', str(place)])}), or name another store by "
+                "--tracking-uri",
+            )
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE_S)) as connection:
             connection.execute("begin immediate" if writes else "begin")
@@ -64,13 +72,6 @@ def _refused(path: Path, error: sqlite3.OperationalError) -> Finding:
             f"{path} is locked",
             f"another program holds it{': ' * bool(who)}{', '.join(who)}",
             "close that program, or wait until it has written, and start again",
-        )
-    if "readonly" in str(error) or "unable to open" in str(error):
-        return fail(
-            f"{path} cannot be written to ({error})",
-            "no run can be logged",
-            f"correct its owner and mode, and its folder's (ls -ld {shlex.quote(str(path))}), or name another store by "
-            "--tracking-uri",
         )
     return fail(f"{path} cannot be read ({error})", NO_RUN, restoring(path))
 

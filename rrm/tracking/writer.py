@@ -21,17 +21,31 @@ def connect(uri: str, experiment: str, artifact_root: Path):
     with answering(uri, always=True):
         if file := database_file(uri):
             create_store(file, artifact_root)
-        client = make_client(uri, writes=True)
-        found = client.get_experiment_by_name(experiment)
+        client, found = _look(uri, experiment, artifact_root)
         if found is not None:
-            refuse_deleted_experiment(uri, found)
-            refuse_moved(uri, client, found, artifact_root)
             return client, found.experiment_id
         # The default location would be relative to whatever folder the process stands in.
         location = artifact_root.resolve().as_uri() if file else None
         # Without its kind the UI takes an experiment for one of language models and hides the charts.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return client, client.create_experiment(experiment, artifact_location=location, tags=kind)
+
+
+def check_store(uri: str, experiment: str, artifact_root: Path) -> None:
+    """InputError where `connect` would give one, without making anything: a job asks before its first work."""
+    if (file := database_file(uri)) is None or file.exists():
+        with answering(uri, always=True):
+            _look(uri, experiment, artifact_root)
+
+
+def _look(uri: str, experiment: str, artifact_root: Path):
+    """(client, the experiment or None)."""
+    client = make_client(uri, writes=True)
+    found = client.get_experiment_by_name(experiment)
+    if found is not None:
+        refuse_deleted_experiment(uri, found)
+        refuse_moved(uri, client, found, artifact_root)
+    return client, found
 
 
 class Writer:

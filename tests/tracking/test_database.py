@@ -100,6 +100,20 @@ def test_a_database_of_another_program_or_none(storage, tracker):
     assert "is not a file" in refused(storage, tracker)
 
 
+def test_a_database_that_others_own(storage, tracker, monkeypatch):
+    uri = default_uri(storage)
+    run = tracker().run("study", "job")
+    database._check.cache_clear()
+    for place in (storage / "mlflow.db", storage):
+        doctor._store.cache_clear()
+        monkeypatch.setattr("os.access", lambda path, mode, place=place: path != place)  # root may write everywhere
+        with pytest.raises(InputError, match=f"{place} cannot be written to by this user: .*ls -ld {place}"):
+            tracker().connect()
+        (finding,) = doctor.store(Setting(storage, uri))
+        assert finding.level == "fail" and f"{place} cannot be written to" in finding.found
+        assert find_run(uri, run).info.run_id == run  # it can be read
+
+
 def restored(line: str) -> str:
     """What MLflow's own command prints, as a user pastes it."""
     command = line.partition("`")[2].partition("`")[0]
