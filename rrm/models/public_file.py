@@ -34,7 +34,7 @@ _WRAPPERS = {
 _BUFFERS = ("H_init", "L_init", "puzzle_emb.weights")
 _AVERAGED = re.compile(r"ema|averag|shadow|swa", re.IGNORECASE)
 # What training loops keep by the names of the weights, too.
-_NO_WEIGHTS = re.compile(r"optim|sched|grad|scaler", re.IGNORECASE)
+_NO_WEIGHTS = re.compile(r"^optim(izers?)?(_|$)|sched|^grads?$|scaler", re.IGNORECASE)
 _DEEPEST = 6
 _SAID = ("active_L", "active_H", "config")
 _SHOWN = 4  # names in a message
@@ -44,7 +44,7 @@ class PublicWeights(dict):
     """Tensors by the plain names of the field, `L_level.layers.0.mlp.down_proj.weight`.
 
     said: what the file says beside them ("active_L", "active_H", "config").  name: of the container they were taken
-    from, "" for the file itself.  others: names of the containers with weights that were left.
+    from, "." for the file itself.  others: names of the containers with weights that were left.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], said: Mapping, name: str, others: list[str]):
@@ -87,7 +87,7 @@ def plain_weights(state_dict: Mapping) -> PublicWeights:
     if isinstance(state_dict, PublicWeights):
         return state_dict
     tensors = {key: torch.as_tensor(value) for key, value in state_dict.items()}
-    return _choose(list(_sets(tensors, "", {})), None, "the state dict")
+    return _choose(list(_sets(tensors, ".", {})), None, "the state dict")
 
 
 def _containers(node: object, path: tuple[str, ...], said: Mapping) -> Iterator[_Container]:
@@ -97,7 +97,7 @@ def _containers(node: object, path: tuple[str, ...], said: Mapping) -> Iterator[
     said = {**said, **{key: node[key] for key in _SAID if node.get(key) is not None}}
     tensors = {key: value for key, value in node.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if any(_split(key)[2] for key in tensors):
-        yield from _sets(tensors, ".".join(path), said)
+        yield from _sets(tensors, ".".join(path) or ".", said)
     for key, value in node.items():
         if isinstance(key, str) and not _NO_WEIGHTS.search(key):
             yield from _containers(value, (*path, key), said)
@@ -128,7 +128,7 @@ def _sets(tensors: Mapping[str, Tensor], name: str, said: Mapping) -> Iterator[_
         weights = {split[key][1]: tensors[key] for key in chosen}
         if len(weights) < len(chosen):
             raise InputError(f"names of weights come twice when wrappers are taken off, such as {chosen[0]!r:.80}")
-        yield _Container(".".join(filter(None, (name, around))), weights, said)
+        yield _Container(f"{name}.{around}".strip(".") or ".", weights, said)
 
 
 def _choose(found: list[_Container], which: str | None, path: str) -> PublicWeights:

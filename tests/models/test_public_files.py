@@ -1,5 +1,6 @@
 """Checkpoints and configurations as people have them: containers, wrappers, grown depths, missing and foreign keys."""
 
+import json
 from argparse import Namespace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from rrm.cluster.sources import find_model
+from rrm.cluster.sources import find_model, read_config
 from rrm.dynamics import rollout
 from rrm.errors import InputError
 from rrm.models import build, build_official, export_official, load_official, official_segments, variant
@@ -45,7 +46,7 @@ def found(folder, content, config: dict | None, segments: int | None = None, wei
     if config is not None:
         beside = {key: config[key] for key in config if key in (*DATA, "active_L", "active_H") or "curriculum" in key}
         text = yaml.safe_dump({"arch": without(config, *beside), **beside, "lr": 1e-4})
-        (folder / "all_config.yaml").write_text(text)
+        (folder / "all_config.yaml").write_text(text, encoding="utf-8")
     named = Namespace(run=None, checkpoint=str(path), config=None, segments=segments, weights=weights)
     return find_model(named, folder, "")
 
@@ -123,6 +124,8 @@ def test_averaged_weights_are_taken_and_others_are_named(tmp_path, capsys):
     assert torch.equal(source.model.lm_head.weight, weights["embed_tokens.embedding_weight"])
     with pytest.raises(InputError, match="no weights called 'swa'.*'model', 'ema.shadow'"):
         found(tmp_path, content, config, weights="swa")
+    assert found(tmp_path, weights | {"ema": averaged}, config).provenance["weights"] == "ema"
+    assert found(tmp_path, weights | {"ema": averaged}, config, weights=".").provenance["weights"] == "."
     both = {f"{side}.{name}": value for side in ("student", "teacher") for name, value in weights.items()}
     with pytest.raises(InputError, match="several sets of weights, 'student', 'teacher': name one"):
         found(tmp_path, both, config)
@@ -213,8 +216,10 @@ def test_all_missing_keys_are_named_at_once():
         build_official(without(public()[1], *DATA))
 
 
-def test_references_and_numbers_of_the_yaml_files():
+def test_references_and_numbers_of_the_yaml_files(tmp_path):
     config = public()[1]
+    (tmp_path / "a.json").write_text(json.dumps(config), encoding="utf-8-sig")
+    assert read_config(tmp_path / "a.json") == config
     made = build_official(config | {"puzzle_emb_ndim": "${.hidden_size}", "rms_norm_eps": "1e-5", "rope_theta": 10000})
     assert made.config.puzzle_emb_ndim == 16
     with pytest.raises(InputError, match="'rms_norm_eps' is '1e-6': only 1e-05"):
