@@ -10,6 +10,7 @@ from rrm.errors import InputError
 from rrm.files import read_object
 
 TEST_PUZZLES = "test.npz"
+OUTCOMES = "outcomes"
 
 
 class JobFolder:
@@ -18,7 +19,7 @@ class JobFolder:
     KIND.json      the arguments and data the job was started with; a resumed one must agree
     trials.json    the trials: those of the search or grid once they are over, then the repeated ones
     scores.json    test scores by trial and weights; scoring.json: parts of those under way
-    outcomes.json  which test puzzles the best weights of each trial solve
+    outcomes/      which test puzzles the best weights of each trial solve, a bit a puzzle
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards
     test.npz       the puzzles they were measured on

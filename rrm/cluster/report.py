@@ -9,7 +9,7 @@ import numpy as np
 from rrm import __version__
 from rrm.cluster.callbacks import config_columns
 from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch
-from rrm.cluster.folder import TEST_PUZZLES, JobFolder
+from rrm.cluster.folder import OUTCOMES, TEST_PUZZLES, JobFolder
 from rrm.cluster.phase import Description
 from rrm.cluster.progress import Bar, markdown_table, table, write_csv
 from rrm.cluster.search_report import SearchFindings
@@ -122,8 +122,8 @@ def panels(trials: list[dict], results: dict[str, LyapunovResult]) -> list[Outco
     ]
 
 
-def points(trials: list[dict], scores: dict, count: int, outcomes: dict[str, str]) -> list[SweepPoint]:
-    """One point a trial, for Fig. 3 and the comparison of arms; `outcomes`: of `rrm.cluster.scoring`, by trial."""
+def points(trials: list[dict], scores: dict, count: int, outcomes: dict[str, bytes]) -> list[SweepPoint]:
+    """One point a trial, for Fig. 3 and the comparison of arms; `outcomes`: of `read_outcomes`."""
     return [
         SweepPoint(
             model=t["config"]["model"], seed=t["config"]["seed"], drawn=t["drawn"], **t["arm"],
@@ -249,10 +249,10 @@ def log_report(
         tracker.artifact(parent, figure, "figures")
     for trial in measured:
         tracker.artifact(parent, result_path(folder, trial), "lyapunov")
-    for name in ("sweep.json", "trials.json", "scores.json", "outcomes.json"):
-        # A sweep that was scored by an older rrm has no outcomes of single puzzles.
-        if (folder.path / name).exists():
-            tracker.artifact(parent, folder.path / name)
+    for name in ("sweep.json", "trials.json", "scores.json"):
+        tracker.artifact(parent, folder.path / name)
+    if (folder.path / OUTCOMES).exists():  # a sweep that an older rrm has scored has none
+        tracker.artifact(parent, folder.path / OUTCOMES, OUTCOMES)
     tracker.artifact(parent, folder.path / TEST_PUZZLES, "puzzles")
     values = {f"best/{name}": value for name, value in scores[best["name"]]["best"].items()}
     for comparison in compared:

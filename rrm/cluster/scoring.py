@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import ray
 
 from rrm.cluster.fanout import device_of, run_tasks, score_model
-from rrm.cluster.folder import JobFolder
+from rrm.cluster.folder import OUTCOMES, JobFolder
 from rrm.cluster.progress import Bar
 from rrm.cluster.session import Request
 from rrm.statistics.sweep import pack_outcomes
@@ -21,9 +21,9 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}.
 
     What is finished stays in scores.json, and of a large test set the finished parts of a score in scoring.json. Which
-    puzzles the best weights solve stays in outcomes.json, by trial.
+    puzzles the best weights solve stays in outcomes/, one file a trial, for `read_outcomes`.
     """
-    scores, begun, outcomes = (folder.read(name) or {} for name in ("scores", "scoring", "outcomes"))
+    scores, begun = folder.read("scores") or {}, folder.read("scoring") or {}
     # Where the last checkpoint is the best one, its weights are the same and are scored once.
     wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["final"]["step"]]
     wanted = [(t, which) for t, which in wanted if which not in scores.get(t["name"], {})]
@@ -45,7 +45,8 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
     for position, found, seconds in run_tasks(score_model, jobs(), resources, request):
         trial, which, number = todo[position]
         parts = begun.setdefault(_key(trial, which), {})
-        parts[str(number)] = {"sums": totals(found), "seconds": seconds, "solved": pack_outcomes(found["exact"] > 0)}
+        bits = pack_outcomes(found["exact"] > 0).hex()
+        parts[str(number)] = {"sums": totals(found), "seconds": seconds, "solved": bits}
         if len(parts) == len(starts):
             del begun[_key(trial, which)]
             ordered = [parts[str(number)] for number in range(len(starts))]
@@ -53,14 +54,20 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
             of_best = which == "best" or trial["best"]["step"] == trial["final"]["step"]
             # Parts that were scored before outcomes were kept leave a gap in them.
             if of_best and all("solved" in part for part in ordered):
-                outcomes[trial["name"]] = "".join(part["solved"] for part in ordered)
-                folder.write("outcomes", outcomes)
+                (folder.path / OUTCOMES).mkdir(exist_ok=True)
+                bits = bytes.fromhex("".join(part["solved"] for part in ordered))
+                (folder.path / OUTCOMES / trial["name"]).write_bytes(bits)
             scores.setdefault(trial["name"], {})[which] = score
             folder.write("scores", scores)
         if len(starts) > 1:
             folder.write("scoring", begun)
         bar.advance(1)
     return {name: {"best": of_trial["final"]} | of_trial for name, of_trial in scores.items()}
+
+
+def read_outcomes(folder: JobFolder) -> dict[str, bytes]:
+    """Which test puzzles each trial solves, packed, by its name, where that was kept."""
+    return {file.name: file.read_bytes() for file in (folder.path / OUTCOMES).glob("*")}
 
 
 def _key(trial: dict, which: str) -> str:

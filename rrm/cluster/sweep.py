@@ -14,7 +14,7 @@ from rrm.cluster import report
 from rrm.cluster.folder import TEST_PUZZLES, JobFolder
 from rrm.cluster.phase import Description, Training
 from rrm.cluster.progress import table
-from rrm.cluster.scoring import score_trials
+from rrm.cluster.scoring import read_outcomes, score_trials
 from rrm.cluster.search import BaselinesFirst, sampled, searcher
 from rrm.cluster.search_report import search_findings
 from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
@@ -111,7 +111,7 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
     provenance = report.provenance(tracker, record)
     results, work = report.measure_trials(folder, measured, splits, provenance, resources, analysis)
     outcome = report.panels(measured, results)
-    arms = report.points(trials, scores, len(splits.test), folder.read("outcomes") or {})
+    arms = report.points(trials, scores, len(splits.test), read_outcomes(folder))
     compared = compare_arms(arms)
     search = search_findings(searched, args.objectives, args.seed)
     figures = report.draw(folder, outcome, arms, compared, search)

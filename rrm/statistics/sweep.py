@@ -100,14 +100,16 @@ def arm_name(kind: str, sigma: float, location: str, flossing: str) -> str:
     return ", ".join(words) or "baseline"
 
 
-def pack_outcomes(solved: ArrayLike) -> str:
-    """Booleans [N] as bits in hexadecimal; packed parts can be joined where all but the last have full bytes."""
-    return np.packbits(np.asarray(solved, bool)).tobytes().hex()
+def pack_outcomes(solved: ArrayLike) -> bytes:
+    """Booleans [N] as bits; packed parts can be joined where all but the last have full bytes."""
+    return np.packbits(np.asarray(solved, bool)).tobytes()
 
 
-def unpack_outcomes(bits: str, n: int) -> bytes:
-    """The first `n` outcomes of `pack_outcomes`, as `SweepPoint.solved` holds them."""
-    return np.unpackbits(np.frombuffer(bytes.fromhex(bits), np.uint8), count=n).tobytes()
+def unpack_outcomes(bits: bytes, n: int) -> bytes:
+    """The `n` outcomes of `pack_outcomes`, as `SweepPoint.solved` holds them; ValueError for bits of another number."""
+    if len(bits) != -(-n // 8):
+        raise ValueError(f"{len(bits)} bytes do not hold the outcomes of {n} puzzles, one bit each")
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=n).tobytes()
 
 
 def by_model(points: Iterable[SweepPoint]) -> dict[str, list[SweepPoint]]:

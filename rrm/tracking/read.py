@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rrm.dynamics import LyapunovResult, load_result
 from rrm.errors import InputError
-from rrm.files import read_object
 from rrm.statistics import SweepPoint
 from rrm.statistics.sweep import unpack_outcomes
 from rrm.tracking.address import database_file, giver
@@ -85,18 +84,17 @@ def _test_digest(uri: str, run_id: str) -> str | None:
     return None
 
 
-def _outcomes(uri: str, run_id: str) -> dict[str, str]:
+def _outcomes(uri: str, run_id: str) -> dict[str, bytes]:
     """Which test puzzles each trial of a sweep solves, packed, by the trial's name; empty where that was not kept."""
-    client, name = open_client(uri), "outcomes.json"
-    with answering(uri):
+    client, name = open_client(uri), "outcomes"
+    with answering(uri), tempfile.TemporaryDirectory() as folder:
         if name not in [file.path for file in client.list_artifacts(run_id)]:
             return {}
-        with tempfile.TemporaryDirectory() as folder:
-            file = client.download_artifacts(run_id, name, folder)
-            return read_object(file, "read the sweep without it: remove the artifact")
+        fetched = Path(client.download_artifacts(run_id, name, folder))
+        return {file.name: file.read_bytes() for file in fetched.iterdir()}
 
 
-def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, str]) -> SweepPoint:
+def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, bytes]) -> SweepPoint:
     bits, n = outcomes.get(tags.get("rrm.name")), int(tags["rrm.test_puzzles"])
     said = {name: tags[f"rrm.{name}"] for name in ("kind", "location", "flossing", "arm") if f"rrm.{name}" in tags}
     return SweepPoint(

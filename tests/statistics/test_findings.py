@@ -13,6 +13,7 @@ from rrm.statistics import (
     separation,
     separation_sentence,
 )
+from rrm.statistics.sweep import pack_outcomes, unpack_outcomes
 
 
 def panel(n_solved=60, n_failed=40, lambda_gap=2.0, drift_gap=2.0, seed=0):
@@ -165,6 +166,14 @@ def test_perturbation_is_paired_where_the_outcomes_of_puzzles_are_known():
     assert "better by more than sampling error" in sentence  # unpaired it is within: -1.3 to 6.6
     with pytest.raises(ValueError, match="500 outcomes are kept of 400 test puzzles"):
         point(0, 0.874, n=400, solved=baseline.tobytes())
+
+
+@pytest.mark.parametrize("n", [1, 8, 13])
+def test_outcomes_survive_packing(n):
+    solved = np.random.default_rng(n).random(n) < 0.5
+    assert unpack_outcomes(pack_outcomes(solved), n) == solved.tobytes()
+    with pytest.raises(ValueError, match=f"bytes do not hold the outcomes of {n + 9} puzzles"):
+        unpack_outcomes(pack_outcomes(solved), n + 9)
 
 
 def test_an_arm_is_called_by_its_name():

@@ -1,6 +1,5 @@
 """Sweeps read back: what old and new runs say about their trials, and several sweeps as one table."""
 
-import json
 import os
 import runpy
 import shutil
@@ -36,9 +35,9 @@ def sweep(tmp_path_factory):
             names = ("test/best_exact", "test/final_exact", "validation/best_exact")
             extra = {"validation/area": accuracy / 2, "call_units": 900.0} if "seed" in tags else {}
             tracker.summary(run, dict.fromkeys(names, accuracy) | extra)
-        if outcomes:
-            (folder / "outcomes.json").write_text(json.dumps(outcomes))
-            tracker.artifact(parent, folder / "outcomes.json")
+        for trial, solved in (outcomes or {}).items():
+            (folder / trial).write_bytes(pack_outcomes(solved))
+            tracker.artifact(parent, folder / trial, "outcomes")
         return tracker.uri, parent
 
     return log
@@ -61,7 +60,7 @@ def test_what_a_run_does_not_say_keeps_its_default(sweep):
 
 def test_outcomes_of_single_puzzles_come_along_where_they_were_kept(sweep):
     solved = np.random.default_rng(0).random(200) < 0.5
-    points = sweep_points(*sweep([({}, 0.5), ({"sigma": 0.1}, 0.6)], outcomes={"trial-1": pack_outcomes(solved)}))
+    points = sweep_points(*sweep([({}, 0.5), ({"sigma": 0.1}, 0.6)], outcomes={"trial-1": solved}))
     baseline, noisy = sorted(points, key=lambda point: point.best)
     assert baseline.solved is None and noisy.solved == solved.tobytes()
 
