@@ -214,7 +214,7 @@ def sentences(found: Found, verdicts: Verdicts) -> list[str]:
         words = f"Of {K} rollouts, {row.selector} is {_versus('random', row.over_random, verdicts)}"
         if row.selector != MAJORITY:
             words += f" and {_versus('the majority', row.over_majority, verdicts)}"
-        text.append(f"{words}: it solves {percent(row.accuracy)}, {row.gap * 100:.1f} points short of the oracle.")
+        text.append(f"{words}: it solves {percent(row.accuracy)}, {row.gap * 100:z.1f} points short of the oracle.")
     if found.calibration is None:
         return [*text, f"{found.mixed} problems are mixed; without a Q head there is nothing to set beside stability."]
     if not found.within:
@@ -230,7 +230,7 @@ def _versus(other: str, difference: Interval, verdicts: Verdicts) -> str:
         verdict, why = "better" if difference.estimate > 0 else "worse", f"p = {verdicts.p(difference):.2g}"
     else:
         verdict, why = "not measurably better or worse", would_find(difference, verdicts)
-    return f"{verdict} than {other} ({difference * 100:+.1f} points; {why})"
+    return f"{verdict} than {other} ({difference * 100:+z.1f} points; {why})"
 
 
 def would_find(difference: Interval, verdicts: Verdicts) -> str:
@@ -262,11 +262,11 @@ def tables(found: Found) -> dict[str, list[str]]:
     for name in dict.fromkeys(row.selector for row in found.table):
         of_name = {row.k: row for row in found.table if row.selector == name}
         last = of_name[counts[-1]]
-        line = {"selector": name} | {f"K = {k}": f"{of_name[k].accuracy * 100:.1f}" for k in counts}
-        line |= {"short of oracle": f"{last.gap * 100:.1f}", "over random": f"{last.over_random * 100:+.1f}"}
-        lines.append(line | {"over majority": f"{last.over_majority * 100:+.1f}"})
+        line = {"selector": name} | {f"K = {k}": f"{of_name[k].accuracy * 100:z.1f}" for k in counts}
+        line |= {"short of oracle": f"{last.gap * 100:z.1f}", "over random": f"{last.over_random * 100:+z.1f}"}
+        lines.append(line | {"over majority": f"{last.over_majority * 100:+z.1f}"})
     title = f"puzzles solved {after}, %; differences in points at K = {counts[-1]}"
-    shown[title] = [f"without noise, one rollout: {found.clean * 100:.1f}", *table(lines)]
+    shown[title] = [f"without noise, one rollout: {found.clean * 100:z.1f}", *table(lines)]
     if q := found.calibration:
         lines = [{"Q says": f"{each.predicted:.3f}", "solved": f"{each.observed:.3f}", "rollouts": str(each.rollouts)}
                  for each in q.bins]  # fmt: skip

@@ -210,10 +210,10 @@ def _choice_lines(choice: Choice) -> list[str]:
     sigmas, halves = (list(dict.fromkeys(values)) for values in zip(*choice.accuracy, strict=True))
 
     def cell(at: tuple[float, str]) -> str:
-        return f"{choice.accuracy[at] * 100:.1f}" + (" chosen" if at == choice.chosen else "")
+        return f"{choice.accuracy[at] * 100:z.1f}" + (" chosen" if at == choice.chosen else "")
 
     lines = [{"sigma": f"{sigma:g}"} | {f"on {where}": cell((sigma, where)) for where in halves} for sigma in sigmas]
-    return [f"without noise, one rollout: {choice.clean * 100:.1f}", *table(lines)]
+    return [f"without noise, one rollout: {choice.clean * 100:z.1f}", *table(lines)]
 
 
 def _choice_sentence(choice: Choice) -> str:
@@ -229,10 +229,10 @@ def _choice_sentence(choice: Choice) -> str:
 def _against_lines(rows: list[AgainstDepth]) -> list[str]:
     counts = list(dict.fromkeys(row.k for row in rows))
     alone = {row.k: row.deep for row in rows}
-    lines = [{"": "without noise, %"} | {f"K = {k}": f"{alone[k] * 100:.1f}" for k in counts}]
+    lines = [{"": "without noise, %"} | {f"K = {k}": f"{alone[k] * 100:z.1f}" for k in counts}]
     for name in dict.fromkeys(row.selector for row in rows):
         of_name = {row.k: row.over_deep for row in rows if row.selector == name}
-        lines.append({"": name} | {f"K = {k}": f"{of_name[k] * 100:+.1f}" for k in counts})
+        lines.append({"": name} | {f"K = {k}": f"{of_name[k] * 100:+z.1f}" for k in counts})
     note = f"not counted: one more segment a rollout for the residual, {SPAN} for stability; the oracle is no selector"
     return [*table(lines), note]
 
@@ -246,7 +246,7 @@ def _depth_sentence(judged: Found, row: AgainstDepth, verdicts: Verdicts) -> str
     return (
         f"At equal network calls, {words}: {row.selector} of {row.k} noisy rollouts of {judged.depth} segments solves "
         f"{percent(accuracy)} and one rollout of {row.k * judged.depth} segments without noise {percent(row.deep)}, a "
-        f"difference of {row.over_deep * 100:+.1f} points."
+        f"difference of {row.over_deep * 100:+z.1f} points."
     )
 
 

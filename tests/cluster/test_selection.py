@@ -239,7 +239,7 @@ def test_selectors_are_judged_together():
     assert "Of 8 rollouts, best Q is better than random (" in text
     (residual,) = [row for row in found.table if (row.selector, row.k) == ("lowest residual", 8)]
     missed = f"about {100 * said.verdicts.detectable(residual.over_random):.2g} would be found 4 times in 5"
-    assert f"lowest residual is not measurably better or worse than random ({residual.over_random * 100:+.1f}" in text
+    assert f"lowest residual is not measurably better or worse than random ({residual.over_random * 100:+z.1f}" in text
     assert f"points; {missed})" in text
     few = {name: (values[:4], mean_correlation(values[:4])) for name, (values, _) in found.within.items()}
     told = selection_report.report([replace(found, within=few)])
