@@ -43,7 +43,7 @@ def files(tmp_path_factory):
     save_tensors(model.state_dict(), folder / "checkpoint" / "best.safetensors")
     described = {"model": describe(model), "segments": 4, "step": 1}
     write_meta(folder / "checkpoint", {"best": described, "final": described})
-    drawn = TASK.generate(40, seed=0)
+    drawn = TASK.generate(40, seed=4)  # no puzzle twice, half of them filled in
     filled = np.arange(40)[:, None] % 2 == 1
     puzzles = PuzzleSet.of(TASK.name, np.where(filled, drawn.labels, drawn.inputs), drawn.labels)
     puzzles.save(folder / "mixed.npz")
