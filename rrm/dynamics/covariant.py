@@ -14,7 +14,8 @@ from torch import Tensor
 
 from rrm.dynamics.lyapunov import factorizations, start_basis
 from rrm.dynamics.orthonormal import LOG_FLOOR, invertible
-from rrm.dynamics.tangent_map import TangentMap
+from rrm.dynamics.tangent_map import TangentMap, check_steps
+from rrm.models.precision import measurement
 
 # Angles below this are rounding.
 _SMALLEST_ANGLE = 1e-8
@@ -35,6 +36,8 @@ class CovariantResult:
     spread_at_end: [B, k], `angle_spread` on arrival at the end of the window. Only where it is small are the angles of
     the whole window those of the system, and not those of the random start; it falls as exp(-gap x steps), so that it
     stays large where neighbouring exponents are nearly equal.
+    floored: [B] int, how many of the values in log_R are a floor, as in `Spectrum`: the vectors of such directions are
+    rounding.
     vectors: {step: [B, N, k]}, unit columns after the requested steps of the window, 0 being its start.
     """
 
@@ -44,10 +47,11 @@ class CovariantResult:
     cosines: Tensor
     angle_spread: Tensor
     spread_at_end: Tensor
+    floored: Tensor
     vectors: dict[int, Tensor]
 
 
-@torch.no_grad()
+@measurement()
 def covariant(
     system: TangentMap,
     k: int,
@@ -70,20 +74,15 @@ def covariant(
     continues it past the last segment of the window, which is legitimate because the map goes on as before; all three
     numbers are best multiples of `calls_per_segment`.
 
-    ValueError for an empty window, negative transients, a step of `vectors_at` outside the window, and as `start_basis`
-    and `random_basis`.
+    ValueError for a step of `vectors_at` outside the window, and as `check_steps` and `start_basis`.
     """
-    if n_steps < 1 or transient < 0 or backward_transient < 0:
-        raise ValueError(
-            f"n_steps is {n_steps}, transient {transient}, backward_transient {backward_transient}: "
-            "at least 1 step and no negative transient"
-        )
+    check_steps(n_steps, transient=transient, backward_transient=backward_transient)
     outside = [step for step in vectors_at if not 0 <= step <= n_steps]
     if outside:
         raise ValueError(f"vectors_at holds {outside[0]}: the window has steps 0 to {n_steps}")
     z = system.start()
     V = start_basis(z, k, seed, Q0, system.tangent_dtype)
-    R, log_R, Q_at = [], [], {0: V} if transient == 0 and 0 in vectors_at else {}
+    R, log_R, dead, Q_at = [], [], 0, {0: V} if transient == 0 and 0 in vectors_at else {}
     for t, _, factors in factorizations(system, V, transient + n_steps + backward_transient):
         step = t - transient
         if step in vectors_at:
@@ -92,6 +91,7 @@ def covariant(
             R.append(factors.R)
             if step <= n_steps:
                 log_R.append(factors.log_diagonal)
+                dead = dead + factors.floored.sum(-1)
 
     both = _random_triangles(k, seed).to(z.device).unsqueeze(1).expand(2, len(z), k, k)
     growth, cosines, spread, vectors = [], [], [_spread(both)], {}
@@ -115,6 +115,7 @@ def covariant(
         cosines=torch.stack(cosines[::-1]),
         angle_spread=spread,
         spread_at_end=spread[backward_transient],
+        floored=dead,
         vectors=vectors,
     )
 

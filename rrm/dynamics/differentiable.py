@@ -9,8 +9,10 @@ from torch import Tensor
 
 from rrm.dynamics.lyapunov import factorizations, start_basis
 from rrm.dynamics.tangent_map import TangentMap
+from rrm.models.precision import own_precision
 
 
+@own_precision()
 def window_exponents(
     system: TangentMap,
     k: int,

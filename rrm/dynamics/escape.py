@@ -15,6 +15,7 @@ from torch import Tensor
 from rrm.dynamics.rollout import drift, embed_batch, segments_of
 from rrm.dynamics.shards import BATCH, join, row_batches
 from rrm.models.base import Readout, RecursiveModel, State
+from rrm.models.precision import measurement
 from rrm.tasks.base import PuzzleSet, Task
 
 # What an answer may be counted as; see `EscapeResult`.
@@ -74,7 +75,7 @@ def escape(
     return join(parts)
 
 
-@torch.no_grad()
+@measurement()
 def _escape_batch(model, puzzles: PuzzleSet, task: Task, segments: int, seed: int, rows: np.ndarray) -> EscapeResult:
     right = {name: np.zeros((len(rows), segments), bool) for name in OUTCOMES}
     drift_H = np.zeros((len(rows), segments), np.float32)

@@ -5,9 +5,10 @@ from torch import Tensor
 from torch.func import vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from rrm.dynamics.lyapunov import MapSpectrum
-from rrm.dynamics.orthonormal import LOG_FLOOR
-from rrm.dynamics.tangent_map import TangentMap
+from rrm.dynamics.lyapunov import MapSpectrum, start_basis
+from rrm.dynamics.orthonormal import floored, log_diagonal
+from rrm.dynamics.tangent_map import TangentMap, check_state, check_steps
+from rrm.models.precision import measurement
 
 # A step costs N reverse passes, and N^2 numbers a row are held.
 MAX_DIMENSION = 1024
@@ -21,38 +22,35 @@ def full_jacobian(system: TangentMap, t: int, z: Tensor) -> tuple[Tensor, Tensor
     """
     # The fused attention kernels cannot be batched over cotangents; MATH can on every device.
     with sdpa_kernel(SDPBackend.MATH):
-        moved, pull = vjp(lambda u: system.step(t, u), z)
+        moved, pull = vjp(lambda u: check_state(system.step(t, u)), z)
         eye = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
         (rows,) = vmap(pull)(eye.unsqueeze(1).expand(-1, len(z), -1))
     return moved, rows.transpose(0, 1)
 
 
-@torch.no_grad()
+@measurement()
 def jacobian_spectrum(system: TangentMap, n_steps: int, transient: int = 0, Q0: Tensor | None = None) -> MapSpectrum:
     """All N exponents of each orbit, or those of the columns of `Q0`, by Householder QR of full Jacobians in float64.
 
-    `Q0` is [N, k] or [B, N, k] with orthonormal columns, the identity by default; the basis is carried through the
-    first `transient` steps, which are left out of the average. The orbit runs in the dtype of the system's state: use
+    `Q0` as in `start_basis`, the identity by default; the basis is carried through the first `transient` steps, which are left out of the average. The orbit runs in the dtype of the system's state: use
     `model.double()` for an oracle of a network. Rows that do not stay finite give nan.
 
-    ValueError for a state of more than 1024 entries, fewer than one step, or a basis that does not fit.
+    ValueError for a state of more than 1024 entries, and as `check_steps`, `check_state` and `start_basis`.
     """
-    z = system.start()
-    batch, dimension = z.shape
+    check_steps(n_steps, transient=transient)
+    z = check_state(system.start())
+    dimension = z.shape[1]
     if dimension > MAX_DIMENSION:
         raise ValueError(f"the state has {dimension} entries: full Jacobians are held up to {MAX_DIMENSION}")
-    if n_steps < 1 or transient < 0:
-        raise ValueError(f"n_steps is {n_steps}, transient {transient}: at least 1 step and no negative transient")
-    Q = torch.eye(dimension) if Q0 is None else torch.as_tensor(Q0)
-    if Q.shape[-2] != dimension or Q.shape[-1] > dimension:
-        raise ValueError(f"Q0 has shape {tuple(Q.shape)}: it needs {dimension} rows and at most as many columns")
-    Q, log_R = Q.to(z.device, torch.float64).expand(batch, *Q.shape[-2:]), []
+    Q0 = torch.eye(dimension) if Q0 is None else torch.as_tensor(Q0)
+    Q, log_R, dead = start_basis(z, Q0.shape[-1], 0, Q0, torch.float64).mT, [], 0
     for t in range(transient + n_steps):
         z, J = full_jacobian(system, t, z)
         Q, R = torch.linalg.qr(J.double() @ Q)
-        diagonal = R.diagonal(dim1=-2, dim2=-1)
-        Q = Q * torch.where(diagonal < 0, -1.0, 1.0).unsqueeze(-2)
+        sign = torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
+        Q, R = Q * sign.unsqueeze(-2), R * sign.unsqueeze(-1)
         if t >= transient:
-            log_R.append(diagonal.abs().log().clamp_min(LOG_FLOOR))
+            log_R.append(log_diagonal(R))
+            dead = dead + floored(R, z.dtype).sum(-1)
     log_R = torch.stack(log_R)
-    return MapSpectrum(log_R, log_R.mean(0), Q, z)
+    return MapSpectrum(log_R, log_R.mean(0), Q, z, dead)

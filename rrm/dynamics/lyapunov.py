@@ -12,28 +12,40 @@ import torch
 from torch import Tensor
 
 from rrm.dynamics.network_map import NetworkMap
-from rrm.dynamics.orthonormal import LOG_FLOOR, Factors, orthonormalize, random_basis
+from rrm.dynamics.orthonormal import Factors, orthonormalize, random_basis
 from rrm.dynamics.rollout import Rollout, collect
-from rrm.dynamics.tangent_map import CallableMap, TangentMap
+from rrm.dynamics.tangent_map import CallableMap, TangentMap, check_state, check_steps
 from rrm.models.base import RecursiveModel
+from rrm.models.precision import measurement
 
 # exp(7) = 1100: how far tangents may spread between two factorisations before the trailing exponents lose their digits.
 MAX_LOG_SPREAD = 7.0
 
 
 def start_basis(z: Tensor, k: int, seed: int, Q0: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
-    """The first tangents [B, k, N]: `Q0` ([B, N, k] or [N, k], orthonormal columns), or a basis drawn from `seed`.
+    """The first tangents [B, k, N] of orbits z [B, N]: from `Q0`, or a basis drawn from `seed`, in orthonormal rows.
 
-    The drawn basis is shared by the batch, so that a row's exponents do not depend on its neighbours.
+    The columns of `Q0` [N, k], or [B, N, k] with a basis for each orbit, are made orthonormal. The drawn basis is
+    shared by the batch, so that a row's exponents do not depend on its neighbours.
+
+    ValueError for a `Q0` that does not fit, that is not real and finite or whose columns are dependent up to rounding,
+    and as `random_basis` and `check_state`.
     """
-    batch, dimension = z.shape
+    batch, dimension = check_state(z).shape
     dtype = dtype or z.dtype
     if Q0 is None:
         return random_basis(dimension, k, seed, dtype).to(z.device).expand(batch, k, dimension)
-    Q0 = torch.as_tensor(Q0).to(z.device, dtype).mT
-    if tuple(Q0.shape[-2:]) != (k, dimension):
-        raise ValueError(f"Q0 has shape {tuple(Q0.mT.shape)}: {k} exponents of this map need [{dimension}, {k}]")
-    return Q0.expand(batch, k, dimension)
+    Q0 = torch.as_tensor(Q0).to(z.device)
+    if Q0.shape not in [(dimension, k), (1, dimension, k), (batch, dimension, k)] or not 1 <= k <= dimension:
+        raise ValueError(f"Q0 has shape {tuple(Q0.shape)}: {k} exponents of this map need [{dimension}, {k}]")
+    if Q0.is_complex() or not bool(Q0.isfinite().all()):
+        raise ValueError("Q0 is not real and finite: give the columns of a basis in float32 or float64")
+    factors = orthonormalize(Q0.double().mT.expand(batch, k, dimension))
+    eps = torch.finfo(Q0.dtype if Q0.is_floating_point() else torch.float64).eps
+    rank = int(torch.linalg.matrix_rank(factors.R, rtol=k * eps).amin())
+    if rank < k:
+        raise ValueError(f"Q0 has {k} columns of rank {rank}: give columns that are linearly independent")
+    return factors.Q.to(dtype)
 
 
 def factorizations(
@@ -42,13 +54,16 @@ def factorizations(
     """Run the map for `n_steps` with tangents V [B, k, N]; yield (t, z(t) [B, N], QR factors) for t = 1 ... n_steps.
 
     The run begins at the start state, or at the state `z` that `first` steps lead to; t counts from there. The factors
-    are None at the steps between two factorisations. Everything yielded is differentiable. ValueError where `qr_every`
-    lets the tangents of a row spread by more than a factor exp(7): beyond that the trailing exponents are rounding.
-    ArithmeticError as in `orthonormalize`.
+    are None at the steps between two factorisations. Everything yielded is differentiable. What a single step does to
+    the digits of the trailing exponents no interval can mend: `Factors.floored` marks it.
+
+    ValueError where `qr_every` lets the tangents of a row spread by more than a factor exp(7): beyond that the trailing
+    exponents are rounding; and as `check_state`. ArithmeticError as in `orthonormalize`.
     """
     z = system.start() if z is None else z
     for t in range(n_steps):
         z, V = system.push(first + t, z, V)
+        check_state(z)
         if (t + 1) % qr_every and t + 1 < n_steps:
             yield t + 1, z, None
             continue
@@ -79,7 +94,9 @@ class Spectrum:
     Q: [B, N, k], the orthonormal basis after the last call; N = 2 L D, z_H block first, each flattened from (L, D).
     rollout: the trajectory the tangents followed, transient included.
     finite: [B] bool, state and tangents stayed finite.
-    floored: [B] int, how many local values hit the floor of a direction that died (log 1e-30).
+    floored: [B] int, how many of the local values are a floor: the direction died (log 1e-30), or its growth is so far
+    below the largest of the same interval that rounding has set it (13 nats in float32, 30 in float64; see `floored` in
+    rrm.dynamics.orthonormal). Exponents of such values are too high or mean nothing; the leading ones are not affected.
     """
 
     log_R: Tensor
@@ -101,7 +118,7 @@ class Spectrum:
         return self.rollout.z_L[-1]
 
 
-@torch.no_grad()
+@measurement()
 def lyapunov_spectrum(
     model: RecursiveModel,
     batch: Mapping,
@@ -131,10 +148,11 @@ def lyapunov_spectrum(
         raise ValueError(f"qr_every is {qr_every}: it must divide the {calls} calls of a segment")
     z = system.start()
     V = start_basis(z, k, seed, Q0, system.tangent_dtype)
-    visited, log_R = [], []
+    visited, log_R, dead = [], [], 0
     for t, z, factors in factorizations(system, V, segments * calls, qr_every):
         if factors is not None:
             log_R.append(factors.log_diagonal)
+            dead = dead + factors.floored.sum(-1)
             Q = factors.Q
         if t % calls == 0:
             visited.append((system.state(z), system.readout(z)))
@@ -148,7 +166,7 @@ def lyapunov_spectrum(
         Q=Q.mT,
         rollout=collect(system.state(system.start()), visited),
         finite=z.isfinite().all(1) & log_R.isfinite().all(-1).all(0),
-        floored=(log_R == LOG_FLOOR).sum((0, 2)),
+        floored=dead,
     )
 
 
@@ -156,16 +174,18 @@ def lyapunov_spectrum(
 class MapSpectrum:
     """Spectrum of a batch of orbits: log_R [n, B, k], exponents [B, k] in nats per step, Q [B, N, k], z [B, N].
 
-    log_R holds the factorisations after the transient, z and Q are those after the last step.
+    log_R holds the factorisations after the transient, z and Q are those after the last step. floored [B] int, how many
+    of the values in log_R are a floor, as in `Spectrum`.
     """
 
     log_R: Tensor
     exponents: Tensor
     Q: Tensor
     z: Tensor
+    floored: Tensor
 
 
-@torch.no_grad()
+@measurement()
 def map_spectrum(
     step: TangentMap | Callable[[int, Tensor], Tensor],
     z0: Tensor | None,
@@ -181,14 +201,21 @@ def map_spectrum(
 
     The basis is carried through `transient` steps that are left out of the average. A `TangentMap` brings its own start
     state: give it as `step`, with `z0` None.
+
+    ValueError for a `qr_every` below 1 or one that does not divide the transient, and as `check_steps`, `start_basis`
+    and `factorizations`.
     """
+    check_steps(n_steps, transient=transient)
+    if qr_every < 1:
+        raise ValueError(f"qr_every is {qr_every}: factorise every step, or every so many")
     if transient % qr_every:
         raise ValueError(f"transient is {transient}: it must be a multiple of qr_every, {qr_every}")
     system = step if isinstance(step, TangentMap) else CallableMap(step, z0)
-    V, log_R = start_basis(system.start(), k, seed, Q0, system.tangent_dtype), []
+    V, log_R, dead = start_basis(system.start(), k, seed, Q0, system.tangent_dtype), [], 0
     for t, z, factors in factorizations(system, V, transient + n_steps, qr_every):  # noqa: B007 (z of the last step)
         if factors is not None and t > transient:
             log_R.append(factors.log_diagonal)
+            dead = dead + factors.floored.sum(-1)
             Q = factors.Q
     log_R = torch.stack(log_R)
-    return MapSpectrum(log_R, log_R.sum(0) / n_steps, Q.mT, z)
+    return MapSpectrum(log_R, log_R.sum(0) / n_steps, Q.mT, z, dead)

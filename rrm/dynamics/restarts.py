@@ -13,6 +13,7 @@ from rrm.dynamics.escape import OUTCOMES, finite_rows, verdict
 from rrm.dynamics.rollout import embed_batch, segments_of
 from rrm.dynamics.shards import BATCH, join, row_batches
 from rrm.models.base import RecursiveModel, State
+from rrm.models.precision import measurement
 from rrm.tasks.base import PuzzleSet, Task
 
 
@@ -83,7 +84,7 @@ def restarts(
     return join(parts)
 
 
-@torch.no_grad()
+@measurement()
 def _restart_batch(model, puzzles: PuzzleSet, task: Task, segments, kicks, copies, seed, rows) -> RestartResult:
     shape = (len(kicks), len(rows), copies)
     right, finite = {name: np.zeros(shape, bool) for name in OUTCOMES}, np.ones(shape, bool)

@@ -72,7 +72,8 @@ class LyapunovResult:
     segment.  solved_at [N, T] bool, margin, entropy [N, T] float32, violations_at [N, T] int32, as in
     `rrm.dynamics.readings`.  halting [N] int32, first segment at which the Q head would halt, T + 1 for never.
     finite [N] bool: state and tangents stayed free of nan and inf; a row that did not counts as failed.
-    floored [N] int32, local exponents that hit the floor of a direction that died.
+    floored [N] int32, local exponents that are a floor and no growth, as in `Spectrum`; in files written before these
+    were told apart only those of directions that died.
     On request only: local [N, n, k] float32, log R at every factorisation, in nats.  covariant [N, m] float32, the
     COVARIANT_FEATURES.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rrm.models.base import Readout, RecursiveModel, State
+from rrm.models.precision import measurement
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def collect(start: State, visited: list[tuple[State, Readout]]) -> Rollout:
     )
 
 
-@torch.no_grad()
+@measurement()
 def rollout(
     model: RecursiveModel, batch: Mapping, segments: int, start: State | None = None, *, seed: int = 0
 ) -> Rollout:

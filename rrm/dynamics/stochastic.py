@@ -21,6 +21,7 @@ from rrm.dynamics.orthonormal import orthonormalize
 from rrm.dynamics.shards import join, row_batches
 from rrm.dynamics.twin import apart, companion, default_distance
 from rrm.models.base import RecursiveModel
+from rrm.models.precision import measurement
 from rrm.tasks.base import PuzzleSet, Task
 
 # Puzzles that are run together, and rows (puzzle, rollout) of a batch on a CPU. Shards of a multiple of PUZZLES see the
@@ -151,7 +152,7 @@ class _Batch:
         self.V = start_basis(z, 1, seed) if exponent else None
         self.log_R = z.new_zeros(len(z), dtype=torch.float64)
 
-    @torch.no_grad()
+    @measurement()
     def run(self, depths: np.ndarray, sigma: float, halves: list[int], growth: bool) -> dict[str, np.ndarray]:
         """The arrays of a `StochasticResult`, each [B, rollouts, M]."""
         system, z, tokens, found = self.system, self.system.start(), None, []

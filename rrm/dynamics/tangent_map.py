@@ -52,6 +52,24 @@ class CallableMap(TangentMap):
         return vmap(lambda dz: jvp(lambda u: self._step(t, u), (z,), (dz,)), in_dims=1, out_dims=(None, 1))(V)
 
 
+def check_state(z: Tensor) -> Tensor:
+    """z [B, N] itself; ValueError for another shape, and for a dtype that no exponent can be measured in."""
+    if z.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"the state is {z.dtype}: exponents need a map on states of float32 or float64")
+    if z.ndim != 2:
+        raise ValueError(f"the state has shape {tuple(z.shape)}: give a batch of orbits, [B, N]")
+    return z
+
+
+def check_steps(n_steps: int, **transients: int) -> None:
+    """ValueError for a window of no steps, and for a negative transient."""
+    if n_steps < 1:
+        raise ValueError(f"n_steps is {n_steps}: at least 1 step is needed")
+    for name, steps in transients.items():
+        if steps < 0:
+            raise ValueError(f"{name} is {steps}: use 0 or more steps")
+
+
 def flat(halves: tuple[Tensor, Tensor]) -> Tensor:
     """(z_H, z_L), each [B, L, D] -> z [B, N], N = 2 L D, the z_H block first."""
     return torch.stack(tuple(halves), 1).flatten(1)

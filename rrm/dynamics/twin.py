@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from rrm.dynamics.orthonormal import LOG_FLOOR, random_basis
-from rrm.dynamics.tangent_map import TangentMap
+from rrm.dynamics.tangent_map import TangentMap, check_state, check_steps
+from rrm.models.precision import measurement
 
 # Default distance per coordinate (root mean square), for states whose entries are of order one: 0.1 and 1e-6 for a
 # joint state of 1e4 entries. Curvature biases the exponent by about this much times the curvature of the map, rounding
@@ -32,7 +33,7 @@ class TwinResult:
     collapsed: torch.Tensor
 
 
-@torch.no_grad()
+@measurement()
 def max_lyapunov(
     system: TangentMap, n_steps: int, *, distance: float | None = None, seed: int = 0, transient: int = 0
 ) -> TwinResult:
@@ -44,11 +45,10 @@ def max_lyapunov(
     rounding to the dtype of the state. `distance` is by default 1e-3 sqrt(N) for states in float32 and 1e-8 sqrt(N) in
     float64.
 
-    ValueError for fewer than one step, a negative transient, a distance that is not positive, or another dtype.
+    ValueError for a distance that is not positive, and as `check_steps` and `check_state`.
     """
-    if n_steps < 1 or transient < 0:
-        raise ValueError(f"n_steps is {n_steps}, transient {transient}: at least 1 step and no negative transient")
-    z = system.start()
+    check_steps(n_steps, transient=transient)
+    z = check_state(system.start())
     distance = default_distance(z) if distance is None else float(distance)
     if not distance > 0:
         raise ValueError(f"distance is {distance}: it must be positive")
@@ -56,7 +56,7 @@ def max_lyapunov(
     direction, log_growth, collapsed = first, [], torch.zeros(len(z), dtype=torch.int64, device=z.device)
     for t in range(transient + n_steps):
         twin, size = companion(z, direction, distance)
-        twin, z = system.step(t, twin), system.step(t, z)
+        twin, z = system.step(t, twin), check_state(system.step(t, z))
         direction, grown, met = apart(twin, z, size, first)
         collapsed += met
         if t >= transient:
@@ -66,9 +66,7 @@ def max_lyapunov(
 
 
 def default_distance(z: torch.Tensor) -> float:
-    """The separation for states z [B, N]; ValueError for a dtype other than float32 and float64."""
-    if z.dtype not in _RMS_DISTANCE:
-        raise ValueError(f"the state is {z.dtype}: two trajectories need float32 or float64")
+    """The separation for states z [B, N] of float32 or float64."""
     return _RMS_DISTANCE[z.dtype] * math.sqrt(z.shape[1])
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rrm.models.layers import Stack
+from rrm.models.precision import own_precision
 
 
 class State(NamedTuple):
@@ -121,10 +122,14 @@ class RecursiveModel(nn.Module, ABC):
 
     @contextmanager
     def precision(self, dtype: torch.dtype):
-        """Run the calls in `dtype` for a while: stability is measured in float32 even of a bfloat16 model."""
+        """Run the calls in `dtype` for a while: stability is measured in float32 even of a bfloat16 model.
+
+        `own_precision` holds inside.
+        """
         before, self.forward_dtype = self.forward_dtype, dtype
         try:
-            yield self
+            with own_precision():
+                yield self
         finally:
             self.forward_dtype = before
 

@@ -5,11 +5,12 @@ import torch
 
 from rrm.dynamics.rollout import embed_batch, segments_of
 from rrm.models.base import RecursiveModel
+from rrm.models.precision import measurement
 from rrm.tasks.base import PuzzleSet, Task
 from rrm.training.stream import to_batch
 
 
-@torch.no_grad()
+@measurement()
 def predict(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int, batch_size: int = 256) -> dict:
     """-> {"predictions": [N, S] uint8 tokens, "q_halt": [N] float32 or None}, after `segments` segments."""
     was_training = model.training
