@@ -1,13 +1,14 @@
 """Spreading work over Ray tasks: shards of puzzles, weights put once, results written as they finish."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rrm.cluster.folder import read_json, write_json
 from rrm.cluster.session import Request, trials_at_once
@@ -66,7 +67,13 @@ def put_weights(model: RecursiveModel):
     """(description, weights in the object store): what a task needs to build the model."""
     import ray
 
-    return describe(model), ray.put({name: value.cpu().numpy() for name, value in model.state_dict().items()})
+    return describe(model), ray.put(as_arrays(model.state_dict()))
+
+
+def as_arrays(weights: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """A state dict for the object store. numpy has no bfloat16; float32 holds the same numbers."""
+    wide = {torch.bfloat16: torch.float32}
+    return {name: value.cpu().to(wide.get(value.dtype, value.dtype)).numpy() for name, value in weights.items()}
 
 
 def on_device(description: dict, weights: dict, device: str) -> RecursiveModel:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import ray
 
-from rrm.cluster.fanout import device_of, run_tasks, score_model
+from rrm.cluster.fanout import as_arrays, device_of, run_tasks, score_model
 from rrm.cluster.folder import OUTCOMES, JobFolder
 from rrm.cluster.progress import Bar
 from rrm.cluster.session import Request
@@ -37,7 +37,7 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
     def jobs() -> Iterator[tuple]:
         for (trial, which), numbers in zip(wanted, missing, strict=True):
             tensors = checkpoint.load_tensors(folder.path / trial["checkpoint"] / f"{which}.safetensors")
-            weights = ray.put({name: value.numpy() for name, value in tensors.items()})
+            weights = ray.put(as_arrays(tensors))
             for number in numbers:
                 rows = slice(starts[number], starts[number] + SCORED)
                 yield trial[which]["model"], weights, puzzles, rows, trial[which]["segments"], device_of(request)

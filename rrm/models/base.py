@@ -65,7 +65,11 @@ class RecursiveModel(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, inputs_BS: Tensor, puzzle_identifiers_B: Tensor) -> Tensor:
-        """Tokens [B, S] and puzzle identifiers [B] -> x [B, L, D]."""
+        """Tokens [B, S] and puzzle identifiers [B] -> x [B, L, D].
+
+        ValueError for one that is no whole number below the size of its table; a training on an accelerator does not
+        look.
+        """
 
     @abstractmethod
     def network(self, half: str) -> Stack:

@@ -165,6 +165,20 @@ class Stack(nn.Module):
         return h.transpose(0, 1).contiguous() if self.positions_first else h
 
 
+def row_numbers(values: Tensor, rows: int, name: str) -> Tensor:
+    """`values` as int64 rows of a table of `rows`; ValueError for one that is no whole number of 0 to rows - 1.
+
+    An index of -1 would read the last row and 1.5 the second, both in silence.
+    """
+    numbers = values.long()
+    wrong = (numbers < 0) | (numbers >= rows)
+    if values.is_floating_point():
+        wrong = wrong | (values != numbers)
+    if bool(wrong.any()):
+        raise ValueError(f"{name} {values[wrong][0].item():g} is no row of the table: give whole numbers 0 to {rows - 1}")
+    return numbers
+
+
 class Table(nn.Module):
     """A lookup table [rows, D], truncated normal."""
 

@@ -105,9 +105,10 @@ class Reasoner(RecursiveModel):
                 # Halting starts near "never", so that the first segments are spent on learning the answer.
                 self.q_head.weight.zero_()
                 self.q_head.bias.fill_(-5.0)
-        # The start states are drawn once and never trained.
-        self.register_buffer("H_init", layers.truncated_normal_(torch.empty(width), 1.0))
-        self.register_buffer("L_init", layers.truncated_normal_(torch.empty(width), 1.0))
+        # The start states are drawn once and never trained. A bfloat16 model keeps them in bfloat16, as its public code
+        # does, so that a measurement in float32 starts where the training did.
+        for name in ("H_init", "L_init"):
+            self.register_buffer(name, layers.truncated_normal_(torch.empty(width), 1.0).to(self.forward_dtype))
 
     def _block(self):
         c = self.config
@@ -127,16 +128,23 @@ class Reasoner(RecursiveModel):
 
     def embed(self, inputs_BS: Tensor, puzzle_identifiers_B: Tensor) -> Tensor:
         c, dtype = self.config, self.compute_dtype
-        x = self.embed_tokens.embedding_weight.to(dtype)[inputs_BS.long()]
+        x = self.embed_tokens.embedding_weight.to(dtype)[self._row_numbers(inputs_BS, c.vocab_size, "token")]
         if c.puzzle_emb_len:
             prefix = x.new_zeros(len(x), c.puzzle_emb_len * c.hidden_size)
             if self.puzzle_emb is not None:
-                rows = self.puzzle_emb(puzzle_identifiers_B.long()).to(dtype)
+                known = self._row_numbers(puzzle_identifiers_B, c.num_puzzle_identifiers, "puzzle identifier")
+                rows = self.puzzle_emb(known).to(dtype)
                 prefix = torch.nn.functional.pad(rows, (0, prefix.shape[1] - rows.shape[1]))
             x = torch.cat((prefix.view(len(x), c.puzzle_emb_len, c.hidden_size), x), dim=1)
         if self.embed_pos is not None:
             x = 0.5**0.5 * (x + self.embed_pos.embedding_weight.to(dtype))
         return c.hidden_size**0.5 * x
+
+    def _row_numbers(self, values: Tensor, rows: int, name: str) -> Tensor:
+        # A look at every batch would keep a training on an accelerator waiting: its stream has whole tokens.
+        if self.training and values.device.type != "cpu":
+            return values.long()
+        return layers.row_numbers(values, rows, name)
 
     def readout(self, state: State) -> Readout:
         logits = self.lm_head(state.z_H)[:, self.config.puzzle_emb_len :]

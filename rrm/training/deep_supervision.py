@@ -50,7 +50,7 @@ class DeepSupervision(Objective):
         solved = score.solved.to(readout.q_halt)
         q_loss = F.binary_cross_entropy_with_logits(readout.q_halt, solved, reduction="none")
         steps, state = carry.steps + 1, state.detach()
-        if self.model.q_learning:
+        if self._looks_ahead:
             target = self._continue_target(state, x.detach(), steps, noise, generator)
             q_loss = q_loss + F.binary_cross_entropy_with_logits(readout.q_continue, target, reduction="none")
         loss = score.loss.mean() + Q_LOSS_WEIGHT * q_loss.mean()
@@ -84,6 +84,11 @@ class DeepSupervision(Objective):
         }
         return Carry(state, carry.steps.masked_fill(carry.halted, 0), carry.halted, data)
 
+    @property
+    def _looks_ahead(self) -> bool:
+        """Whether q_continue is trained: where every row halts after one segment there is nothing to continue."""
+        return self.model.q_learning and self.halt_max_steps > 1
+
     @torch.no_grad()
     def _continue_target(
         self, state: State, x: Tensor, steps: Tensor, noise: Noise, generator: torch.Generator
@@ -98,6 +103,8 @@ class DeepSupervision(Objective):
 
     def _halting(self, steps: Tensor, wants: Tensor, generator: torch.Generator) -> Tensor:
         """A row halts at the last step or when its Q head says so, but explores now and then a drawn minimum."""
+        if self.halt_max_steps == 1:
+            return torch.ones_like(wants)
         explore = torch.rand(steps.shape, generator=generator) < self.halt_exploration_prob
         minimum = torch.randint(2, self.halt_max_steps + 1, steps.shape, generator=generator) * explore
         return ((steps >= self.halt_max_steps) | wants) & (steps >= minimum.to(steps.device))

@@ -10,11 +10,16 @@ from rrm.training.objective import Carry, Objective, Score
 from rrm.training.perturbation import TrajectoryPerturbation
 
 
+# Cycles of a rollout in training, as in the public code: an evaluation may have one, which training would then have
+# without the transition that all deeper rollouts go through.
+LEAST_DEPTH = 2
+
+
 class LastStepSupervision(Objective):
     """A whole rollout a step, and a loss on its last readout only.
 
-    Nothing is carried from step to step. Of `depth` outer cycles only the last carries gradient; with probability
-    1 - prob_detach_prev_H, drawn once for the batch, so does the single z_H call before it.
+    Nothing is carried from step to step. Of `depth` outer cycles, but at least LEAST_DEPTH, only the last carries
+    gradient; with probability 1 - prob_detach_prev_H, drawn once for the batch, so does the single z_H call before it.
     """
 
     def __init__(
@@ -32,7 +37,8 @@ class LastStepSupervision(Objective):
         noise = self.noise(rows, generator)
         state = self.start(rows, noise, generator)
         x = self.embed(batch)
-        for cycles_left in range(self.depth - 1, 0, -1):
+        depth = max(LEAST_DEPTH, self.depth)
+        for cycles_left in range(depth - 1, 0, -1):
             # The last call of the history is an "H"; the z_L calls before it stay without gradient.
             state = self.segment(state, x, noise, generator, grad_calls=int(keep and cycles_left == 1))
         state = self.segment(state, x, noise, generator)
@@ -46,6 +52,6 @@ class LastStepSupervision(Objective):
             "halted": torch.tensor(float(rows)),
             "halted_exact": first.solved.sum(),
             "halted_cells": first.cells.sum(),
-            "halted_steps": torch.tensor(float(rows * self.depth)),
+            "halted_steps": torch.tensor(float(rows * depth)),
         }
         return score.loss.mean(), carry, metrics

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from rrm.errors import InputError
 from rrm.models import RecursiveModel
 from rrm.training import interventions
+from rrm.training.last_step import LEAST_DEPTH
 from rrm.training.schedule import Growth
 
 
@@ -78,10 +79,23 @@ class Recipe:
         milestones = {name: tuple((at, by) for at, by in self.growth.get(name, ())) for name in ("H", "L")}
         return Growth(self.model["H_cycles"], self.model["L_cycles"], **milestones)
 
+    def call_units(self, model: RecursiveModel, depth: tuple[int, int]) -> float:
+        """Cost of one training step per row at `depth` = (H_cycles, L_cycles): forward calls + 2 x recorded calls.
+
+        Of the single call whose gradient is kept in some of the steps only, the expectation.
+        """
+        H, L = depth
+        if not model.carries_state:
+            return max(LEAST_DEPTH, H) * (L + 1) + 2 * (L + 1) + 2 * (1 - self.prob_detach_prev_H)
+        calls = len(model.segment_calls)
+        # Q-learning looks one segment ahead for its target, if there may be one.
+        ahead = calls if model.q_learning and self.halt_max_steps > 1 else 0
+        return calls + 2 * model.grad_calls + ahead
+
     def units_per_step(self, model: RecursiveModel, trajectories: int) -> float:
         """Call units of an optimizer step, on average over training where the depth grows."""
         growth = self.growth_schedule()
-        mean = sum(call_units(model, growth.depth(permille, 1000)) for permille in range(1000)) / 1000
+        mean = sum(self.call_units(model, growth.depth(permille, 1000)) for permille in range(1000)) / 1000
         return mean * self.batch_size * trajectories
 
     def flossing_units(self, model: RecursiveModel, total_steps: int) -> int:
@@ -115,13 +129,3 @@ class Recipe:
     def to_dict(self) -> dict:
         """Plain values; `Recipe(**d)` restores it."""
         return asdict(self)
-
-
-def call_units(model: RecursiveModel, depth: tuple[int, int]) -> int:
-    """Cost of one training step per row at `depth` = (H_cycles, L_cycles): forward calls + 2 x recorded calls."""
-    H, L = depth
-    if not model.carries_state:
-        return H * (L + 1) + 2 * (L + 1)
-    calls = len(model.segment_calls)
-    # Q-learning looks one segment ahead for its target.
-    return calls + 2 * model.grad_calls + (calls if model.q_learning else 0)

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
 
 
 def lr_factor(step: int, total_steps: int, warmup_steps: int, min_ratio: float) -> float:
@@ -26,11 +28,21 @@ class Growth:
 
     def depth(self, step: int, total_steps: int) -> tuple[int, int]:
         """(H_cycles, L_cycles) at a step."""
-        percent = 100 * step / total_steps
-        grown = (sum(by for at, by in milestones if percent >= at) for milestones in (self.H, self.L))
+        grown = (
+            sum(by for at, by in milestones if step >= _first_step(at, total_steps)) for milestones in (self.H, self.L)
+        )
         return tuple(base + more for base, more in zip((self.base_H, self.base_L), grown, strict=True))
 
     def last_transition(self, step: int, total_steps: int) -> int:
         """The last step at which the depth changed, 0 if it never did."""
-        steps = (math.ceil(at * total_steps / 100) for at, _ in (*self.H, *self.L))
+        steps = (_first_step(at, total_steps) for at, _ in (*self.H, *self.L))
         return max((s for s in steps if s <= step), default=0)
+
+
+@cache
+def _first_step(percent: float, total_steps: int) -> int:
+    """The first step at which at least `percent` of the steps are done, in the decimals that the number is written in.
+
+    In binary 20.1 % of 3,000 steps would be 603 in one order of the operations and a little more in the other.
+    """
+    return math.ceil(Fraction(str(percent)) * total_steps / 100)

@@ -24,7 +24,7 @@ from rrm.training.flosser import Flosser
 from rrm.training.last_step import LastStepSupervision
 from rrm.training.objective import Carry
 from rrm.training.optim import EMA, AdamATan2, SignSGD
-from rrm.training.recipe import Recipe, call_units
+from rrm.training.recipe import Recipe
 from rrm.training.schedule import lr_factor
 from rrm.training.stream import TrainStream
 
@@ -131,7 +131,7 @@ class Trainer:
         metrics, self.carry = self._gradients(self._batch(self.step))
         self.step += 1
         depth = self.growth.depth(self.step, self.total_steps)
-        self.call_units += call_units(self.model, depth) * self.recipe.batch_size * self.trajectories
+        self.call_units += self.recipe.call_units(self.model, depth) * self.recipe.batch_size * self.trajectories
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         factor = self._lr_factor()

@@ -82,7 +82,7 @@ def test_every_model_type_trains_and_resumes_bit_for_bit(splits, tmp_path, name)
         assert torch.equal(resumed.model.state_dict()[key], value), key
     if growth:
         assert unbroken.bare_objective.depth == 3
-        assert metrics[-1]["call_units"] == 8 * (2 * 3 + 6 + 3 * (3 * 4 + 8)) and unbroken.model.config.L_cycles == 3
+        assert metrics[-1]["call_units"] == 8 * (2 * 3 + 6 + 1 + 3 * (3 * 4 + 8 + 1)) and unbroken.model.config.L_cycles == 3
 
 
 @pytest.mark.parametrize(("keep", "recorded"), [(False, 3), (True, 4)])

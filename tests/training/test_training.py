@@ -16,7 +16,6 @@ from rrm.training import checkpoint, interventions
 from rrm.training.deep_supervision import DeepSupervision
 from rrm.training.objective import IGNORED, stablemax_cross_entropy
 from rrm.training.perturbation import TrajectoryPerturbation
-from rrm.training.recipe import call_units
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.stream import TrainStream, to_batch
 from rrm.training.trainer import Diverged, Trainer
@@ -89,7 +88,7 @@ def test_zero_noise_is_the_baseline_bit_for_bit(splits):
 
 def test_equal_budget_means_equal_call_units(splits):
     plain, perturbed = trainer(splits), trainer(splits, sigma=0.1)
-    assert call_units(plain.model, (2, 2)) == 6 + 2 * 3
+    assert plain.recipe.call_units(plain.model, (2, 2)) == 6 + 2 * 3
     assert plain.total_steps == 6 and perturbed.total_steps == 3
     last = [[*run.run()][-1] for run in (plain, perturbed)]
     assert last[0]["call_units"] == last[1]["call_units"] and [r["evaluation"] for r in last] == [3, 3]
