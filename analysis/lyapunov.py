@@ -20,6 +20,8 @@ def parse(argv: list[str] | None = None):
     add = parser.add_argument
     add("--k", type=int, default=8, help="number of exponents (default: %(default)s)")
     add("--segments", type=int, metavar="T", help="length of the rollouts (default: as in evaluation)")
+    add("--transient", type=int, metavar="T", help="segments that the start basis aligns in, left out of the exponents "
+        "(default: half of the segments)")  # fmt: skip
     add("--depth", type=int, metavar="T", help="length of the deep rollouts (default: 8 times the segments)")
     add("--precision", default="float32", help="float32, float64, or mixed: float64 tangents along float32 states")
     add("--compile", action="store_true", help="compile the tangents: worth it for thousands of puzzles")

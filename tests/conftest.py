@@ -12,13 +12,19 @@ for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RAY_ADDRESS"):
     os.environ.pop(variable, None)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+# Numbers of the public implementations: of small networks in the repository, of larger ones where they lie beside it.
+REFERENCES = {"small": Path(__file__).parent / "models" / "reference", "large": SHARED / "reference"}
 
 
-def load_reference(name: str) -> dict:
-    """Reference numbers of a public implementation, {"config": dict, "state": {...}, other keys}; skips if absent."""
-    path = SHARED / "reference" / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"reference numbers {path.name} are not beside the repository")
+def load_reference(name: str, size: str = "small") -> dict:
+    """Reference numbers of a public implementation, {"config": dict, "state": {...}, other keys}.
+
+    They were written by the unmodified public code in float32 on a CPU, with random weights; the exponents by forward
+    mode through it and QR in float64 after every call. Skips where large ones are absent.
+    """
+    path = REFERENCES[size] / f"{name}.npz"
+    if size == "large" and not path.exists():
+        pytest.skip(f"reference numbers of a larger {name} are not beside the repository")
     with np.load(path) as file:
         values = {key: file[key] for key in file.files}
     values["config"] = json.loads(bytes(values["config"]).decode())

@@ -16,7 +16,7 @@ from rrm.cluster.search_report import SearchFindings
 from rrm.cluster.session import Request
 from rrm.cluster.stability_report import examples, ladder_sentences
 from rrm.cluster.study import interval_metrics
-from rrm.dynamics import LyapunovResult, Settings, load_result
+from rrm.dynamics import LyapunovResult, Settings, default_transient, load_result
 from rrm.statistics import (
     OutcomePanel,
     SweepPoint,
@@ -93,6 +93,7 @@ def measure_trials(
             task=splits.test.task,
             checkpoint_hash=checkpoint.weights_hash(weights, "best"),
             data_hash=splits.test.content_hash(),
+            transient=default_transient(trial["best"]["segments"]),
             batch=plan_batch(model, K, resources, request),
             device=device_of(request),
         )
@@ -178,6 +179,7 @@ def findings(
     found = evidence(examples(result, np.flatnonzero(result.finite), {}))
     return [
         separation_sentence(panel),
+        f"Exponents are {result.settings.basis}.",
         *ladder_sentences(label(best), found),
         *([perturbation_sentence(by_model(arms)[model])] if alone else []),
         *arm_sentences(repeated),

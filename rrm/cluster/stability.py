@@ -13,7 +13,17 @@ from rrm.cluster.fanout import device_of, gather, measure_in_shards, plan_batch
 from rrm.cluster.session import Request
 from rrm.cluster.stability_report import Study, examples, report
 from rrm.cluster.study import Frame, conduct, prepare
-from rrm.dynamics import EscapeResult, RestartResult, Settings, escape, load_result, restarts
+from rrm.dynamics import (
+    BasesResult,
+    EscapeResult,
+    RestartResult,
+    Settings,
+    default_transient,
+    escape,
+    load_result,
+    restarts,
+    start_bases,
+)
 from rrm.errors import InputError
 from rrm.models import RecursiveModel, build, describe
 from rrm.statistics import evidence
@@ -21,9 +31,9 @@ from rrm.tasks import PuzzleSet
 
 # Puzzles behind the statistics and the figures, evenly spaced where more were measured.
 MOST_ROWS = 20_000
-# Puzzles of the studies beside the spectra: an untrained network, deep rollouts, kicked restarts.
-UNTRAINED, DEEP, KICKED = 256, 512, 128
-KICKS, COPIES = (0.01, 0.1, 1.0), 4
+# Puzzles of the studies beside the spectra: an untrained network, deep rollouts, kicked restarts, other start bases.
+UNTRAINED, DEEP, KICKED, BASED = 256, 512, 128, 128
+KICKS, COPIES, BASES = (0.01, 0.1, 1.0), 4, 5
 
 
 def run_study(args: Namespace) -> None:
@@ -47,6 +57,9 @@ def run_study(args: Namespace) -> None:
 def _settings(args: Namespace, source: sources.Source, puzzles: PuzzleSet, request: Request) -> Settings:
     model = source.model
     segments = args.segments or source.segments
+    transient = default_transient(segments) if args.transient is None else args.transient
+    if not 0 <= transient < segments:
+        raise InputError(f"--transient {transient} is not possible: of {segments} segments 0 to {segments - 1} can go")
     dimension = 2 * model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
     if not 1 <= args.k <= dimension:
         raise InputError(f"--k {args.k} is not possible: the tangent space has dimension {dimension}, use 1 to that")
@@ -63,6 +76,7 @@ def _settings(args: Namespace, source: sources.Source, puzzles: PuzzleSet, reque
         task=puzzles.task,
         checkpoint_hash=source.weights_hash,
         data_hash=puzzles.content_hash(),
+        transient=transient,
         backend="compiled" if args.compile else "eager",
         device=device_of(request),
     )
@@ -102,9 +116,16 @@ def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str
         restarts, RestartResult, model, kicked_puzzles, arguments, folder.path / "kicked",
         resources, request, bar("kicked restarts", len(kicked_puzzles)),
     )  # fmt: skip
+    seeds = tuple(range(args.seed, args.seed + BASES))
+    arguments = {"segments": settings.segments, "transient": settings.transient, "seeds": seeds}
+    based_puzzles = puzzles.subset(few(BASED))
+    bases = gather(
+        start_bases, BasesResult, model, based_puzzles, arguments, folder.path / "bases",
+        resources, request, bar(f"{BASES} start bases", len(based_puzzles)),
+    )  # fmt: skip
     result = load_result(target, MOST_ROWS)
     rows = np.flatnonzero(result.finite)
-    return Study(source.label, result, rows, evidence(examples(result, rows, null)), deep, kicked)
+    return Study(source.label, result, rows, evidence(examples(result, rows, null)), deep, kicked, bases)
 
 
 def untrained(model: RecursiveModel, seed: int) -> RecursiveModel:

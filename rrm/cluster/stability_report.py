@@ -12,6 +12,7 @@ from rrm.cluster.folder import JobFolder
 from rrm.cluster.progress import table
 from rrm.cluster.study import interval_metrics
 from rrm.dynamics import (
+    BasesResult,
     EscapeResult,
     Freed,
     LyapunovResult,
@@ -53,6 +54,7 @@ class Study:
     found: Evidence
     deep: EscapeResult
     kicked: RestartResult
+    bases: BasesResult
 
     @property
     def lambda_1(self) -> np.ndarray:
@@ -132,13 +134,17 @@ def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
 
 
 def _exponents(study: Study) -> list[str]:
-    """Medians by outcome. Where k exponents do not reach the negative ones, bound and dimension are lower estimates."""
-    lines = []
+    """Medians by outcome. Where k exponents do not reach the negative ones, bound and dimension are lower estimates.
+
+    Beside the median of lambda_1 stands its SD over start bases, from the puzzles that were measured from several.
+    """
+    lines, bases = [], study.bases
     spectra = study.result.lambda_per_call[study.rows]
     dimension = 2 * _half_entries(study.result)
     for name, rows in (("solved", study.solved), ("failed", ~study.solved)):
         if not rows.any():
             continue
+        spread = bases.medians(name == "solved").std(ddof=1)
         spectrum = torch.from_numpy(spectra[rows])
         (total, open_sum), (size, open_size) = positive_sum(spectrum, dimension), kaplan_yorke(spectrum, dimension)
         per_segment = study.result.settings.calls_per_segment * np.median(spectra[rows, 0])
@@ -146,13 +152,15 @@ def _exponents(study: Study) -> list[str]:
             {
                 "": f"{name} {np.count_nonzero(rows)}",
                 "lambda_1 per call": f"{np.median(spectra[rows, 0]):+.4f}",
+                "SD over start bases": f"{spread:.4f}",
                 "per segment": f"{per_segment:+.3f}",
                 f"lambda_{spectra.shape[1]} per call": f"{np.median(spectra[rows, -1]):+.4f}",
                 "sum of positive (truncated)": f"{total.median():.3f} ({open_sum.double().mean():.0%})",
                 "Kaplan-Yorke (truncated)": f"{size.median():.2f} ({open_size.double().mean():.0%})",
             }
         )
-    return table(lines)
+    said = f"SD: of the median over {len(bases.seeds)} start bases, {len(bases.index)} puzzles"
+    return [*table(lines), f"{study.result.settings.basis}; {said}"]
 
 
 def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:

@@ -4,12 +4,13 @@
     spectrum = lyapunov_spectrum(model, batch, k=8, segments=16)
 """
 
+from rrm.dynamics.bases import BasesResult, start_bases
 from rrm.dynamics.covariant import CovariantResult, covariant, covariant_features
 from rrm.dynamics.differentiable import window_exponents
 from rrm.dynamics.dimensions import kaplan_yorke, positive_sum
 from rrm.dynamics.escape import EscapeResult, escape, escape_time, relapsed
 from rrm.dynamics.jacobian import jacobian_spectrum
-from rrm.dynamics.lyapunov import MapSpectrum, Spectrum, lyapunov_spectrum, map_spectrum
+from rrm.dynamics.lyapunov import MapSpectrum, Spectrum, default_transient, lyapunov_spectrum, map_spectrum
 from rrm.dynamics.measure import choose_batch, measure
 from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.orthonormal import orthonormalize, random_basis
@@ -22,10 +23,11 @@ from rrm.dynamics.tangent_map import CallableMap, TangentMap
 from rrm.dynamics.twin import TwinResult, max_lyapunov
 
 __all__ = [
-    "CallableMap", "CovariantResult", "EscapeResult", "Freed", "LyapunovResult", "MapSpectrum", "NetworkMap",
-    "RestartResult", "Rollout", "Settings", "Spectrum", "StochasticResult", "TangentMap", "TwinResult",
-    "choose_batch", "covariant", "covariant_features", "escape", "escape_time", "freed", "jacobian_spectrum",
+    "BasesResult", "CallableMap", "CovariantResult", "EscapeResult", "Freed", "LyapunovResult", "MapSpectrum",
+    "NetworkMap", "RestartResult", "Rollout", "Settings", "Spectrum", "StochasticResult", "TangentMap", "TwinResult",
+    "choose_batch", "covariant", "covariant_features", "default_transient", "escape", "escape_time", "freed",
+    "jacobian_spectrum",
     "join_files", "join_results", "kaplan_yorke", "load_result", "lyapunov_spectrum", "map_spectrum",
     "max_lyapunov", "measure", "orthonormalize", "positive_sum", "random_basis", "relapsed", "restarts",
-    "rollout", "save_result", "singular_value_ftle", "stochastic_rollouts", "window_exponents",
+    "rollout", "save_result", "singular_value_ftle", "start_bases", "stochastic_rollouts", "window_exponents",
 ]  # fmt: skip

@@ -32,8 +32,9 @@ def full_jacobian(system: TangentMap, t: int, z: Tensor) -> tuple[Tensor, Tensor
 def jacobian_spectrum(system: TangentMap, n_steps: int, transient: int = 0, Q0: Tensor | None = None) -> MapSpectrum:
     """All N exponents of each orbit, or those of the columns of `Q0`, by Householder QR of full Jacobians in float64.
 
-    `Q0` as in `start_basis`, the identity by default; the basis is carried through the first `transient` steps, which are left out of the average. The orbit runs in the dtype of the system's state: use
-    `model.double()` for an oracle of a network. Rows that do not stay finite give nan.
+    `Q0` as in `start_basis`, the identity by default; the basis is carried through the first `transient` steps, which
+    are left out of the average. The orbit runs in the dtype of the system's state: an oracle of a network needs
+    `model.double()`. Rows that do not stay finite give nan.
 
     ValueError for a state of more than 1024 entries, and as `check_steps`, `check_state` and `start_basis`.
     """

@@ -46,7 +46,8 @@ def log_diagonal(R: Tensor) -> Tensor:
 def floored(R: Tensor, dtype: torch.dtype) -> Tensor:
     """[..., k] bool: the log R_ii of tangents pushed in `dtype` that are a floor and not the growth of a direction.
 
-    Those of a direction that died, and those so far below the largest entry of R that rounding has set them (RESOLVED).
+    Those of a direction that died, and those so far below the largest entry of R that they are not told from rounding
+    (RESOLVED).
     """
     R = R.detach()
     largest = R.abs().amax((-2, -1)).log().unsqueeze(-1)

@@ -58,6 +58,11 @@ class Settings:
     backend: str = "eager"
     device: str = "cpu"
 
+    @property
+    def basis(self) -> str:
+        """What the exponents are averages of, in words."""
+        return f"from a random start basis, the first {self.transient} of {self.segments} segments left out"
+
 
 @dataclass(frozen=True)
 class LyapunovResult:

@@ -175,7 +175,8 @@ def row_numbers(values: Tensor, rows: int, name: str) -> Tensor:
     if values.is_floating_point():
         wrong = wrong | (values != numbers)
     if bool(wrong.any()):
-        raise ValueError(f"{name} {values[wrong][0].item():g} is no row of the table: give whole numbers 0 to {rows - 1}")
+        found = f"{values[wrong][0].item():g}"
+        raise ValueError(f"{name} {found} is no row of the table: give whole numbers from 0 to {rows - 1}")
     return numbers
 
 

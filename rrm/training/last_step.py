@@ -9,7 +9,6 @@ from rrm.models.base import RecursiveModel
 from rrm.training.objective import Carry, Objective, Score
 from rrm.training.perturbation import TrajectoryPerturbation
 
-
 # Cycles of a rollout in training, as in the public code: an evaluation may have one, which training would then have
 # without the transition that all deeper rollouts go through.
 LEAST_DEPTH = 2

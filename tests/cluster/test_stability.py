@@ -12,7 +12,7 @@ import ray
 import torch
 
 from rrm.cluster import stability
-from rrm.cluster.fanout import measure_in_shards
+from rrm.cluster.fanout import as_arrays, measure_in_shards, on_device
 from rrm.cluster.session import Request
 from rrm.dynamics import Settings, load_result
 from rrm.models import build, describe, variant
@@ -52,6 +52,9 @@ def test_study_interrupted_and_resumed_is_the_whole(cluster, files, tmp_path, mo
     assert "null ladder" in printed and "65 of 130 puzzles are solved" in printed and printed.count(".png") == 9
     whole = tmp_path / "whole" / "s" / "result.safetensors"
     result = load_result(whole)
+    assert result.settings.transient == 2 and "random start basis, the first 2 of 4 segments left out" in printed
+    assert np.allclose(result.lambda_segments[:, 2:].mean(1), result.lambda_per_segment, atol=1e-6)
+    assert "SD: of the median over 5 start bases, 128 puzzles" in printed
     assert result.covariant.shape == (130, 5) and result.local.shape == (130, 8, 2)
 
     real = stability.gather
@@ -126,6 +129,8 @@ def _parent(process: Path) -> Path:
     ("options", "message"),
     [
         (["--k", "9999"], "--k 9999 is not possible: the tangent space has dimension"),
+        (["--transient", "4"], "--transient 4 is not possible: of 4 segments 0 to 3 can go"),
+        (["--transient", "-1"], "--transient -1 is not possible"),
         (["--precision", "bfloat16"], "--precision 'bfloat16' is unknown"),
         (["--data", "nowhere.csv"], "--data nowhere.csv does not exist"),
         (["--weights", "worst"], "weights 'worst' are unknown"),
@@ -138,6 +143,14 @@ def test_bad_input_is_one_line_before_any_work(cluster, files, tmp_path, capsys,
     error = capsys.readouterr().err
     assert stopped.value.code == 2 and message in error and error.count("\n") == 1
     assert not (tmp_path / "s").exists()
+
+
+def test_a_bfloat16_model_reaches_a_worker_as_it_is():
+    shape = {"vocab_size": 6, "seq_len": 16, "hidden_size": 16, "H_cycles": 1, "L_cycles": 1}
+    model = build(variant("trm_mlp", **shape, forward_dtype="bfloat16"))
+    sent = on_device(describe(model), as_arrays(model.state_dict()), "cpu").state_dict()
+    assert all(torch.equal(sent[name], value) and sent[name].dtype == value.dtype
+               for name, value in model.state_dict().items())  # fmt: skip
 
 
 def test_puzzles_of_another_task_are_refused(cluster, files, tmp_path, capsys):

@@ -6,8 +6,17 @@ import shutil
 import pytest
 import torch
 
-from rrm.dynamics import lyapunov_spectrum, map_spectrum, orthonormalize, random_basis
+from rrm.dynamics import (
+    CallableMap,
+    jacobian_spectrum,
+    lyapunov_spectrum,
+    map_spectrum,
+    orthonormalize,
+    random_basis,
+    rollout,
+)
 from rrm.dynamics.orthonormal import LOG_FLOOR
+from rrm.dynamics.reference_systems import Lorenz63
 from rrm.dynamics.tangents import push, push_by_jvp
 from rrm.models import VARIANTS, build, variant
 
@@ -114,3 +123,131 @@ def test_wrong_k_and_segments():
         random_basis(6, 7, 0)
     with pytest.raises(ValueError, match="segments is 0"):
         lyapunov_spectrum(small_model("trm_mlp"), BATCH, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"transient": -1}, "transient is -1: use 0 or more"),
+        ({"n_steps": 0}, "n_steps is 0: at least 1 step"),
+        ({"qr_every": 0}, "qr_every is 0"),
+        ({"k": 0}, "k is 0: the tangent space has dimension 2"),
+        ({"z0": torch.ones(1, 2, dtype=torch.complex64)}, "the state is torch.complex64: .* float32 or float64"),
+        ({"step": lambda t, z: z * (0.5 + 0.5j)}, "the state is torch.complex64"),
+        ({"z0": torch.ones(1, 2, dtype=torch.bfloat16)}, "the state is torch.bfloat16"),
+        ({"z0": torch.ones(1, 2, dtype=torch.float16)}, "the state is torch.float16"),
+        ({"z0": torch.ones(2)}, r"the state has shape \(2,\): give a batch of orbits"),
+        ({"Q0": torch.tensor([[1.0, 2.0], [1.0, 2.0]])}, "Q0 has 2 columns of rank 1"),
+        ({"Q0": torch.tensor([[1.0, 0.0], [torch.nan, 1.0]])}, "Q0 is not real and finite"),
+        ({"Q0": torch.eye(3)}, r"Q0 has shape \(3, 3\): 2 exponents of this map need \[2, 2\]"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(arguments, message):
+    call = {"step": lambda t, z: 2 * z, "z0": torch.ones(1, 2), "k": 2, "n_steps": 10} | arguments
+    with pytest.raises(ValueError, match=message):
+        map_spectrum(**call)
+
+
+def test_columns_of_a_start_basis_are_made_orthonormal():
+    Q0 = 5 * torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+    spectrum = map_spectrum(lambda t, z: 2 * z, torch.ones(2, 3), 2, 10, Q0)
+    assert torch.allclose(spectrum.exponents, torch.tensor(2.0, dtype=torch.float64).log())
+    assert torch.allclose(spectrum.Q, torch.eye(3)[:, :2].expand(2, 3, 2))
+    oracle = jacobian_spectrum(CallableMap(lambda t, z: 2 * z, torch.ones(2, 3)), 10, Q0=Q0)
+    assert torch.allclose(oracle.exponents, spectrum.exponents)
+
+
+def rotated(*growth: float, seed: int = 0) -> torch.Tensor:
+    """A matrix in float64 with these singular values, of random directions."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, len(growth), len(growth))
+    left, right = torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))[0]
+    return left @ torch.diag(torch.tensor(growth, dtype=torch.float64)) @ right
+
+
+@pytest.mark.parametrize(
+    ("dtype", "growth", "marked"),
+    [
+        (torch.float64, (2.0, 1.0, 0.0), True),
+        (torch.float64, (1.6, 1.0, 0.4, math.exp(-25)), False),
+        (torch.float64, (1.6, 1.0, 0.4, math.exp(-35)), True),
+        (torch.float32, (1.0, math.exp(-20)), True),
+        (torch.float32, (1.6, 1.0, 0.4, math.exp(-20)), True),
+        (torch.float32, (1.6, 1.0, 0.4, math.exp(-30)), True),
+        (torch.float32, (1.6, 1.0, 0.4, math.exp(-8)), False),
+    ],
+)
+def test_growth_that_a_single_step_takes_beyond_the_digits_is_marked(dtype, growth, marked):
+    A, z0 = rotated(*growth).to(dtype), torch.zeros(2, len(growth), dtype=dtype)
+    system = CallableMap(lambda t, z: z @ A.T, z0)
+    for spectrum in (map_spectrum(system, None, len(growth), 20), jacobian_spectrum(system, 20)):
+        assert spectrum.floored.tolist() == ([20, 20] if marked else [0, 0])
+        if not marked:  # the sum is the determinant's
+            assert torch.allclose(spectrum.exponents.sum(1), A.double().det().abs().log().expand(2), atol=2e-3)
+
+
+def test_superstable_orbits_are_marked():
+    """The logistic map at 2 has its critical point for a fixed point: every step there has derivative 0."""
+    spectrum = map_spectrum(lambda t, z: 2 * z * (1 - z), torch.tensor([[0.5], [0.3]]), 1, 3)
+    assert spectrum.exponents[0].item() == LOG_FLOOR and spectrum.floored.tolist() == [3, 0]
+
+
+@pytest.mark.parametrize(("units", "marked"), [(0.1, False), (1.0, True), (2.0, True)])
+def test_a_flow_sampled_too_rarely_for_its_digits_is_marked(units, marked):
+    """Lorenz's flow contracts by 14.57 nats a unit of time while it stretches by 0.91: in float32 too much at once."""
+
+    class Sampled(Lorenz63):
+        def push(self, t, z, V):
+            for _ in range(round(units / self.h)):
+                z, V = super().push(t, z, V)
+            return z, V
+
+    z0 = torch.tensor([[-5.76, 2.27, 32.82], [1.0, 3.0, 20.0]])
+    spectrum = map_spectrum(Sampled(z0), None, 3, round(20 / units), transient=round(2 / units))
+    right = (spectrum.exponents.sum(1) / units - Lorenz63.divergence).abs() < 0.01
+    assert right.all() != marked and (spectrum.floored > 0).all() == marked
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_dead_directions_of_a_network_are_marked(name):
+    """Post-norm kills a direction in every position: with k = N the last exponents of float32 are rounding."""
+    shape = {"seq_len": 3, "hidden_size": 8, "H_cycles": 1, "L_layers": 1, "H_layers": 1}
+    model = small_model(name, **shape)
+    batch = {"inputs": torch.tensor([[1, 2, 3]]), "puzzle_identifiers": torch.zeros(1)}
+    narrow = lyapunov_spectrum(model, batch, 48, 4)
+    wide = lyapunov_spectrum(model, batch, 48, 4, wide_tangents=True)
+    gap = (narrow.lambda_per_call - wide.lambda_per_call).abs()[0]
+    assert gap[:24].max() < 1e-3 and narrow.floored.item() > 0
+    assert gap.max() > 1 and narrow.floored > wide.floored
+
+
+@pytest.mark.parametrize("half", ["inputs", "puzzle_identifiers"])
+@pytest.mark.parametrize("value", [-1, 6, 1.5, math.nan])
+def test_tokens_and_identifiers_that_are_no_row_are_refused(half, value):
+    model = small_model("trm_mlp", puzzle_emb_len=1, puzzle_emb_ndim=8, num_puzzle_identifiers=6)
+    batch = {key: tensor.clone().float() for key, tensor in BATCH.items()}
+    rollout(model, batch, 1)  # whole numbers in float are rows
+    batch[half].view(-1)[-1] = value
+    name = {"inputs": "token", "puzzle_identifiers": "puzzle identifier"}[half]
+    for estimator in (rollout, lambda *of: lyapunov_spectrum(of[0], of[1], 1, of[2])):
+        with pytest.raises(ValueError, match=f"{name} {value:g} is no row .* 0 to 5"):
+            estimator(model, batch, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["Kahan 12", "Kahan 16", "Kahan 20", "shear 1e7", "shear 1e5", "shear 3"])
+def test_an_even_diagonal_hides_no_condition(dtype, kind):
+    """Kahan's matrices are all but singular, with a diagonal that hardly falls (Canad. Math. Bull. 9, 757, 1966)."""
+    name, size = kind.split()
+    if name == "Kahan":
+        n, c, s = int(size), math.cos(0.35), math.sin(0.35)
+        R = torch.diag(s ** torch.arange(n)) @ (torch.eye(n) - c * torch.ones(n, n).triu(1))
+    else:
+        R = torch.tensor([[1.0, float(size)], [0.0, 1.0]])
+    basis = torch.linalg.qr(torch.randn(40, len(R), generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
+    V = (basis @ R.double()).mT.to(dtype).expand(2, -1, -1)
+    factors = orthonormalize(V)
+    exact = torch.linalg.qr(V.double().mT)[1].diagonal(dim1=-2, dim2=-1).abs().log()
+    assert torch.allclose(factors.log_diagonal, exact, atol=1e-6)
+    eye = torch.eye(len(R), dtype=dtype)
+    assert (factors.Q @ factors.Q.mT - eye).abs().max() < 10 * torch.finfo(torch.float32).eps

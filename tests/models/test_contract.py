@@ -156,3 +156,26 @@ def test_bad_descriptions_are_refused(settings, message):
         build({"family": "trm", "mlp_t": True, **SHAPE} | settings)
     with pytest.raises(InputError, match="model 'lstm' is unknown: use one of trm_mlp"):
         variant("lstm")
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_a_bfloat16_model_keeps_its_start_in_bfloat16(name):
+    torch.manual_seed(0)
+    wide = build(variant(name, **SHAPE))
+    torch.manual_seed(0)
+    model = build(variant(name, **SHAPE, forward_dtype="bfloat16"))
+    trained_from = model.initial_state(2)
+    assert trained_from.z_H.dtype == model.H_init.dtype == torch.bfloat16
+    with model.precision(torch.float32):
+        measured_from = model.initial_state(2)
+    for measured, trained in zip(measured_from, trained_from, strict=True):
+        assert measured.dtype == torch.float32 and torch.equal(measured, trained.float())
+    # Weights that keep the start in float32 are of the same model.
+    model.load_state_dict(wide.state_dict())
+    assert model.H_init.dtype == torch.bfloat16 and torch.equal(model.H_init, wide.H_init.bfloat16())
+
+
+@pytest.mark.parametrize(("tokens", "named"), [([[-1] * 16], "token -1"), ([[0.5] * 16], "token 0.5")])
+def test_tokens_that_are_no_row_are_refused(model, tokens, named):
+    with pytest.raises(ValueError, match=f"{named} is no row of the table: give whole numbers from 0 to 5"):
+        model.embed(torch.tensor(tokens), torch.zeros(1))

@@ -31,7 +31,7 @@ def test_keys_with_wrappers_and_errors(reference, name):
         load_official({k: v for k, v in wrapped.items() if "H_init" not in k}, ref["config"])
     with pytest.raises(InputError, match="unknown key 'extra'"):
         load_official(wrapped | {"extra": np.zeros(2)}, ref["config"])
-    with pytest.raises(InputError, match=r"'embed_tokens.embedding_weight' have shape \(6, 64\).*\(7, 64\)"):
+    with pytest.raises(InputError, match=r"'embed_tokens.embedding_weight' have shape \(6, 16\).*\(7, 16\)"):
         load_official(wrapped, ref["config"] | {"vocab_size": 7})
     with pytest.raises(InputError, match="'pos_encoding' is unknown"):
         build_official(ref["config"] | {"pos_encoding": "rope"})

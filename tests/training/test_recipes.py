@@ -82,7 +82,9 @@ def test_every_model_type_trains_and_resumes_bit_for_bit(splits, tmp_path, name)
         assert torch.equal(resumed.model.state_dict()[key], value), key
     if growth:
         assert unbroken.bare_objective.depth == 3
-        assert metrics[-1]["call_units"] == 8 * (2 * 3 + 6 + 1 + 3 * (3 * 4 + 8 + 1)) and unbroken.model.config.L_cycles == 3
+        assert unbroken.model.config.L_cycles == 3
+        # Half of the steps keep the transition: 2 x 1/2 more.
+        assert metrics[-1]["call_units"] == 8 * (2 * 3 + 6 + 1 + 3 * (3 * 4 + 8 + 1))
 
 
 @pytest.mark.parametrize(("keep", "recorded"), [(False, 3), (True, 4)])
@@ -95,3 +97,31 @@ def test_gradient_calls_of_last_step_supervision(splits, keep, recorded):
     batch = to_batch(splits.train.subset(slice(0, 4)), task)
     objective(objective.initial_carry(batch), batch, torch.Generator())
     assert sum(counted) == recorded
+
+
+@pytest.mark.parametrize("tenths", [1, 201, 301, 333, 401, 501, 551, 651, 751, 801, 851, 941, 999])
+def test_depth_grows_at_the_transition_whatever_the_number_of_steps(tenths):
+    growth = Growth(2, 2, H=((tenths / 10, 1),))
+    for total in (*range(100, 4000, 7), 14_968, 3_906):
+        first = -(-tenths * total // 1000)
+        assert [growth.depth(step, total) for step in (first - 1, first)] == [(2, 2), (3, 2)], total
+        assert [growth.last_transition(step, total) for step in (first - 1, first, total)] == [0, first, first], total
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_rollout_has_two_cycles_in_training_at_least(splits, keep):
+    task = get_task("sudoku-4x4")
+    recipe = recipes.cpu_sudoku(task, "srm_mlp", growth={}, prob_detach_prev_H=0.0 if keep else 1.0)
+    model = build(recipe.model)
+    objective = LastStepSupervision(model, TrajectoryPerturbation(), 1, recipe.prob_detach_prev_H)
+    counted, step = [], model.step
+    model.step = lambda *args: counted.append(torch.is_grad_enabled()) or step(*args)
+    batch = to_batch(splits.train.subset(slice(0, 4)), task)
+    objective(objective.initial_carry(batch), batch, torch.Generator())
+    assert counted == [False, False, keep, True, True, True]
+    assert recipe.call_units(model, (1, 2)) == recipe.call_units(model, (2, 2)) == len(counted) + 2 * sum(counted)
+
+
+def test_the_kept_transition_is_priced():
+    recipe = recipes.cpu_sudoku(get_task("sudoku-4x4"), "srm_mlp", growth={}, prob_detach_prev_H=0.75)
+    assert recipe.call_units(build(recipe.model), (8, 2)) == 8 * 3 + 2 * 3 + 2 * 0.25

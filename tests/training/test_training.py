@@ -225,3 +225,20 @@ def test_workers_share_each_batch_without_overlap(splits):
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         change()
+
+
+@pytest.mark.parametrize("model", ["trm_mlp", "hrm"])
+def test_one_halting_step_is_training_without_halting(splits, model):
+    """As in the public code: every row halts at once, nothing is explored, and q_continue has no target."""
+    run = trainer(splits, model=model, halt_max_steps=1)
+    metrics = [*run.run()]
+    assert metrics[-1]["train/halting_step"] == 1 and math.isfinite(metrics[-1]["train/loss"])
+    assert run.recipe.call_units(run.model, (2, 2)) == 6 + 2 * run.model.grad_calls
+    objective = DeepSupervision(run.model, TrajectoryPerturbation(), halt_max_steps=1)
+    batch = to_batch(splits.train.subset(slice(0, 4)), TASK)
+    before = objective.initial_carry(batch)
+    _, carry, measured = objective(before, batch, torch.Generator())
+    readout = run.model.readout(carry.state)
+    solved = objective.score(readout.logits, batch["labels"]).solved.to(readout.q_halt)
+    q_loss = torch.nn.functional.binary_cross_entropy_with_logits(readout.q_halt, solved, reduction="sum")
+    assert carry.halted.all() and measured["q_loss"].item() == pytest.approx(q_loss.item(), rel=1e-5)
