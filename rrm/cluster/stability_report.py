@@ -29,7 +29,7 @@ from rrm.statistics import (
     Examples,
     Interval,
     Survival,
-    escape_rate,
+    escape_probability,
     kaplan_meier,
     ladder_lines,
     ladder_sentence,
@@ -98,11 +98,11 @@ def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
         + (f"; {lost} left out because their state or tangents were not finite." if lost else "."),
         *ladder_sentences(study.label, found),
     ]
-    curves, rates = survival(study)
-    metrics = _metrics(study, rates)
-    figures = draw(study, curves, rates, folder.path / "figures")
+    curves, chances = survival(study)
+    metrics = _metrics(study, chances)
+    figures = draw(study, curves, chances, folder.path / "figures")
     print()
-    text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in _tables(study, rates).items())
+    text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in _tables(study, chances).items())
     print(text + "\n")
     (folder.path / "tables.txt").write_text(text + "\n", encoding="utf-8")
     tracker.artifact(run, folder.path / "tables.txt")
@@ -123,14 +123,14 @@ def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
 
 
 def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
-    """Kaplan-Meier curve of the deep rollouts, and the rate of escape of what is unsolved at the training depth.
+    """Kaplan-Meier curve of the deep rollouts, and the chance per segment to escape after the training depth.
 
-    The rate is per segment and counted from the training depth on, until which the model was made to escape.
+    Until the training depth the model was made to escape, so the clock of the chance starts there, for every puzzle
+    that is unsolved then, whether it was right before or not.
     """
-    time_, escaped = escape_time(study.deep.solved)
-    late = time_ > (depth := study.result.settings.segments)
-    name = "deep rollouts"
-    return {name: kaplan_meier(time_, escaped)}, {name: escape_rate(time_[late] - depth, escaped[late])}
+    name, solved, depth = "deep rollouts", study.deep.solved, study.result.settings.segments
+    later = solved[~solved[:, depth - 1], depth:] if depth < solved.shape[1] else solved[:0]
+    return {name: kaplan_meier(*escape_time(solved))}, {name: escape_probability(*escape_time(later))}
 
 
 def _exponents(study: Study) -> list[str]:
@@ -163,7 +163,7 @@ def _exponents(study: Study) -> list[str]:
     return [*table(lines), f"{study.result.settings.basis}; {said}"]
 
 
-def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
+def _tables(study: Study, chances: dict[str, Interval]) -> dict[str, list[str]]:
     found, n = study.found, study.found.n
     tables = {"exponents, medians in nats": _exponents(study)}
     for nulls, climbed in found.ladders.items():
@@ -181,10 +181,11 @@ def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
         lines = table([{"": "settled", "correct": str(t.A), "wrong": str(t.B)},
                        {"": "unsettled", "correct": str(t.C), "wrong": str(t.D)}])  # fmt: skip
         tables[f"settling against correctness, {n} puzzles, late drift split at {t.tau:.3g}"] = lines
-    (rate,), depth, share = rates.values(), study.result.settings.segments, study.deep.solved[:, -1].mean()
+    (chance,), depth, share = chances.values(), study.result.settings.segments, study.deep.solved[:, -1].mean()
     tables["deep rollouts, escapes"] = [
         f"solved after {study.deep.segments} segments: {share:.1%} of {len(study.deep.index)}",
-        f"{rate.n} unsolved after {depth} segments escape at a rate of {rate:.2g} per segment",
+        f"{chance.n} unsolved after {depth} segments, right or wrong before: each segment solves one with a chance of "
+        f"{chance:.2g}",
         f"solved once and lost again: {np.count_nonzero(relapsed(study.deep.solved))}",
     ]
     summary = _freed(study.kicked)
@@ -197,7 +198,7 @@ def _tables(study: Study, rates: dict[str, Interval]) -> dict[str, list[str]]:
     return tables
 
 
-def _metrics(study: Study, rates: dict[str, Interval]) -> dict[str, float]:
+def _metrics(study: Study, chances: dict[str, Interval]) -> dict[str, float]:
     found, solved = study.found, study.solved
     metrics = {"exact": float(solved.mean()), "not_finite": float(len(study.result) - len(study.rows))}
     for name, rows in (("solved", solved), ("failed", ~solved)):
@@ -211,11 +212,11 @@ def _metrics(study: Study, rates: dict[str, Interval]) -> dict[str, float]:
                 metrics |= interval_metrics(f"gain over {nulls}/{step.name}", step.gain)
     for name, value in (found.nulls | found.controls).items():
         metrics |= interval_metrics(f"auc/{name}", value)
-    (rate,) = rates.values()
-    return metrics | interval_metrics("escape_rate", rate)
+    (chance,) = chances.values()
+    return metrics | interval_metrics("escape_probability", chance)
 
 
-def draw(study: Study, curves: dict[str, Survival], rates: dict[str, Interval], target: Path) -> list[Path]:
+def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval], target: Path) -> list[Path]:
     """The figures of a study as PNG files."""
     from rrm.figures import (
         horizon_figure,
@@ -237,7 +238,7 @@ def draw(study: Study, curves: dict[str, Survival], rates: dict[str, Interval], 
         "leading_spectrum": leading_spectrum(panels),
         "local_exponents": local_exponents(study.label, result.lambda_segments[rows, :, 0], study.solved),
         "horizon": horizon_figure(study.label, found.horizon),
-        "survival": survival_figure(curves, rates, result.settings.segments),
+        "survival": survival_figure(curves, chances, result.settings.segments),
         "kicks": kick_figure(
             np.median(study.kicked.realised[1:], (1, 2)), study.kicked.solved.shape[2], **vars(_freed(study.kicked))
         ),

@@ -1,4 +1,4 @@
-"""Deep rollouts: how long puzzles stay unsolved, and whether they escape at a constant rate."""
+"""Deep rollouts: how long puzzles stay unsolved, and whether their chance to escape is constant."""
 
 import math
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from rrm.statistics.survival import Survival
 _COLOURS = ("#332288", "#cc6677", "#117733", "#88ccee", "#999933", "#aa4499")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1.5, 1)))
 
-# The curve is wide and pale, so that the thin line of a constant rate is seen upon it.
-_CURVE, _EXPONENTIAL = {"linewidth": 2, "alpha": 0.55}, {"linewidth": 0.8, "linestyle": (0, (1, 1))}
+# The curve is wide and pale, so that the thin line of a constant chance is seen upon it.
+_CURVE, _CONSTANT = {"linewidth": 2, "alpha": 0.55}, {"linewidth": 0.8, "linestyle": (0, (1, 1))}
 
 # The axis is logarithmic where rollouts are at least so many times as deep as in training.
 _DEEP = 4
@@ -29,28 +29,28 @@ _DEEP = 4
 _PANEL, _LINE, _NAME = 2.6, 0.17, 44
 
 
-def survival_figure(curves: Mapping[str, Survival], rates: Mapping[str, Interval], training_depth: int) -> Figure:
+def survival_figure(curves: Mapping[str, Survival], chances: Mapping[str, Interval], training_depth: int) -> Figure:
     """Share of puzzles not solved yet against segments, Kaplan-Meier with 95 % bands, and the puzzles still at risk.
 
-    The dotted line is what a constant rate of escape after the training depth would give: it starts there on the curve
-    and falls as exp(-rate segments).
+    The dotted line is what a constant chance p to escape in a segment would give after the training depth: it starts
+    there on the curve and falls as (1 - p)^segments.
 
     Args:
         curves: at least one, by name.
-        rates: escapes per segment of exposure after `training_depth`, by the name of the curve; a curve without a rate,
-            or with an undefined one, has no dotted line.
+        chances: probability per segment to escape, of the puzzles unsolved at `training_depth`, by the name of the
+            curve; a curve without one, or with an undefined one, has no dotted line.
         training_depth: segments of a rollout in training.
 
     Raises:
-        ValueError: no curve, or a rate of a curve that is not there.
+        ValueError: no curve, or the chance of a curve that is not there.
     """
-    if not curves or not rates.keys() <= curves.keys():
-        raise ValueError(f"needs at least one curve, and rates by their names; got {[*curves]} and rates {[*rates]}")
+    if not curves or not chances.keys() <= curves.keys():
+        raise ValueError(f"needs at least one curve, and chances by their names; got {[*curves]} and {[*chances]}")
     looks = {
         name: Look(name, _COLOURS[i % len(_COLOURS)], _DASHES[(i + i // len(_COLOURS)) % len(_DASHES)], "")
         for i, name in enumerate(curves)
     }
-    entries = {_entry(name, curves[name], rates.get(name)): _sample(look) for name, look in looks.items()}
+    entries = {_entry(name, curves[name], chances.get(name)): _sample(look) for name, look in looks.items()}
     end = max(training_depth, *(curve.time[-1] for curve in curves.values()))
     with paper_style():
         lines = len(curves) + 3 + sum(entry.count("\n") + 1 for entry in entries)
@@ -59,11 +59,11 @@ def survival_figure(curves: Mapping[str, Survival], rates: Mapping[str, Interval
         times = _time_axis(ax, float(end), training_depth)
         for name, curve in curves.items():
             _draw(ax, curve, looks[name])
-            rate = rates.get(name)
-            if rate and math.isfinite(rate.estimate) and curve.time[-1] > training_depth:
-                _draw_exponential(ax, curve, rate.estimate, training_depth, looks[name])
-                entries[f"constant rate $\\kappa$ after segment {training_depth}"] = Line2D(
-                    [], [], color="black", **_EXPONENTIAL
+            chance = chances.get(name)
+            if chance and math.isfinite(chance.estimate) and curve.time[-1] > training_depth:
+                _draw_constant(ax, curve, chance.estimate, training_depth, looks[name])
+                entries[f"constant chance p after segment {training_depth}"] = Line2D(
+                    [], [], color="black", **_CONSTANT
                 )
         ax.axvline(training_depth, color=GREY, linewidth=0.8, zorder=0)
         entries[f"training depth, {training_depth} segments"] = Line2D([], [], color=GREY, linewidth=0.8)
@@ -75,15 +75,11 @@ def survival_figure(curves: Mapping[str, Survival], rates: Mapping[str, Interval
     return figure
 
 
-def _entry(name: str, curve: Survival, rate: Interval | None) -> str:
+def _entry(name: str, curve: Survival, chance: Interval | None) -> str:
     words = fill(pretty(f"{name}: {curve.n_events} of {curve.n} puzzles solved"), _NAME)
-    if rate is None:
+    if chance is None:
         return words
-    return (
-        f"{words}\n$\\kappa$ = {rate:#.2g} per segment"
-        if math.isfinite(rate.estimate)
-        else f"{words}\n$\\kappa$ undefined"
-    )
+    return f"{words}\np = {chance:#.2g} per segment" if math.isfinite(chance.estimate) else f"{words}\np undefined"
 
 
 def _sample(look: Look) -> Line2D:
@@ -98,10 +94,10 @@ def _draw(ax: Axes, curve: Survival, look: Look) -> None:
     ax.step(time, share, where="post", color=look.colour, linestyle=look.line, **_CURVE)
 
 
-def _draw_exponential(ax: Axes, curve: Survival, rate: float, start: int, look: Look) -> None:
+def _draw_constant(ax: Axes, curve: Survival, chance: float, start: int, look: Look) -> None:
     time = np.geomspace(start, curve.time[-1], 200)
     share = np.r_[1, curve.survival][np.searchsorted(curve.time, start, side="right")]
-    ax.plot(time, 100 * share * np.exp(-rate * (time - start)), color=look.colour, **_EXPONENTIAL)
+    ax.plot(time, 100 * share * (1 - chance) ** (time - start), color=look.colour, **_CONSTANT)
 
 
 def _at_risk(curve: Survival, time: float) -> int:

@@ -30,7 +30,7 @@ from rrm.statistics.settling import (
     settling_sweep,
     settling_table,
 )
-from rrm.statistics.survival import Survival, escape_rate, kaplan_meier
+from rrm.statistics.survival import Survival, escape_probability, kaplan_meier
 from rrm.statistics.sweep import SweepPoint, by_model, select
 from rrm.statistics.transient_chaos import TransientChaos, matched_eps, transient_chaos, transient_chaos_auc
 
@@ -62,7 +62,7 @@ __all__ = [
     "compare_arms",
     "delong_covariance",
     "drift_decile_auc",
-    "escape_rate",
+    "escape_probability",
     "evidence",
     "horizon_curve",
     "kaplan_meier",

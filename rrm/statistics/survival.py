@@ -1,7 +1,7 @@
 """Escape times with censoring: how long puzzles stay unsettled or unsolved when the rollout ends before some escape.
 
 A puzzle that has not escaped by the last segment is censored there, not "never": leaving it out, or counting the last
-segment as its escape, biases every rate. Kaplan and Meier, JASA 53 (1958) 457.
+segment as its escape, biases every chance. Kaplan and Meier, JASA 53 (1958) 457.
 """
 
 import warnings
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import CensoredData, chi2, ecdf
+from scipy.stats import CensoredData, binomtest, ecdf
 
 from rrm.statistics.interval import Interval
 from rrm.statistics.means import undefined_interval
@@ -66,28 +66,31 @@ def kaplan_meier(time: ArrayLike, escaped: ArrayLike) -> Survival:
     return Survival(curve.quantiles, curve.probabilities, low, high, at_risk, time.size, int(np.count_nonzero(escaped)))
 
 
-def escape_rate(time: ArrayLike, escaped: ArrayLike, *, level: float = 0.95) -> Interval:
-    """Escapes per segment of exposure, for a constant rate, with the exact (chi-square) Poisson interval.
+def escape_probability(time: ArrayLike, escaped: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Chance to escape in one segment, if the chance is the same in all, with its exact interval.
 
-    Garwood, Biometrika 28 (1936) 437. Without any escape the interval is [0, upper limit].
+    Each segment that a puzzle enters unescaped is one trial of a binomial (Clopper and Pearson, Biometrika 26 (1934)
+    404). A puzzle has then not escaped after t segments with probability (1 - p)^t.
 
     Args:
-        time, escaped: [N] each, as in `kaplan_meier`.
+        time, escaped: [N] each, as in `kaplan_meier`, in whole segments.
         level: nominal coverage.
 
     Returns:
-        The rate per segment, with `n` = N; all nan without a puzzle.
+        The probability per segment, with `n` = N; all nan without a puzzle.
 
     Raises:
-        ValueError: shapes that do not match, or a time that is not finite and positive.
+        ValueError: shapes that do not match, or a time that is not a positive whole number.
     """
     if not np.size(time):
         return undefined_interval(0, level)
     time, escaped = _check(time, escaped)
-    events, exposure = np.count_nonzero(escaped), time.sum()
-    low = chi2.ppf((1 - level) / 2, 2 * events) / 2 if events else 0.0
-    high = chi2.ppf((1 + level) / 2, 2 * events + 2) / 2
-    return Interval(float(events / exposure), float(low / exposure), float(high / exposure), level, time.size)
+    n_bad = np.count_nonzero(time != np.floor(time))
+    if n_bad:
+        raise ValueError(f"{n_bad} of {time.size} escape times are no whole segments")
+    events, trials = np.count_nonzero(escaped), int(time.sum())
+    ends = binomtest(events, trials).proportion_ci(level, method="exact")
+    return Interval(events / trials, float(ends.low), float(ends.high), level, time.size)
 
 
 def _check(time: ArrayLike, escaped: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

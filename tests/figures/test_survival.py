@@ -3,18 +3,18 @@ import pytest
 
 from rrm.figures import survival_figure
 from rrm.figures.style import GREY
-from rrm.statistics import escape_rate, kaplan_meier
+from rrm.statistics import escape_probability, kaplan_meier
 
 
-def escapes(n, rate, depth, seed=0):
-    """Escape times at a constant rate, and which of them were seen."""
-    time = np.random.default_rng(seed).geometric(rate, n)
+def escapes(n, chance, depth, seed=0):
+    """Escape times at a constant chance, and which of them were seen."""
+    time = np.random.default_rng(seed).geometric(chance, n)
     return np.minimum(time, depth), time <= depth
 
 
 def after(time, escaped, depth):
     late = time > depth
-    return escape_rate(time[late] - depth, escaped[late])
+    return escape_probability(time[late] - depth, escaped[late])
 
 
 def draw(data, depth=16):
@@ -33,12 +33,12 @@ def words(ax):
     return [text.get_text() for text in ax.texts]
 
 
-def test_the_curve_its_band_and_the_rate(overlaps):
+def test_the_curve_its_band_and_the_chance(overlaps):
     time, escaped = escapes(400, 0.02, 256)
     figure = draw({"TRM": (time, escaped)})
     (ax,) = figure.axes
     steps, exponential, depth, _ = ax.lines  # the last one is the sample before the numbers
-    curve, rate = kaplan_meier(time, escaped), after(time, escaped, 16)
+    curve, chance = kaplan_meier(time, escaped), after(time, escaped, 16)
     assert steps.get_xdata()[1:] == pytest.approx(curve.time)
     assert steps.get_ydata() == pytest.approx(np.r_[100, 100 * curve.survival])
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
@@ -46,11 +46,11 @@ def test_the_curve_its_band_and_the_rate(overlaps):
     share = 100 * (time > 16).mean()
     x, y = exponential.get_data()
     assert (x[0], y[0]) == pytest.approx((16, share)) and y[-1] == pytest.approx(
-        share * np.exp(-rate.estimate * (x[-1] - 16))
+        share * (1 - chance.estimate) ** (x[-1] - 16)
     )
     assert set(depth.get_xdata()) == {16} and depth.get_color() == GREY
     assert ax.get_xscale() == "log" and ax.get_xlabel() == "segments" and "% of puzzles" in ax.get_ylabel()
-    assert legend(figure)[0] == f"TRM: {escaped.sum()} of 400 puzzles solved\n$\\kappa$ = {rate:#.2g} per segment"
+    assert legend(figure)[0] == f"TRM: {escaped.sum()} of 400 puzzles solved\np = {chance:#.2g} per segment"
     assert "after segment 16" in legend(figure)[1] and "training depth, 16 segments" in legend(figure)[2]
     assert not overlaps(figure)
 
@@ -82,14 +82,14 @@ def test_awkward_curves(data, depth, overlaps):
     assert len(words(ax)) == 1 + len(data) * len(ax.get_xticks())
 
 
-def test_an_undefined_rate_is_said_and_not_drawn():
+def test_an_undefined_chance_is_said_and_not_drawn():
     figure = draw({"tiny": escapes(20, 0.1, 2)}, 2)
-    assert "$\\kappa$ undefined" in legend(figure)[0] and len(legend(figure)) == 2
+    assert "p undefined" in legend(figure)[0] and len(legend(figure)) == 2
     assert len(figure.axes[0].lines) == 3  # curve, training depth, sample
 
 
-def test_a_rate_needs_its_curve():
+def test_a_chance_needs_its_curve():
     with pytest.raises(ValueError, match="at least one curve"):
         survival_figure({}, {}, 16)
-    with pytest.raises(ValueError, match="rates by their names.*'HRM'"):
-        survival_figure({"TRM": kaplan_meier([1], [True])}, {"HRM": escape_rate([], [])}, 16)
+    with pytest.raises(ValueError, match="chances by their names.*'HRM'"):
+        survival_figure({"TRM": kaplan_meier([1], [True])}, {"HRM": escape_probability([], [])}, 16)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import escape_rate, kaplan_meier
+from rrm.statistics import escape_probability, kaplan_meier
 
 
 def test_kaplan_meier_by_hand():
@@ -30,21 +30,32 @@ def test_censoring_is_not_escape():
     rng = np.random.default_rng(0)
     escape = rng.exponential(10, 20_000)
     time, escaped = np.minimum(escape, 8), escape <= 8
-    assert 0.1 in escape_rate(time, escaped)
     curve = kaplan_meier(time.clip(1e-9).round(1) + 0.05, escaped)
     assert np.abs(curve.survival - np.exp(-(curve.time) / 10)).max() < 0.015
 
 
-def test_exact_poisson_interval():
-    # Three events in 10 segments: the 95 % limits of a Poisson mean are 0.6187 and 8.7673.
-    rate = escape_rate([4, 3, 2, 1], [1, 1, 1, 0])
-    assert (rate.estimate, rate.low, rate.high) == pytest.approx((0.3, 0.06187, 0.87673), abs=1e-5)
-    nobody = escape_rate([16] * 10, [0] * 10)
-    assert (nobody.estimate, nobody.low) == (0, 0) and nobody.high == pytest.approx(-np.log(0.025) / 160)
-    assert np.isnan(escape_rate([], []).estimate)
+def test_exact_binomial_interval():
+    # Three events in 10 trials: Clopper and Pearson's limits.
+    chance = escape_probability([4, 3, 2, 1], [1, 1, 1, 0])
+    assert (chance.estimate, chance.low, chance.high) == pytest.approx((0.3, 0.06674, 0.65245), abs=1e-5)
+    nobody = escape_probability([16] * 10, [0] * 10)
+    assert (nobody.estimate, nobody.low) == (0, 0) and nobody.high == pytest.approx(1 - 0.025 ** (1 / 160))
+    assert np.isnan(escape_probability([], []).estimate)
+    with pytest.raises(ValueError, match="1 of 2 escape times are no whole segments"):
+        escape_probability([1.5, 2], [1, 1])
 
 
-@pytest.mark.parametrize("function", [kaplan_meier, escape_rate])
+@pytest.mark.parametrize("p", [0.05, 0.3])
+def test_a_constant_chance_looks_constant(p):
+    time = np.random.default_rng(0).geometric(p, 20_000)
+    chance = escape_probability(np.minimum(time, 12), time <= 12)
+    assert p in chance
+    curve = kaplan_meier(time, np.ones(len(time)))
+    early = curve.time <= 12
+    assert (1 - chance.estimate) ** curve.time[early] == pytest.approx(curve.survival[early], abs=0.015)
+
+
+@pytest.mark.parametrize("function", [kaplan_meier, escape_probability])
 @pytest.mark.parametrize(
     ("time", "escaped", "message"), [([0, 1], [1, 1], "1 of 2"), ([np.nan], [0], "1 of 1"), ([1, 2], [1], "shapes")]
 )
