@@ -9,7 +9,7 @@ from rrm.statistics.arms import ArmComparison, Contrast, arm_sentences, arm_tabl
 from rrm.statistics.auc import auc
 from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
 from rrm.statistics.delong import delong_covariance
-from rrm.statistics.evidence import Evidence, Examples, evidence
+from rrm.statistics.evidence import Evidence, Examples, control_sentence, evidence
 from rrm.statistics.findings import perturbation_sentence, separation_sentence
 from rrm.statistics.horizon import HorizonPoint, horizon_curve
 from rrm.statistics.interval import Interval
@@ -60,6 +60,7 @@ __all__ = [
     "by_model",
     "class_shortage",
     "compare_arms",
+    "control_sentence",
     "delong_covariance",
     "drift_decile_auc",
     "escape_probability",

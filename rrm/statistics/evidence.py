@@ -1,29 +1,38 @@
 """All that one measurement says about failure and stability: the ladder, its controls and its null models together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 
+from rrm.statistics.auc import auc
 from rrm.statistics.auc_interval import auc_interval
+from rrm.statistics.convergence_null import convergence_null
 from rrm.statistics.horizon import HorizonPoint, horizon_curve
 from rrm.statistics.interval import Interval
 from rrm.statistics.ladder import Ladder, ladder
 from rrm.statistics.matched import drift_decile_auc, label_shuffle, stop_time_matched_auc
+from rrm.statistics.outcomes import MIN_CLASS, shortage
 from rrm.statistics.settling import (
     Mobility,
     SettlingSweep,
     SettlingTable,
+    lasts_from,
     late_drift,
     mobility,
     settle_time,
     settling_sweep,
     settling_table,
 )
-from rrm.statistics.transient_chaos import matched_eps, transient_chaos, transient_chaos_auc
 
-# Segments left out before settling when exponents are matched on the stopping time: settling selects the last ones.
-LEAD = 2
+# Segments left out before settling, and before the answer, when exponents are matched on either: the last ones are
+# selected by what follows. Settling itself comes a few segments after the answer.
+SETTLING_LEADS, ANSWER_LEADS = (1, 2, 3, 4), (1, 2, 3)
+BEFORE_SETTLING, BEFORE_ANSWER = "before settling", "before the answer"
+# Draws of the null: for AUCs, and for the ladder, where each costs a cross-validation a step.
+_AUC_DRAWS, _LADDER_DRAWS = 20, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +42,14 @@ class Examples:
     Attributes:
         lambda_spectrum: [N, k] exponents over the whole window, leading first, nats per call.
         lambda_segments: [N, T] local lambda_1, nats per segment.
-        drift: [N, T] z_H drift, state units per segment.
+        drift, drift_L: [N, T] z_H and z_L drift, state units per segment; without drift_L convergence is read off z_H.
         solved_at: [N, T] booleans, exact answers after each segment.
         confidence: by name, [N] each at the last segment, higher for "failed": Q head, margin, entropy, ...
         violations: [N] broken constraints of the last answer. Where the solution is unique they are the outcome itself,
             and nothing is left for another score to add.
         covariant: [N, m] features of covariant vectors, or None where they were not computed.
         untrained: [N] lambda_1 of an untrained network on the same puzzles, nan where it was not measured.
+        transient: segments that `lambda_spectrum` leaves out at the start.
     """
 
     lambda_spectrum: np.ndarray
@@ -50,6 +60,8 @@ class Examples:
     violations: np.ndarray
     covariant: np.ndarray | None = None
     untrained: np.ndarray | None = None
+    drift_L: np.ndarray | None = None
+    transient: int = 0
 
     @property
     def failed(self) -> np.ndarray:
@@ -64,11 +76,14 @@ class Evidence:
     Attributes:
         n, n_failed: puzzles, failed ones among them.
         ladders: by what the null scores are, each with lambda_1, the spectrum and the covariant vectors on top:
-            "convergence" (late drift and settling time), "convergence and confidence", and those with the violations
-            of the answer. None where a class is too small.
+            "convergence" (late drift, settling time and the drift of every segment), "convergence and confidence", and
+            those with the violations of the answer. None where a class is too small.
         controls: AUCs of lambda_1 among comparable pairs.
-        control_nulls: for each control, the AUC of something that is known to say nothing more.
-        nulls: AUCs that say nothing about stability, beside which lambda_1's own has to stand.
+        control_nulls: for each control, the mean of `convergence_null` under the same control, and the range of 95 % of
+            its draws.
+        nulls: AUCs that say nothing about stability, beside which lambda_1's own has to stand; "transient chaos" is
+            that of `convergence_null`.
+        lag: segments by which settling follows the answer, median over solved puzzles that settle; nan without any.
         horizon: AUCs by window.
         late_drift: [N], state units per segment.
         table, sweep, mobility: settled against correct.
@@ -80,6 +95,7 @@ class Evidence:
     controls: dict[str, Interval]
     control_nulls: dict[str, Interval]
     nulls: dict[str, Interval]
+    lag: float
     horizon: list[HorizonPoint]
     late_drift: np.ndarray
     table: SettlingTable | None
@@ -88,18 +104,21 @@ class Evidence:
 
 
 def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
-    """The evidence of `examples`; `seed` is that of the cross-validation.
+    """The evidence of `examples`; `seed` is that of the cross-validation and of the null.
 
     Raises:
         ValueError: shapes that do not match, or values that are not finite.
     """
     failed, lambda_1 = examples.failed, examples.lambda_spectrum[:, 0]
-    drift = late_drift(examples.drift)
     segments = examples.drift.shape[1]
+    drift, answered = late_drift(examples.drift), lasts_from(examples.solved_at)
     table = settling_table(drift, ~failed) if np.unique(drift[drift > 0]).size > 1 else None
+    settled = None if table is None else settle_time(examples.drift, table.tau)
     convergence = {"late drift": drift}
-    if table is not None:
-        convergence["settling time"] = settle_time(examples.drift, table.tau)
+    if settled is not None:
+        convergence["settling time"] = settled
+    halves = [half for half in (examples.drift, examples.drift_L) if half is not None]
+    convergence["drift of every segment"] = np.concatenate(halves, axis=1)
     confident = convergence | dict(examples.confidence)
     bases = {
         "convergence": convergence,
@@ -111,31 +130,34 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         added["spectrum"] = examples.lambda_spectrum[:, 1:]
     if examples.covariant is not None:
         added["covariant vectors"] = examples.covariant
-    controls, control_nulls, nulls = {}, {}, {}
-    if 0 < np.count_nonzero(failed) < failed.size:
-        within = "within deciles of late drift"
-        controls[within] = drift_decile_auc(lambda_1, failed, drift)
-        control_nulls[within] = drift_decile_auc(drift, failed, drift)
+
+    controls, control_nulls, nulls, stand_ins = {}, {}, {}, []
+    if not shortage(~failed, MIN_CLASS):
+        rng, ended = np.random.default_rng(seed), _search_end(answered, settled, segments)
+        draws = [convergence_null(examples.lambda_segments, ended, rng) for _ in range(_AUC_DRAWS)]
+        leading = [rates[:, examples.transient :].mean(1) for rates in draws]
+        controls = _controls(lambda_1, examples.lambda_segments, failed, drift, settled, answered)
+        drawn = [_controls(*of_draw, failed, drift, settled, answered) for of_draw in zip(leading, draws, strict=True)]
+        control_nulls = {name: _range([draw[name].estimate for draw in drawn], controls[name].n) for name in controls}
         nulls = {
             "labels shuffled": label_shuffle(lambda_1, failed),
-            "transient chaos": transient_chaos_auc(float(1 - failed.mean()), segments),
+            "transient chaos": _range([auc(score, failed) for score in leading], failed.size),
+            "late drift within its deciles": drift_decile_auc(drift, failed, drift),
         }
         if examples.untrained is not None and (known := np.isfinite(examples.untrained)).any():
             nulls["untrained network"] = auc_interval(examples.untrained[known], failed[known])
-        if table is not None and segments > LEAD:
-            before = f"before settling, {LEAD} segments ahead"
-            cumulative = np.cumsum(examples.lambda_segments, 1) / np.arange(1, segments + 1)
-            controls[before] = stop_time_matched_auc(
-                cumulative, failed, settle_time(examples.drift, table.tau), lead=LEAD
-            )
-            control_nulls[before] = _toy_before_settling(float(1 - failed.mean()), segments)
+        stand_ins = [_stand_in(examples, ended, rng) for _ in range(_LADDER_DRAWS)]
+    tests = len(bases) * len(added)
     return Evidence(
         n=failed.size,
         n_failed=int(np.count_nonzero(failed)),
-        ladders={name: ladder(base, added, failed, seed=seed) for name, base in bases.items()},
+        ladders={
+            name: ladder(base, added, failed, nulls=stand_ins, tests=tests, seed=seed) for name, base in bases.items()
+        },
         controls=controls,
         control_nulls=control_nulls,
         nulls=nulls,
+        lag=_lag(settled, answered, segments),
         horizon=horizon_curve(examples.lambda_segments, examples.drift, examples.solved_at),
         late_drift=drift,
         table=table,
@@ -144,8 +166,74 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
     )
 
 
-def _toy_before_settling(success_rate: float, segments: int) -> Interval:
-    """`stop_time_matched_auc` of the toy, whose first quiet step is the one after its capture."""
-    toy = transient_chaos(20_000, segments, matched_eps(success_rate, segments))
-    stop = np.minimum(toy.capture_time + 1, segments + 1)
-    return stop_time_matched_auc(toy.lambda_cumulative, ~toy.captured, stop, lead=LEAD)
+def control_sentence(label: str, found: Evidence) -> str:
+    """Whether lambda_1 tells failed from solved before the answer comes, beside the null of the same control."""
+    before = {name: value for name, value in found.controls.items() if name.startswith(BEFORE_ANSWER)}
+    known = {name: value for name, value in before.items() if math.isfinite(value.low)}
+    if not known:
+        return f"{label}: too few puzzles to say whether lambda_1 tells failed from solved before the answer comes."
+    signal = [name for name, value in known.items() if value.low > max(0.5, found.control_nulls[name].high)]
+    verdict = "tells failed from solved" if signal else "does not measurably tell failed from solved"
+    told = "; ".join(
+        f"{name.removeprefix(BEFORE_ANSWER + ', ')} {value:.3f}, null {found.control_nulls[name]:.3f}"
+        for name, value in known.items()
+    )
+    late = "" if math.isnan(found.lag) else f"; settling follows the answer by {found.lag:g} segments in the median"
+    return f"{label}: {BEFORE_ANSWER} comes, lambda_1 {verdict} (AUC {told}{late})."
+
+
+def _controls(
+    lambda_1: np.ndarray,
+    lambda_segments: np.ndarray,
+    failed: np.ndarray,
+    drift: np.ndarray,
+    settled: np.ndarray | None,
+    answered: np.ndarray,
+) -> dict[str, Interval]:
+    """AUCs of an exponent [N] with local values [N, T] among comparable pairs; measured and null ones pass here."""
+    segments = lambda_segments.shape[1]
+    found = {"within deciles of late drift": drift_decile_auc(lambda_1, failed, drift)}
+    cumulative = np.cumsum(lambda_segments, 1) / np.arange(1, segments + 1)
+    events = [(BEFORE_SETTLING, settled, SETTLING_LEADS)] if settled is not None else []
+    for event, stop, leads in [*events, (BEFORE_ANSWER, answered, ANSWER_LEADS)]:
+        for lead in leads:
+            name = f"{event}, {lead} segment{'s' if lead > 1 else ''} ahead"
+            found[name] = stop_time_matched_auc(cumulative, failed, stop, lead=lead)
+    return found
+
+
+def _search_end(answered: np.ndarray, settled: np.ndarray | None, segments: int) -> np.ndarray:
+    """Segment [N] that ended each search, T + 1 for never: the answer, or for a wrong state that settles as long before
+    as the answer comes before settling.
+
+    Where settled failures leave hardly an endless search, failed puzzles count as endless.
+    """
+    lag = _lag(settled, answered, segments)
+    if math.isnan(lag):
+        return answered
+    wrong = (answered > segments) & (settled <= segments)
+    ended = np.where(wrong, np.clip(settled - round(lag), 1, segments), answered)
+    return answered if np.count_nonzero(ended > segments) < MIN_CLASS else ended
+
+
+def _stand_in(examples: Examples, ended: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Exponents that know nothing but when the search ended, for lambda_1 and as many more as were measured."""
+    exponents = [
+        convergence_null(examples.lambda_segments, ended, rng)[:, examples.transient :].mean(1)
+        for _ in range(examples.lambda_spectrum.shape[1])
+    ]
+    return {"lambda_1": exponents[0]} | ({"spectrum": np.stack(exponents[1:], 1)} if exponents[1:] else {})
+
+
+def _range(values: list[float], n: int) -> Interval:
+    """Mean of the draws of a null and the range in which 95 % of further draws lie."""
+    drawn = np.array(values)
+    margin = student.ppf(0.975, drawn.size - 1) * drawn.std(ddof=1) * math.sqrt(1 + 1 / drawn.size)
+    return Interval(float(drawn.mean()), float(drawn.mean() - margin), float(drawn.mean() + margin), 0.95, n)
+
+
+def _lag(settled: np.ndarray | None, answered: np.ndarray, segments: int) -> float:
+    """Median of settling minus answer over the puzzles that have both."""
+    if settled is None or not (both := (settled <= segments) & (answered <= segments)).any():
+        return math.nan
+    return float(np.median(settled[both] - answered[both]))

@@ -3,6 +3,10 @@
 Each score alone, then all null scores (late drift, Q head, margin, ...) in one model, then the exponents on top of all
 of them, one after another, by held-out log-loss and AUC on the same puzzles. The intervals are closed-form and over
 puzzles, the fitted models taken as given: they cover neither the refitting nor the spread between training runs.
+
+Scores are blunt. An exponent that measures convergence once more helps a model whose own scores of convergence are
+noisy, although it knows nothing else. So each gain stands beside the gain of exponents that are known to say nothing
+more, on the same puzzles and by the same fits, and counts only if it beats both 0 and these.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2
+from scipy.stats import t as student
 
 from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
+from rrm.statistics.detectable_gain import detectable_gain
 from rrm.statistics.interval import Interval
 from rrm.statistics.logistic import log_loss, out_of_fold
 from rrm.statistics.means import mean_interval, positive_mean_interval
@@ -21,7 +27,7 @@ from rrm.statistics.outcomes import shortage
 # One member of each class in each of ten folds.
 MIN_LADDER_CLASS = 10
 # Fewer rows than this are partitioned several times, at most five, so that the luck of a partition averages out.
-_REPEATED_ROWS = 10_000
+_REPEATED_ROWS = 4_000
 # Nats that one useless coefficient gains in sample in 5 % of samples (likelihood ratio test). A smaller gain over all
 # puzzles together is numerical, however narrow its interval: penalties are found to a tolerance.
 _MEASURABLE = chi2.ppf(0.95, 1) / 2
@@ -52,6 +58,11 @@ class Step:
         auc: of the held-out probabilities.
         gain: log-loss of the model below minus `log_loss`, paired; positive is better.
         auc_gain: `auc` minus that of the model below, paired.
+        null_gain: gain of exponents that say nothing more, in the mean, with the range in which 95 % of such exponents
+            lie; None without them.
+        p: two-sided p-value of the hypothesis that the gain is no larger than 0, or no larger than that of the null.
+        tests: comparisons among which this one was made.
+        detectable: gain that would have been found with a power of 80 %, nats per puzzle.
     """
 
     name: str
@@ -59,11 +70,20 @@ class Step:
     auc: Interval
     gain: Interval
     auc_gain: Interval
+    null_gain: Interval | None
+    p: float
+    tests: int
+    detectable: float
+
+    @property
+    def p_corrected(self) -> float:
+        """`p` after Bonferroni's correction."""
+        return min(1.0, self.p * self.tests)
 
     @property
     def adds(self) -> bool:
-        """The gain is above 0 beyond sampling error, and above the tolerance of the fits."""
-        return self.gain.low > 0 and self.gain.n * self.gain.estimate > _MEASURABLE
+        """The gain beats 0 and the null after correction, and is above the tolerance of the fits."""
+        return self.p_corrected < 0.05 and self.gain.n * self.gain.estimate > _MEASURABLE
 
 
 @dataclass(frozen=True)
@@ -87,30 +107,42 @@ class Ladder:
 
 
 def ladder(
-    base: Mapping[str, ArrayLike], added: Mapping[str, ArrayLike], failed: ArrayLike, *, seed: int = 0
+    base: Mapping[str, ArrayLike],
+    added: Mapping[str, ArrayLike],
+    failed: ArrayLike,
+    *,
+    nulls: Sequence[Mapping[str, ArrayLike]] = (),
+    tests: int | None = None,
+    seed: int = 0,
 ) -> Ladder | None:
     """Scores alone and nested, with the cross-validated models of `out_of_fold`.
 
     Args:
-        base: null scores by name, [N] each, higher for "failed"; the one to be quoted beside the exponent comes first.
-        added: exponents by name, [N] each, higher for "failed", or vectors [N, m] such as a spectrum, in the order in
-            which they are put on top of all of `base`; lambda_1 comes first.
+        base: null scores by name, [N] each, higher for "failed", or vectors [N, m] such as the drift of every segment;
+            the one to be quoted beside the exponent comes first and is [N].
+        added: exponents by name, [N] or [N, m] likewise, in the order in which they are put on top of all of `base`;
+            lambda_1 comes first.
         failed: [N] booleans.
+        nulls: stand-ins for `added` that say nothing more than `base` should, such as of `convergence_null`: two draws
+            or more, each by name. A name that is missing ends the comparison there.
+        tests: comparisons that are corrected for; the number of `added` if None.
         seed: of the partitions of the cross-validation.
 
     Returns:
         The ladder, or None where fewer than 10 puzzles are failed or fewer than 10 are solved.
 
     Raises:
-        ValueError: no score on a side, shapes that do not match, or rows that are not finite.
+        ValueError: no score on a side, shapes that do not match, rows that are not finite, or a single null.
     """
     failed = np.asarray(failed, dtype=bool)
     scores = {name: np.asarray(score, dtype=float) for name, score in (*base.items(), *added.items())}
     if not base or not added or len(scores) < len(base) + len(added):
         raise ValueError(f"needs a null score and an added one under different names; got {[*base]} and {[*added]}")
+    if len(nulls) == 1:
+        raise ValueError("one draw of the null says nothing of its spread: give two or more, or none")
     for name, score in scores.items():
-        if failed.ndim != 1 or score.shape[:1] != failed.shape or score.ndim > (1 if name in base else 2):
-            raise ValueError(f"{name} has shape {score.shape} for outcomes {failed.shape}; null scores must be [N]")
+        if failed.ndim != 1 or score.shape[:1] != failed.shape or score.ndim > (1 if name == next(iter(base)) else 2):
+            raise ValueError(f"{name} has shape {score.shape} for outcomes {failed.shape}: [N], or [N, m] if not first")
         n_bad = np.count_nonzero(~np.isfinite(score).all(axis=tuple(range(1, score.ndim))))
         if n_bad:
             raise ValueError(f"{name}: {n_bad} of {failed.size} rows are not finite; leave those puzzles out, counted")
@@ -118,17 +150,27 @@ def ladder(
         return None
     repeats = int(np.clip(_REPEATED_ROWS // failed.size, 1, 5))
 
-    def held_out(names: Sequence[str]) -> np.ndarray:
-        return out_of_fold([scores[name] for name in names], failed, repeats=repeats, seed=seed)
+    def held_out(features: Sequence[np.ndarray]) -> np.ndarray:
+        return out_of_fold(features, failed, repeats=repeats, seed=seed)
 
-    known = [*base]
-    rungs = tuple(_rung(name, score, held_out([name]), failed) for name, score in scores.items())
+    rungs = tuple(_rung(name, score, held_out([score]), failed) for name, score in scores.items())
+    known = [scores[name] for name in base]
     prevalence, below = np.full(failed.size, failed.mean()), held_out(known)
-    base_step, steps = _step(f"all {len(base)} null scores", prevalence, below, failed), []
+    tests = len(added) if tests is None else tests
+    base_step, steps = _step(f"all {len(base)} null scores", prevalence, below, failed, None, 1), []
+    known_of_null, below_of_null = [[*known] for _ in nulls], [below for _ in nulls]
     for name in added:
-        known.append(name)
+        null_gains = None
+        if nulls and all(name in null for null in nulls):
+            for features, null in zip(known_of_null, nulls, strict=True):
+                features.append(np.asarray(null[name], dtype=float))
+            above_of_null = [held_out(features) for features in known_of_null]
+            pairs = zip(below_of_null, above_of_null, strict=True)
+            null_gains = np.stack([_gain(lower, upper, failed) for lower, upper in pairs])
+            below_of_null = above_of_null
+        known.append(scores[name])
         above = held_out(known)
-        steps.append(_step(name, below, above, failed))
+        steps.append(_step(name, below, above, failed, null_gains, tests))
         below = above
     return Ladder(
         n=failed.size,
@@ -162,12 +204,13 @@ def ladder_sentence(label: str, found: Ladder | None, nulls: str = "convergence 
 
 
 def ladder_lines(found: Ladder) -> list[dict[str, str]]:
-    """The rows of a table with the columns score, AUC, log-loss and gain (both in nats per puzzle)."""
+    """The rows of a table with the columns score, AUC, and in nats per puzzle log-loss, gain and gain of the null."""
     lines = [_line("success rate alone", log_loss=f"{found.prevalence_log_loss:.4f}")]
     lines += [_line(f"{rung.name} alone", f"{rung.auc:.3f}", f"{rung.log_loss:.4f}") for rung in found.rungs]
     for step in (found.base, *found.steps):
         name = step.name if step is found.base else f"+ {step.name}"
-        lines.append(_line(name, f"{step.auc:.3f}", f"{step.log_loss:.4f}", f"{step.gain:+.5f}"))
+        null = f"{step.null_gain:+.5f}" if step.null_gain else ""
+        lines.append(_line(name, f"{step.auc:.3f}", f"{step.log_loss:.4f}", f"{step.gain:+.5f}", null))
     return lines
 
 
@@ -176,22 +219,57 @@ def _rung(name: str, score: np.ndarray, probabilities: np.ndarray, failed: np.nd
     return Rung(name, auc_interval(ranked, failed), positive_mean_interval(log_loss(probabilities, failed)))
 
 
-def _step(name: str, below: np.ndarray, above: np.ndarray, failed: np.ndarray) -> Step:
-    loss_below, loss = log_loss(below, failed), log_loss(above, failed)
+def _gain(below: np.ndarray, above: np.ndarray, failed: np.ndarray) -> np.ndarray:
+    """Fall of the log-loss of each puzzle, [N]."""
+    return log_loss(below, failed) - log_loss(above, failed)
+
+
+def _step(
+    name: str, below: np.ndarray, above: np.ndarray, failed: np.ndarray, null_gains: np.ndarray | None, tests: int
+) -> Step:
+    """`null_gains`: [draws, N], of exponents that say nothing more."""
+    gain = _gain(below, above, failed)
+    p, null_gain, null_sd = _p_value(gain), None, 0.0
+    if null_gains is not None:
+        draws = len(null_gains)
+        means = null_gains.mean(1)
+        # Of one more draw about the mean of those at hand.
+        null_sd = float(means.std(ddof=1)) * np.sqrt(1 + 1 / draws)
+        margin = student.ppf(0.975, draws - 1) * null_sd
+        null_gain = Interval(float(means.mean()), means.mean() - margin, means.mean() + margin, 0.95, failed.size)
+        p = max(p, _p_value(gain - null_gains.mean(0), null_sd, draws - 1))
     return Step(
         name=name,
-        log_loss=positive_mean_interval(loss),
+        log_loss=positive_mean_interval(log_loss(above, failed)),
         auc=auc_interval(above, failed),
-        gain=mean_interval(loss_below - loss),
+        gain=mean_interval(gain),
         auc_gain=auc_difference_interval(above, below, failed),
+        null_gain=null_gain,
+        p=p,
+        tests=tests,
+        detectable=detectable_gain(below, failed, null_gain.estimate if null_gain else 0.0, null_sd, 1 - 0.05 / tests),
     )
 
 
+def _p_value(x: np.ndarray, further_sd: float = 0.0, df: int | None = None) -> float:
+    """Two-sided p-value of a mean above 0, 1 for one that is not; `further_sd` comes from `df` + 1 draws."""
+    error = np.hypot(x.std(ddof=1) / np.sqrt(x.size), further_sd)
+    if x.mean() <= 0 or error == 0:
+        return 1.0
+    return float(2 * student.sf(x.mean() / error, x.size - 1 if df is None else df))
+
+
 def _step_words(step: Step, nulls: str) -> str:
+    null = f"; that of the null {step.null_gain.estimate:+.5f}" if step.null_gain else ""
+    corrected = f" after correction for {step.tests} comparisons" if step.tests > 1 else ""
     if step.adds:
-        return f"{step.name} lowers it by {step.gain:.5f}"
-    return f"{step.name} adds nothing measurable beyond {nulls} (gain {step.gain:+.5f})"
+        return f"{step.name} lowers it{corrected} (gain {step.gain:+.5f}{null})"
+    missed = "none" if np.isnan(step.detectable) else f"about {step.detectable:.5f}"
+    return (
+        f"{step.name} adds nothing measurable beyond {nulls}{corrected} (gain {step.gain:+.5f}{null}; {missed} would "
+        "have been found 4 times in 5)"
+    )
 
 
-def _line(score: str, auc: str = "", log_loss: str = "", gain: str = "") -> dict[str, str]:
-    return {"score": score, "AUC": auc, "log-loss": log_loss, "gain": gain}
+def _line(score: str, auc: str = "", log_loss: str = "", gain: str = "", null: str = "") -> dict[str, str]:
+    return {"score": score, "AUC": auc, "log-loss": log_loss, "gain": gain, "gain of the null": null}

@@ -105,9 +105,21 @@ def settle_time(drift: ArrayLike, tau: float) -> np.ndarray:
     drift = np.asarray(drift, dtype=float)
     if drift.ndim != 2 or drift.shape[1] == 0:
         raise ValueError(f"settle time needs drift [N, segments]; got shape {drift.shape}")
-    moving = ~(drift <= tau)
-    after_last_move = drift.shape[1] + 1 - moving[:, ::-1].argmax(axis=1)
-    return np.where(moving.any(axis=1), after_last_move, 1)
+    return lasts_from(drift <= tau)
+
+
+def lasts_from(holds: ArrayLike) -> np.ndarray:
+    """First segment from which a condition holds until the end; of right answers: when the answer came, to stay.
+
+    Args:
+        holds: [N, T] booleans, after each segment.
+
+    Returns:
+        [N] integers, 1 to T, or T + 1 where the condition does not hold at the end.
+    """
+    broken = ~np.asarray(holds, dtype=bool)
+    after_last_break = broken.shape[1] + 1 - broken[:, ::-1].argmax(axis=1)
+    return np.where(broken.any(axis=1), after_last_break, 1)
 
 
 def otsu_threshold(x: ArrayLike) -> float:

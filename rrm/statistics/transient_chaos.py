@@ -79,6 +79,11 @@ def transient_chaos_auc(success_rate: float, horizon: int, n: int = 20_000, seed
     return auc_interval(toy.lambda_1, ~toy.captured)
 
 
+def local_rates(n: int, horizon: int, seed: int = 0) -> np.ndarray:
+    """Local rates [n, horizon] of the same searches while they go on, nats per step; capture leaves them out."""
+    return _search(n, horizon, seed)[0]
+
+
 def _search(n: int, horizon: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Local rates of the endless search and its distance from the solution after each step, [n, horizon] each."""
     rng = np.random.default_rng(seed)

@@ -1,0 +1,85 @@
+"""Exponents that know nothing but when the search ended: what everything said of lambda_1 has to beat.
+
+A rollout that has found its answer contracts, one that is still searching does not, and a finite-time exponent mixes
+both. So the exponent separates failed from solved puzzles even where instability has no part in failure. Here each
+puzzle keeps its outcome, its drift and its confidence, and the local exponents alone are replaced:
+
+- before the end by those of a search of the same length, the logistic map of `transient_chaos`, scaled to the level
+  and the spread that endless searches have at each segment. What a landing selects stays in: the step that lands, and
+  the one before, are not typical of the search.
+- from the segment that brings the end on by those of another puzzle whose search ended, aligned at its end.
+
+Statistics of the measured exponents and of these pass through the same code on the same puzzles, so that horizon,
+success rate, settling and sample size agree without being set. This is the method of surrogate data (Theiler et al.,
+Physica D 58 (1992) 77).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from rrm.statistics.transient_chaos import local_rates, matched_eps, transient_chaos
+
+# Searches to choose from; half of them end within the horizon.
+_POOL = 20_000
+
+
+def convergence_null(lambda_segments: np.ndarray, ended: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Local exponents [N, T] of the null, in the unit of `lambda_segments`.
+
+    Args:
+        lambda_segments: [N, T] local exponents of the measured rollouts.
+        ended: [N] integers, the segment that ended the search, right or wrong, 1 to T, or T + 1 for an endless one.
+        rng: draws the searches and the puzzles that stand in for others.
+
+    Raises:
+        ValueError: fewer than two endless searches, whose level and spread are then unknown.
+    """
+    rates = np.asarray(lambda_segments, dtype=float)
+    n, segments = rates.shape
+    endless = ended == segments + 1
+    n_endless = np.count_nonzero(endless)
+    if n_endless < 2:
+        raise ValueError(f"needs two endless searches to know what a search looks like; got {n_endless}")
+    level, spread, lasting = _search_statistics(rates[endless])
+    null = level + spread * _searches(ended, segments, rng) + lasting * rng.standard_normal((n, 1))
+    order = np.argsort(ended, kind="stable")[: n - n_endless]
+    # Those that ended no later: their rollouts are long enough from the end on.
+    eligible = np.searchsorted(ended[order], ended, side="right")
+    for row in order:
+        donor = order[rng.integers(eligible[row])]
+        first, start = ended[row] - 1, ended[donor] - 1
+        null[row, first:] = rates[donor, start : start + segments - first]
+    return null
+
+
+def _search_statistics(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Of searches [n, T]: mean [T], standard deviation [T] about a puzzle's own level, and that of these levels."""
+    segments = rates.shape[1]
+    level = rates.mean(0)
+    variance = rates.var(0, ddof=1)
+    # One-way analysis of variance: the mean over T segments varies by the levels and by a T-th of the rest.
+    of_means = (rates - level).mean(1).var(ddof=1)
+    lasting = max(0.0, (of_means * segments - variance.mean()) / (segments - 1)) if segments > 1 else 0.0
+    return level, np.sqrt(np.maximum(variance - lasting, 0)), float(np.sqrt(lasting))
+
+
+def _searches(ended: np.ndarray, segments: int, rng: np.random.Generator) -> np.ndarray:
+    """Local rates [N, T] of searches that end at the segments `ended`, or never where none ends there.
+
+    Those of searches that never end have mean 0 and variance 1 in each segment.
+    """
+    rates, order, first, count = _pool(segments)
+    found = np.where(count[ended] > 0, ended, segments + 1)
+    return rates[order[first[found] + rng.integers(count[found])]]
+
+
+@lru_cache(maxsize=2)
+def _pool(segments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rates of many searches, their order by capture time, and first place and number of each capture time."""
+    capture_time = transient_chaos(_POOL, segments, matched_eps(0.5, segments, _POOL)).capture_time
+    count = np.bincount(capture_time, minlength=segments + 2)
+    rates = local_rates(_POOL, segments)
+    searching = rates[capture_time > segments]
+    scaled = (rates - searching.mean(0)) / searching.std(0)
+    return scaled, np.argsort(capture_time, kind="stable"), np.cumsum(count) - count, count
