@@ -14,7 +14,7 @@ from rrm.cluster.phase import Description
 from rrm.cluster.progress import Bar, markdown_table, table, write_csv
 from rrm.cluster.search_report import SearchFindings
 from rrm.cluster.session import Request
-from rrm.cluster.stability_report import examples, ladder_sentences
+from rrm.cluster.stability_report import evidence_sentences, examples
 from rrm.cluster.study import interval_metrics
 from rrm.dynamics import LyapunovResult, Settings, default_transient, load_result
 from rrm.statistics import (
@@ -180,7 +180,7 @@ def findings(
     return [
         separation_sentence(panel),
         f"Exponents are {result.settings.basis}.",
-        *ladder_sentences(label(best), found),
+        *evidence_sentences(label(best), found),
         *([perturbation_sentence(by_model(arms)[model])] if alone else []),
         *arm_sentences(repeated),
     ]

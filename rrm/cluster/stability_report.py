@@ -29,12 +29,15 @@ from rrm.statistics import (
     Examples,
     Interval,
     Survival,
+    control_sentence,
     escape_probability,
     kaplan_meier,
     ladder_lines,
     ladder_sentence,
     rounding_norm,
+    wilson_interval,
 )
+from rrm.statistics.evidence import DRIFT_FLOOR
 from rrm.tracking import Tracker
 
 # The ladders put into words and figures; where the solution is unique, violations leave nothing to say.
@@ -81,12 +84,17 @@ def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, floa
         violations=result.violations[rows],
         covariant=None if result.covariant is None else result.covariant[rows],
         untrained=np.array([untrained.get(index, np.nan) for index in result.index[rows]]),
+        drift_L=result.drift_L[rows],
+        transient=result.settings.transient,
     )
 
 
-def ladder_sentences(label: str, found: Evidence) -> list[str]:
-    """What lambda_1 adds to the scores of convergence, and to those of confidence too; if nothing is known, once."""
-    return [*dict.fromkeys(ladder_sentence(label, found.ladders[nulls], words) for nulls, words in SPOKEN.items())]
+def evidence_sentences(label: str, found: Evidence) -> list[str]:
+    """What lambda_1 adds to the scores of convergence, and to those of confidence too, and what it says before the
+    answer comes; where nothing is known, that is said once.
+    """
+    ladders = dict.fromkeys(ladder_sentence(label, found.ladders[nulls], words) for nulls, words in SPOKEN.items())
+    return [*ladders, control_sentence(label, found)]
 
 
 def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
@@ -96,7 +104,7 @@ def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
     sentences = [
         f"{found.n - found.n_failed} of {found.n} puzzles are solved after {result.settings.segments} segments"
         + (f"; {lost} left out because their state or tangents were not finite." if lost else "."),
-        *ladder_sentences(study.label, found),
+        *evidence_sentences(study.label, found),
     ]
     curves, chances = survival(study)
     metrics = _metrics(study, chances)
@@ -170,29 +178,32 @@ def _tables(study: Study, chances: dict[str, Interval]) -> dict[str, list[str]]:
         if climbed:
             tables[f"null ladder over {nulls}, log-loss and gain in nats per puzzle"] = table(ladder_lines(climbed))
     if found.nulls:
-        rows = [{"AUC": name, "lambda_1 or null": f"{value:.3f}", "what says nothing more": ""}
-                for name, value in found.nulls.items()]  # fmt: skip
-        rows += [{"AUC": name, "lambda_1 or null": f"{value:.3f}",
-                  "what says nothing more": f"{found.control_nulls[name]:.3f}"}
-                 for name, value in found.controls.items()]  # fmt: skip
-        tables["controls and nulls, AUC for failed"] = table(rows)
+        null = "knows only when the search ended"
+        rows = [{"AUC": name, "lambda_1": f"{value:.3f}", null: f"{found.control_nulls[name]:.3f}"}
+                for name, value in found.controls.items()]  # fmt: skip
+        tables[f"lambda_1 among comparable pairs, AUC for failed; settling is {found.lag:g} segments late"] = table(rows)
+        rows = [{"null": name, "AUC": f"{value:.3f}"} for name, value in found.nulls.items()]
+        tables["what says nothing of stability, AUC for failed"] = table(rows)
     if found.table:
         t = found.table
-        lines = table([{"": "settled", "correct": str(t.A), "wrong": str(t.B)},
-                       {"": "unsettled", "correct": str(t.C), "wrong": str(t.D)}])  # fmt: skip
+        lines = table([{"": name, "correct": str(right), "wrong": str(wrong), "share": _share(right, right + wrong)}
+                       for name, right, wrong in (("settled", t.A, t.B), ("unsettled", t.C, t.D))])  # fmt: skip
         tables[f"settling against correctness, {n} puzzles, late drift split at {t.tau:.3g}"] = lines
-    (chance,), depth, share = chances.values(), study.result.settings.segments, study.deep.solved[:, -1].mean()
+    (chance,), depth, solved = chances.values(), study.result.settings.segments, study.deep.solved
+    lost = np.count_nonzero(relapsed(solved))
     tables["deep rollouts, escapes"] = [
-        f"solved after {study.deep.segments} segments: {share:.1%} of {len(study.deep.index)}",
+        f"solved after {study.deep.segments} segments: {_share(np.count_nonzero(solved[:, -1]), len(solved))} of "
+        f"{len(solved)}",
         f"{chance.n} unsolved after {depth} segments, right or wrong before: each segment solves one with a chance of "
         f"{chance:.2g}",
-        f"solved once and lost again: {np.count_nonzero(relapsed(study.deep.solved))}",
+        f"solved once and lost again: {lost}, {_share(lost, np.count_nonzero(solved.any(1)))} of those solved once",
     ]
     summary = _freed(study.kicked)
-    tables["kicked restarts, shares"] = table(
+    tables["kicked restarts"] = table(
         [{"kick": f"{kick:g}", "realised": f"{np.median(realised):.3g}", "failed": str(summary.failed),
-          "freed by some copy": f"{summary.freed_puzzles[i]:.2f}", "freed pairs": f"{summary.freed_pairs[i]:.2f}",
-          "solved": str(summary.succeeded), "lost by some copy": f"{summary.lost_puzzles[i]:.2f}"}
+          "freed by some copy": _share(summary.freed_puzzles[i] * summary.failed, summary.failed),
+          "solved": str(summary.succeeded),
+          "lost by some copy": _share(summary.lost_puzzles[i] * summary.succeeded, summary.succeeded)}
          for i, (kick, realised) in enumerate(zip(study.kicked.kicks[1:], study.kicked.realised[1:], strict=True))]
     )  # fmt: skip
     return tables
@@ -243,10 +254,11 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
             np.median(study.kicked.realised[1:], (1, 2)), study.kicked.solved.shape[2], **vars(_freed(study.kicked))
         ),
     }
+    of_lambda_1 = {name: value for name, value in found.nulls.items() if name != DRIFT_FLOOR}
     for nulls in SPOKEN:
         if climbed := found.ladders[nulls]:
             figures[f"null_ladder_{nulls.replace(' ', '_')}"] = null_ladder(
-                f"{study.label}, over {nulls}", climbed, found.controls, found.nulls | found.control_nulls
+                f"{study.label}, over {nulls}", climbed, found.controls, of_lambda_1 | found.control_nulls
             )
     if found.table:
         floor = rounding_norm(_half_entries(result), result.settings.precision) * 2**0.5
@@ -257,6 +269,14 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
     for name, figure in figures.items():
         save(figure, target / f"{name}.png")
     return [target / f"{name}.png" for name in figures]
+
+
+def _share(count: float, n: int) -> str:
+    """A share of puzzles with its 95 % interval, in per cent; empty where there is no puzzle."""
+    if not n:
+        return ""
+    share = wilson_interval(round(count), n)
+    return f"{100 * share.estimate:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
 def _freed(kicked: RestartResult) -> Freed:

@@ -20,7 +20,7 @@ _LINE, _FRAME = 0.165, 1.25
 _NAME = 25
 
 # Lines of a step on the right, and of the axis and the words below all steps.
-_STEP, _WORDS = 3.3, 12
+_STEP, _WORDS = 3.9, 15
 
 # Nats per puzzle that the axis of gains spans at the least, on either side of 0.
 _LEAST_GAIN = 2e-4
@@ -47,7 +47,7 @@ def null_ladder(label: str, found: Ladder, controls: Mapping[str, Interval], nul
     Purple is an exponent, grey a null; the square is the model of all null scores. Intervals are of 95 % and stand
     beside the marks in figures. Every null model is continued as a vertical line through all rows. On the right, each
     step's fall of held-out log-loss is over all null scores and all steps above; an open mark is no fall beyond
-    sampling error and the tolerance of the fits.
+    sampling error, the gain of the null (grey, with the range of its draws) and the tolerance of the fits.
 
     Args:
         label: name of the trained model.
@@ -123,14 +123,18 @@ def _draw_aucs(ax: Axes, rows: list[_Row], lines: Iterable[Interval]) -> None:
 def _draw_gains(ax: Axes, found: Ladder) -> None:
     """Name and figures above each mark, and the words below an axis that ends under the last step."""
     ax.set_title(r"$\bf{b}$  gain over all null scores")
-    ends = [end for step in found.steps for end in (step.gain.low, step.gain.high)]
+    shown = [gain for step in found.steps for gain in (step.gain, step.null_gain) if gain]
+    ends = [end for gain in shown for end in (gain.low, gain.high)]
     scale, unit, spec = (1, "nats per puzzle", "+z.3f")
     if max(map(abs, ends)) < 0.05:
         scale, unit, spec = 1e3, r"$10^{-3}$ nats per puzzle", "+z.2f"
     for place, step in enumerate(found.steps):
-        gain = Interval(step.gain.estimate * scale, step.gain.low * scale, step.gain.high * scale, 0.95, step.gain.n)
+        gain = _scaled(step.gain, scale)
         row = _Row(f"+ {step.name}", gain, LAMBDA.colour, LAMBDA.marker, step.adds)
-        _mark(ax, row, _STEP * (place + 1) - 0.9)
+        _mark(ax, row, _STEP * (place + 1) - 1.5)
+        if step.null_gain:
+            null = _Row("its null", _scaled(step.null_gain, scale), GREY, "o", filled=False)
+            _mark(ax, null, _STEP * (place + 1) - 0.8)
         ax.text(
             0, _STEP * place + 0.1, pretty(f"{row.name}\n{_figures(gain, spec)}"), color=row.colour, fontsize=SMALL,
             va="top", transform=ax.get_yaxis_transform(), bbox={"facecolor": "white", "linewidth": 0, "pad": 1},
@@ -153,10 +157,16 @@ def _words(found: Ladder) -> str:
             f"success rate alone {found.prevalence_log_loss:.4f},",
             f"{found.base.name} {found.base.log_loss:.4f}.",
             "Each step is added to all before it:",
-            "filled where it lowers the log-loss, open",
+            "filled where it lowers the log-loss by",
+            "more than chance and its null (grey), open",
             "where it adds nothing measurable.",
         ]
     )
+
+
+def _scaled(interval: Interval, scale: float) -> Interval:
+    ends = (scale * value for value in (interval.estimate, interval.low, interval.high))
+    return Interval(*ends, interval.level, interval.n)
 
 
 def _centres(rows: list[_Row]) -> list[float]:

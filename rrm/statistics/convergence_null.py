@@ -4,9 +4,9 @@ A rollout that has found its answer contracts, one that is still searching does 
 both. So the exponent separates failed from solved puzzles even where instability has no part in failure. Here each
 puzzle keeps its outcome, its drift and its confidence, and the local exponents alone are replaced:
 
-- before the end by those of a search of the same length, the logistic map of `transient_chaos`, scaled to the level
-  and the spread that endless searches have at each segment. What a landing selects stays in: the step that lands, and
-  the one before, are not typical of the search.
+- before the end by those of a search of the same length, the logistic map of `transient_chaos`, brought to the mean and
+  the covariance over segments that the endless searches have. What a landing selects stays in: the step that lands,
+  and the one before, are not typical of the search.
 - from the segment that brings the end on by those of another puzzle whose search ended, aligned at its end.
 
 Statistics of the measured exponents and of these pass through the same code on the same puzzles, so that horizon,
@@ -33,7 +33,7 @@ def convergence_null(lambda_segments: np.ndarray, ended: np.ndarray, rng: np.ran
         rng: draws the searches and the puzzles that stand in for others.
 
     Raises:
-        ValueError: fewer than two endless searches, whose level and spread are then unknown.
+        ValueError: fewer than two endless searches, whose mean and covariance are then unknown.
     """
     rates = np.asarray(lambda_segments, dtype=float)
     n, segments = rates.shape
@@ -41,8 +41,8 @@ def convergence_null(lambda_segments: np.ndarray, ended: np.ndarray, rng: np.ran
     n_endless = np.count_nonzero(endless)
     if n_endless < 2:
         raise ValueError(f"needs two endless searches to know what a search looks like; got {n_endless}")
-    level, spread, lasting = _search_statistics(rates[endless])
-    null = level + spread * _searches(ended, segments, rng) + lasting * rng.standard_normal((n, 1))
+    # Each segment of the null mixes this and earlier ones of the search, never later ones.
+    null = rates[endless].mean(0) + _searches(ended, segments, rng) @ _root(rates[endless]).T
     order = np.argsort(ended, kind="stable")[: n - n_endless]
     # Those that ended no later: their rollouts are long enough from the end on.
     eligible = np.searchsorted(ended[order], ended, side="right")
@@ -53,21 +53,21 @@ def convergence_null(lambda_segments: np.ndarray, ended: np.ndarray, rng: np.ran
     return null
 
 
-def _search_statistics(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Of searches [n, T]: mean [T], standard deviation [T] about a puzzle's own level, and that of these levels."""
-    segments = rates.shape[1]
-    level = rates.mean(0)
-    variance = rates.var(0, ddof=1)
-    # One-way analysis of variance: the mean over T segments varies by the levels and by a T-th of the rest.
-    of_means = (rates - level).mean(1).var(ddof=1)
-    lasting = max(0.0, (of_means * segments - variance.mean()) / (segments - 1)) if segments > 1 else 0.0
-    return level, np.sqrt(np.maximum(variance - lasting, 0)), float(np.sqrt(lasting))
+def _root(searches: np.ndarray) -> np.ndarray:
+    """Lower triangular root [T, T] of the covariance over segments of [n, T] rows.
+
+    From few rows the covariances of different segments are mostly noise and are shrunk towards 0.
+    """
+    n, segments = searches.shape
+    covariance = np.atleast_2d(np.cov(searches, rowvar=False))
+    variance = np.diag(covariance.diagonal() + np.finfo(np.float32).eps * covariance.diagonal().mean())
+    return np.linalg.cholesky((n * covariance + segments * variance) / (n + segments))
 
 
 def _searches(ended: np.ndarray, segments: int, rng: np.random.Generator) -> np.ndarray:
     """Local rates [N, T] of searches that end at the segments `ended`, or never where none ends there.
 
-    Those of searches that never end have mean 0 and variance 1 in each segment.
+    Those of searches that never end have mean 0, and their covariance over segments is the identity.
     """
     rates, order, first, count = _pool(segments)
     found = np.where(count[ended] > 0, ended, segments + 1)
@@ -76,10 +76,10 @@ def _searches(ended: np.ndarray, segments: int, rng: np.random.Generator) -> np.
 
 @lru_cache(maxsize=2)
 def _pool(segments: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rates of many searches, their order by capture time, and first place and number of each capture time."""
+    """Whitened rates of many searches, their order by capture time, first place and number of each capture time."""
     capture_time = transient_chaos(_POOL, segments, matched_eps(0.5, segments, _POOL)).capture_time
     count = np.bincount(capture_time, minlength=segments + 2)
     rates = local_rates(_POOL, segments)
     searching = rates[capture_time > segments]
-    scaled = (rates - searching.mean(0)) / searching.std(0)
-    return scaled, np.argsort(capture_time, kind="stable"), np.cumsum(count) - count, count
+    white = np.linalg.solve(_root(searching), (rates - searching.mean(0)).T).T
+    return white, np.argsort(capture_time, kind="stable"), np.cumsum(count) - count, count

@@ -17,8 +17,8 @@ _EDGE = 1e-6
 
 def detectable_gain(
     below: np.ndarray, failed: np.ndarray, null_gain: float = 0.0, null_sd: float = 0.0, level: float = 0.95
-) -> float:
-    """The smallest gain of an independent score over the probabilities `below` that is found with a power of 80 %.
+) -> tuple[float, float]:
+    """The weakest independent score whose gain over the probabilities `below` is found with a power of 80 %.
 
     The score is normal with a standard deviation of 1 and lies d higher for failed puzzles, whatever is known of them
     already. Bayes' rule then gives the best model with the score, and the gain of that model as a function of d. That a
@@ -31,7 +31,7 @@ def detectable_gain(
         level: one minus the two-sided error of the test.
 
     Returns:
-        Nats per puzzle; nan where even a score that tells the outcomes apart is not found.
+        d, and the mean gain in nats per puzzle; nan where even a score that tells the outcomes apart is not found.
     """
     rng = np.random.default_rng(0)
     known = logit(np.clip(below, _EDGE, 1 - _EDGE))
@@ -49,8 +49,8 @@ def detectable_gain(
 
     low, high = 0.0, _STRONGEST
     if gains(high)[1] < _POWER:
-        return float("nan")
+        return float("nan"), float("nan")
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if gains(middle)[1] >= _POWER else (middle, high)
-    return gains(high)[0]
+    return high, gains(high)[0]

@@ -30,9 +30,11 @@ from rrm.statistics.settling import (
 # Segments left out before settling, and before the answer, when exponents are matched on either: the last ones are
 # selected by what follows. Settling itself comes a few segments after the answer.
 SETTLING_LEADS, ANSWER_LEADS = (1, 2, 3, 4), (1, 2, 3)
+# What a decile leaves of late drift itself: a control within deciles has to beat this, too.
+DRIFT_FLOOR = "late drift within its deciles"
 BEFORE_SETTLING, BEFORE_ANSWER = "before settling", "before the answer"
 # Draws of the null: for AUCs, and for the ladder, where each costs a cross-validation a step.
-_AUC_DRAWS, _LADDER_DRAWS = 20, 8
+_AUC_DRAWS, _LADDER_DRAWS = 20, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,9 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
 
     controls, control_nulls, nulls, stand_ins = {}, {}, {}, []
     if not shortage(~failed, MIN_CLASS):
-        rng, ended = np.random.default_rng(seed), _search_end(answered, settled, segments)
+        rng, ended = np.random.default_rng(seed), answered
+        if table is not None:
+            ended = _search_end(answered, settled, drift <= table.tau, segments)
         draws = [convergence_null(examples.lambda_segments, ended, rng) for _ in range(_AUC_DRAWS)]
         leading = [rates[:, examples.transient :].mean(1) for rates in draws]
         controls = _controls(lambda_1, examples.lambda_segments, failed, drift, settled, answered)
@@ -142,18 +146,20 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         nulls = {
             "labels shuffled": label_shuffle(lambda_1, failed),
             "transient chaos": _range([auc(score, failed) for score in leading], failed.size),
-            "late drift within its deciles": drift_decile_auc(drift, failed, drift),
+            DRIFT_FLOOR: drift_decile_auc(drift, failed, drift),
         }
         if examples.untrained is not None and (known := np.isfinite(examples.untrained)).any():
             nulls["untrained network"] = auc_interval(examples.untrained[known], failed[known])
         stand_ins = [_stand_in(examples, ended, rng) for _ in range(_LADDER_DRAWS)]
-    tests = len(bases) * len(added)
+    tests, ladders = len(bases) * len(added), {}
+    for name, base in bases.items():
+        # Without confidence two of the bases are the same.
+        same = next((known for known in ladders if bases[known].keys() == base.keys()), None)
+        ladders[name] = ladders[same] if same else ladder(base, added, failed, nulls=stand_ins, tests=tests, seed=seed)
     return Evidence(
         n=failed.size,
         n_failed=int(np.count_nonzero(failed)),
-        ladders={
-            name: ladder(base, added, failed, nulls=stand_ins, tests=tests, seed=seed) for name, base in bases.items()
-        },
+        ladders=ladders,
         controls=controls,
         control_nulls=control_nulls,
         nulls=nulls,
@@ -202,16 +208,17 @@ def _controls(
     return found
 
 
-def _search_end(answered: np.ndarray, settled: np.ndarray | None, segments: int) -> np.ndarray:
+def _search_end(answered: np.ndarray, settled: np.ndarray, calm: np.ndarray, segments: int) -> np.ndarray:
     """Segment [N] that ended each search, T + 1 for never: the answer, or for a wrong state that settles as long before
     as the answer comes before settling.
 
-    Where settled failures leave hardly an endless search, failed puzzles count as endless.
+    `calm` [N]: late drift counts as settled; a single quiet segment at the end does not. Where settled failures leave
+    hardly an endless search, all failed puzzles count as endless.
     """
     lag = _lag(settled, answered, segments)
     if math.isnan(lag):
         return answered
-    wrong = (answered > segments) & (settled <= segments)
+    wrong = (answered > segments) & calm & (settled <= segments)
     ended = np.where(wrong, np.clip(settled - round(lag), 1, segments), answered)
     return answered if np.count_nonzero(ended > segments) < MIN_CLASS else ended
 

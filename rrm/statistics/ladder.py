@@ -26,7 +26,7 @@ from rrm.statistics.outcomes import shortage
 
 # One member of each class in each of ten folds.
 MIN_LADDER_CLASS = 10
-# Fewer rows than this are partitioned several times, at most five, so that the luck of a partition averages out.
+# Fewer rows than this are partitioned twice, so that the luck of a partition averages out.
 _REPEATED_ROWS = 4_000
 # Nats that one useless coefficient gains in sample in 5 % of samples (likelihood ratio test). A smaller gain over all
 # puzzles together is numerical, however narrow its interval: penalties are found to a tolerance.
@@ -148,7 +148,7 @@ def ladder(
             raise ValueError(f"{name}: {n_bad} of {failed.size} rows are not finite; leave those puzzles out, counted")
     if shortage(~failed, MIN_LADDER_CLASS):
         return None
-    repeats = int(np.clip(_REPEATED_ROWS // failed.size, 1, 5))
+    repeats = 2 if failed.size < _REPEATED_ROWS else 1
 
     def held_out(features: Sequence[np.ndarray]) -> np.ndarray:
         return out_of_fold(features, failed, repeats=repeats, seed=seed)
@@ -199,8 +199,13 @@ def ladder_sentence(label: str, found: Ladder | None, nulls: str = "convergence 
         f"{label}: {exponent.name} alone has AUC {exponent.auc:.3f} for {found.n_failed} failed of {found.n} puzzles, "
         f"{null.name} alone {null.auc:.3f}. With {found.base.name} the held-out log-loss is "
         f"{found.base.log_loss:.4f} nats per puzzle ({found.prevalence_log_loss:.4f} from the success rate alone); "
-        f"given these, {words} (95 % intervals over puzzles)."
+        f"given these, {words} (95 % intervals over puzzles{_null_words(found)})."
     )
+
+
+def _null_words(found: Ladder) -> str:
+    known = any(step.null_gain for step in found.steps)
+    return "; the null are exponents that know nothing but when the search ended" if known else ""
 
 
 def ladder_lines(found: Ladder) -> list[dict[str, str]]:
@@ -247,7 +252,9 @@ def _step(
         null_gain=null_gain,
         p=p,
         tests=tests,
-        detectable=detectable_gain(below, failed, null_gain.estimate if null_gain else 0.0, null_sd, 1 - 0.05 / tests),
+        detectable=detectable_gain(
+            below, failed, null_gain.estimate if null_gain else 0.0, null_sd, 1 - 0.05 / tests
+        )[1],
     )
 
 

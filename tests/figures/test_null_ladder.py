@@ -13,8 +13,12 @@ def interval(estimate, margin=0.02, n=2048):
     return Interval(estimate, estimate - margin, estimate + margin, 0.95, n)
 
 
-def step(name, gain, margin):
-    return Step(name, interval(0.08), interval(0.97), interval(gain, margin), interval(0.001))
+def step(name, gain, margin, null_gain=None):
+    p = 1e-4 if gain > margin else 0.5
+    return Step(
+        name, interval(0.08), interval(0.97), interval(gain, margin), interval(0.001), null_gain, p, tests=2,
+        detectable=0.001,
+    )  # fmt: skip
 
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan, 0.95, 3)
@@ -23,7 +27,7 @@ FOUND = Ladder(
     n_failed=254,
     prevalence_log_loss=0.3745,
     rungs=tuple(Rung(name, interval(0.9), interval(0.1)) for name in ("late drift", "q_halt", "lambda_1", "spectrum")),
-    base=Step("all 2 null scores", interval(0.0912, 0.01), interval(0.95), interval(0.28), interval(0.45)),
+    base=replace(step("all 2 null scores", 0.28, 0.02), log_loss=interval(0.0912, 0.01), auc=interval(0.95)),
     steps=(step("lambda_1", 0.004, 0.001), step("spectrum", 0.0001, 0.0004)),
 )
 CONTROLS = {"within drift deciles": interval(0.7, n=1800), "stop-time matched, lead 2": interval(0.55)}
@@ -81,6 +85,16 @@ def test_gains_are_in_thousandths_open_where_nothing_is_added():
     assert "success rate alone 0.3745" in words(gains) and "all 2 null scores 0.0912 [0.0812, 0.1012]" in words(gains)
     low, high = gains.get_xlim()
     assert low < 0 < high
+
+
+def test_the_gain_of_the_null_stands_below_in_grey(overlaps):
+    known = (step("lambda_1", 0.004, 0.001, interval(0.002, 0.001)), step("spectrum", 0.0001, 0.0004))
+    figure = null_ladder("TRM", replace(FOUND, steps=known), {}, {})
+    (_, gains) = figure.axes
+    measured, null, _ = marks(gains)
+    assert null.get_xdata()[0] == pytest.approx(2) and same_color(null.get_color(), GREY)
+    assert null.get_ydata()[0] > measured.get_ydata()[0]  # the axis points down
+    assert not overlaps(figure)
 
 
 def test_large_gains_are_in_nats():

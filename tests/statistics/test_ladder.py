@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from rrm.statistics import auc, auc_interval, ladder, ladder_lines, ladder_sentence
+from rrm.statistics import auc, auc_interval, ladder, ladder_lines, ladder_sentence, out_of_fold
+from rrm.statistics.detectable_gain import detectable_gain
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,33 @@ def test_information_of_its_own_is_a_gain(data):
     assert first.gain.estimate == pytest.approx(found.base.log_loss.estimate - first.log_loss.estimate)
     assert not second.adds
     sentence = ladder_sentence("TRM", found)
-    assert f"lambda_1 lowers it by {first.gain:.5f}, then again adds nothing measurable" in sentence
+    assert f"lambda_1 lowers it after correction for 2 comparisons (gain {first.gain:+.5f}), then" in sentence
+    assert f"about {second.detectable:.5f} would have been found 4 times in 5" in sentence
+
+
+def test_a_gain_has_to_beat_the_gain_of_the_null(data):
+    draws = np.random.default_rng(1)
+    known = [{"lambda_1": draws.normal(1.0 * data["failed"])} for _ in range(4)]
+    unrelated = [{"lambda_1": draws.normal(size=1500)} for _ in range(4)]
+    arguments = data["base"], {"lambda_1": data["fresh"]}, data["failed"]
+    (beaten,), (adds,) = ladder(*arguments, nulls=known).steps, ladder(*arguments, nulls=unrelated).steps
+    assert beaten.gain == adds.gain and beaten.gain.low > 0
+    assert not beaten.adds and beaten.null_gain.low < beaten.gain.estimate < beaten.null_gain.high
+    assert adds.adds and adds.null_gain.high < adds.gain.estimate
+    with pytest.raises(ValueError, match="one draw of the null"):
+        ladder(*arguments, nulls=known[:1])
+
+
+def test_a_detectable_gain_is_found_four_times_in_five():
+    rng = np.random.default_rng(0)
+    failed = np.arange(200) < 80
+    known = rng.normal(1.0 * failed)
+    strength, gain = detectable_gain(out_of_fold([known], failed), failed)
+    assert 0.4 < strength < 1 and 0.01 < gain < 0.1
+    steps = [ladder({"known": known}, {"score": rng.normal(strength * failed)}, failed).steps[0] for _ in range(60)]
+    # Three standard deviations of 60 trials.
+    assert np.mean([step.adds for step in steps]) == pytest.approx(0.8, abs=0.16)
+    assert np.mean([step.gain.estimate for step in steps]) == pytest.approx(gain, rel=0.25)
 
 
 def test_permuted_labels_show_nothing_anywhere(data):
@@ -72,7 +101,8 @@ def test_permuted_labels_show_nothing_anywhere(data):
 def test_a_gain_below_the_tolerance_of_the_fits_is_not_one(deflated):
     step = deflated.steps[0]
     tiny = type(step.gain)(1e-6, 0.9e-6, 1.1e-6, 0.95, 1500)
-    assert not type(step)(step.name, step.log_loss, step.auc, tiny, step.auc_gain).adds
+    assert not replace(step, gain=tiny, p=1e-9).adds
+    assert replace(step, gain=replace(tiny, estimate=1e-2), p=1e-9).adds
 
 
 def test_table_lines(deflated):
@@ -86,7 +116,7 @@ def test_table_lines(deflated):
     ]
     assert lines[1]["AUC"] == f"{deflated.rungs[0].auc:.3f}" and lines[1]["gain"] == ""
     assert lines[-1]["gain"] == f"{deflated.steps[1].gain:+.5f}"
-    assert {tuple(line) for line in lines} == {("score", "AUC", "log-loss", "gain")}
+    assert {tuple(line) for line in lines} == {("score", "AUC", "log-loss", "gain", "gain of the null")}
 
 
 def test_too_few_of_a_class_is_said():
@@ -99,7 +129,7 @@ def test_too_few_of_a_class_is_said():
     [
         ({"drift": [np.nan] * 2 + [1.0] * 38}, {"lambda_1": np.ones(40)}, "drift: 2 of 40 rows are not finite"),
         ({"drift": np.ones(40)}, {"spectrum": np.full((40, 2), np.inf)}, "spectrum: 40 of 40 rows"),
-        ({"drift": np.ones((40, 2))}, {"lambda_1": np.ones(40)}, "null scores must be"),
+        ({"drift": np.ones((40, 2))}, {"lambda_1": np.ones(40)}, "if not first"),
         ({"drift": np.ones(39)}, {"lambda_1": np.ones(40)}, "shape"),
         ({}, {"lambda_1": np.ones(40)}, "different names"),
         ({"drift": np.ones(40)}, {"drift": np.ones(40)}, "different names"),
