@@ -38,6 +38,7 @@ from rrm.statistics import (
     wilson_interval,
 )
 from rrm.statistics.evidence import DRIFT_FLOOR
+from rrm.statistics.means import median_interval
 from rrm.tracking import Tracker
 
 # The ladders put into words and figures; where the solution is unique, violations leave nothing to say.
@@ -142,9 +143,9 @@ def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
 
 
 def _exponents(study: Study) -> list[str]:
-    """Medians by outcome. Where k exponents do not reach the negative ones, bound and dimension are lower estimates.
+    """Medians by outcome, with exact 95 % intervals over puzzles.
 
-    Beside the median of lambda_1 stands its SD over start bases, from the puzzles that were measured from several.
+    Where k exponents do not reach the negative ones, bound and dimension are lower estimates. Beside the median of lambda_1 stands its SD over start bases, from the puzzles that were measured from several.
     """
     lines, bases = [], study.bases
     spectra = study.result.lambda_per_call[study.rows]
@@ -155,16 +156,16 @@ def _exponents(study: Study) -> list[str]:
         spread = bases.medians(name == "solved").std(ddof=1)
         spectrum = torch.from_numpy(spectra[rows])
         (total, open_sum), (size, open_size) = positive_sum(spectrum, dimension), kaplan_yorke(spectrum, dimension)
-        per_segment = study.result.settings.calls_per_segment * np.median(spectra[rows, 0])
+        leading, calls = median_interval(spectra[rows, 0]), study.result.settings.calls_per_segment
         lines.append(
             {
                 "": f"{name} {np.count_nonzero(rows)}",
-                "lambda_1 per call": f"{np.median(spectra[rows, 0]):+.4f}",
+                "lambda_1 per call": f"{leading:+.4f}",
                 "SD over start bases": f"{spread:.4f}",
-                "per segment": f"{per_segment:+.3f}",
-                f"lambda_{spectra.shape[1]} per call": f"{np.median(spectra[rows, -1]):+.4f}",
-                "sum of positive (truncated)": f"{total.median():.3f} ({open_sum.double().mean():.0%})",
-                "Kaplan-Yorke (truncated)": f"{size.median():.2f} ({open_size.double().mean():.0%})",
+                "per segment": f"{calls * leading.estimate:+.3f}",
+                f"lambda_{spectra.shape[1]} per call": f"{median_interval(spectra[rows, -1]):+.4f}",
+                "sum of positive (truncated)": f"{median_interval(total):.3f} ({open_sum.double().mean():.0%})",
+                "Kaplan-Yorke (truncated)": f"{median_interval(size):.2f} ({open_size.double().mean():.0%})",
             }
         )
     said = f"SD: of the median over {len(bases.seeds)} start bases, {len(bases.index)} puzzles"
@@ -181,7 +182,8 @@ def _tables(study: Study, chances: dict[str, Interval]) -> dict[str, list[str]]:
         null = "knows only when the search ended"
         rows = [{"AUC": name, "lambda_1": f"{value:.3f}", null: f"{found.control_nulls[name]:.3f}"}
                 for name, value in found.controls.items()]  # fmt: skip
-        tables[f"lambda_1 among comparable pairs, AUC for failed; settling is {found.lag:g} segments late"] = table(rows)
+        late = f"settling comes {found.lag:g} segments after the answer"
+        tables[f"lambda_1 among comparable pairs, AUC for failed; {late}"] = table(rows)
         rows = [{"null": name, "AUC": f"{value:.3f}"} for name, value in found.nulls.items()]
         tables["what says nothing of stability, AUC for failed"] = table(rows)
     if found.table:

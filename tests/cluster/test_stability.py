@@ -5,6 +5,7 @@ import runpy
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from rrm.cluster import stability
 from rrm.cluster.fanout import as_arrays, measure_in_shards, on_device
 from rrm.cluster.session import Request
+from rrm.cluster.stability_report import survival
 from rrm.dynamics import Settings, load_result
 from rrm.models import build, describe, variant
 from rrm.tasks import get_task
@@ -158,3 +160,16 @@ def test_puzzles_of_another_task_are_refused(cluster, files, tmp_path, capsys):
     with pytest.raises(SystemExit):
         study(files[0], tmp_path, "--data", str(tmp_path / "other.npz"))
     assert "the model reads 16 cells of 6 tokens, sudoku-6x6 has 36 of 8" in capsys.readouterr().err
+
+
+def test_the_clock_of_escape_starts_for_all_that_are_unsolved_at_the_training_depth():
+    solved = np.zeros((4, 16), bool)
+    solved[0, 2:] = True
+    solved[1, 1] = True  # lost again
+    solved[2, 1] = solved[2, 8:] = True  # lost, and solved again at segment 9
+    known = SimpleNamespace(
+        deep=SimpleNamespace(solved=solved), result=SimpleNamespace(settings=SimpleNamespace(segments=4))
+    )
+    (curve,), (chance,) = (of_name.values() for of_name in survival(known))
+    assert (curve.n, curve.n_events) == (4, 3)
+    assert chance.n == 3 and chance.estimate == pytest.approx(1 / (12 + 5 + 12))
