@@ -39,7 +39,9 @@ class Process:
     @property
     def name(self) -> str:
         """The program, short."""
-        first = next((w for w in self.words[1:4] if not w.startswith("-")), "") if "python" in self.words[0] else ""
+        first = ""
+        if "python" in self.words[0] and "-c" not in self.words[1:4]:
+            first = next((word for word in self.words[1:4] if not word.startswith("-")), "")
         return Path(first or self.words[0]).name[:40]
 
     def environment(self) -> dict[str, str]:

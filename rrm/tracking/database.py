@@ -25,7 +25,7 @@ def check_database(uri: str, writes: bool) -> None:
 @functools.cache
 def _check(path: Path, uri: str, writes: bool) -> None:
     if finding := trouble(path, uri, writes):
-        raise InputError(f"tracking store {finding}")
+        raise InputError(f"tracking store: {finding}")
 
 
 def restoring(path: Path) -> str:

@@ -30,7 +30,7 @@ def refuse_deleted_run(uri: str, client, run) -> None:
         refuse_deleted_experiment(uri, client.get_experiment(run.info.experiment_id))
         raise InputError(
             f"run {run.info.run_id} of {mask(uri)} was deleted: restore it by "
-            f"`{restore_command(uri, 'run', run.info.run_id)}`, or give another run"
+            f"`{restore_command(uri, 'run', run.info.run_id)}`"
         )
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ def refused(storage, tracker) -> str:
     with pytest.raises(InputError) as caught:
         tracker().connect()
     (finding,) = doctor.store(Setting(storage, default_uri(storage)))
-    assert finding.level == "fail" and str(caught.value) == f"tracking store {finding}"
+    assert finding.level == "fail" and str(caught.value) == f"tracking store: {finding}"
     assert not (storage / "job").exists() and "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -60,7 +61,7 @@ def test_a_database_that_another_program_holds(storage, tracker, monkeypatch):
         with pytest.raises(InputError, match="another program holds it"):
             find_run(default_uri(storage), "0" * 32)
         holder.stdin.close()
-    assert "is locked: another program holds it" in line and f"(process {holder.pid})" in line
+    assert f"is locked: another program holds it: {Path(sys.executable).name} (process {holder.pid}). Way out" in line
     assert "close that program, or wait" in line
     tracker().connect()
 
