@@ -60,8 +60,12 @@ class Settings:
 
     @property
     def basis(self) -> str:
-        """What the exponents are averages of, in words."""
-        return f"from a random start basis, the first {self.transient} of {self.segments} segments left out"
+        """What was measured, in words: exponents of which basis and segments, answers in which precision.
+
+        A test score is that of the model's own precision, which may be bfloat16: its share of solved puzzles can differ.
+        """
+        left_out = f"the first {self.transient} of {self.segments} segments left out"
+        return f"from a random start basis, {left_out}; states and answers in {self.precision}"
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ def _parent(process: Path) -> Path:
     ("options", "message"),
     [
         (["--k", "9999"], "--k 9999 is not possible: the tangent space has dimension"),
-        (["--transient", "4"], "--transient 4 is not possible: of 4 segments 0 to 3 can go"),
-        (["--transient", "-1"], "--transient -1 is not possible"),
+        (["--transient", "4"], "--transient 4: of 4 segments 0 to 3 can be left out"),
+        (["--transient", "-1"], "--transient -1: of 4 segments 0 to 3"),
         (["--precision", "bfloat16"], "--precision 'bfloat16' is unknown"),
         (["--data", "nowhere.csv"], "--data nowhere.csv does not exist"),
         (["--weights", "worst"], "weights 'worst' are unknown"),
