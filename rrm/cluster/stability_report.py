@@ -145,7 +145,8 @@ def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
 def _exponents(study: Study) -> list[str]:
     """Medians by outcome, with exact 95 % intervals over puzzles.
 
-    Where k exponents do not reach the negative ones, bound and dimension are lower estimates. Beside the median of lambda_1 stands its SD over start bases, from the puzzles that were measured from several.
+    Where k exponents do not reach the negative ones, bound and dimension are lower estimates. Beside the median of
+    lambda_1 stands its SD over start bases, from the puzzles that were measured from several.
     """
     lines, bases = [], study.bases
     spectra = study.result.lambda_per_call[study.rows]
