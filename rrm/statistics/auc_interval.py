@@ -16,7 +16,7 @@ from scipy.special import ndtri
 
 from rrm.statistics.auc import auc, check_scores
 from rrm.statistics.delong import delong_covariance
-from rrm.statistics.interval import Interval
+from rrm.statistics.interval import Interval, difference_interval
 from rrm.statistics.means import undefined_interval
 
 # Closest to 0 and 1 that an end is searched for: at 0 and 1 themselves every interval has a trivial end.
@@ -74,9 +74,8 @@ def auc_difference_interval(
 ) -> Interval:
     """Interval of `auc(score_a, positive) - auc(score_b, positive)`, both scores taken on the same puzzles.
 
-    The ends of the two intervals are put together by squares, as in Newcombe's method 10 for two proportions (Zou,
-    Psychological Methods 12 (2007) 399), with DeLong's correlation of the two AUCs: scores that order the puzzles alike
-    have a difference known far better than either AUC.
+    `difference_interval` of the two intervals, with DeLong's correlation of the two AUCs: scores that order the puzzles
+    alike have a difference known far better than either AUC.
 
     Args:
         score_a, score_b, positive: [N] each, as in `auc`.
@@ -93,11 +92,4 @@ def auc_difference_interval(
     spread = math.sqrt(covariance[0, 0] * covariance[1, 1])
     # Scores that separate the classes completely show nothing of their correlation.
     correlation = min(1.0, covariance[0, 1] / spread) if spread > 0 else 0.0
-
-    def margin(of_a: float, of_b: float) -> float:
-        return math.sqrt(max(0.0, of_a**2 + of_b**2 - 2 * correlation * of_a * of_b))
-
-    difference = a.estimate - b.estimate
-    below = margin(a.estimate - a.low, b.high - b.estimate)
-    above = margin(a.high - a.estimate, b.estimate - b.low)
-    return Interval(difference, difference - below, difference + above, level, positive.size)
+    return difference_interval(a, b, positive.size, correlation)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from scipy.stats import binomtest
 
-from rrm.statistics.interval import Interval
+from rrm.statistics.interval import Interval, difference_interval
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -59,14 +59,7 @@ def newcombe_interval(
         The interval as a fraction in [-1, 1], with `n` = n_a + n_b.
     """
     a, b = wilson_interval(successes_a, n_a, level), wilson_interval(successes_b, n_b, level)
-    difference = a.estimate - b.estimate
-
-    def margin(of_a: float, of_b: float) -> float:
-        return math.sqrt(of_a**2 - 2 * phi * of_a * of_b + of_b**2)
-
-    low = difference - margin(a.estimate - a.low, b.high - b.estimate)
-    high = difference + margin(a.high - a.estimate, b.estimate - b.low)
-    return Interval(difference, low, high, level, n_a + n_b)
+    return difference_interval(a, b, n_a + n_b, phi)
 
 
 def paired_newcombe_interval(solved_a: ArrayLike, solved_b: ArrayLike, level: float = 0.95) -> Interval:
