@@ -32,7 +32,7 @@ from rrm.statistics.calibration import calibration
 from rrm.statistics.hypotheses import mean_over_seeds
 from rrm.statistics.means import mean_interval, median_interval, positive_mean_interval
 from rrm.statistics.proportions import clustered_wilson_interval, paired_newcombe_interval
-from rrm.statistics.selection import RANDOM, selection
+from rrm.statistics.selection import selection
 from rrm.statistics.within_problem import pooled_correlation
 
 SIZES = (3, 5, 10, 50, 500)
@@ -204,7 +204,8 @@ def main() -> None:
     args = parser.parse_args()
     names = [name for name in CASES if args.only in name]
     width = max(map(len, names))
-    print(f"coverage of 95 % intervals, {args.samples} samples each\n{'':{width}}", *(f"{f'n = {n}':>13}" for n in SIZES))
+    print(f"coverage of 95 % intervals, {args.samples} samples each")
+    print(" " * width, *(f"{f'n = {n}':>13}" for n in SIZES))
     for name in names:
         samples = args.samples // 10 if "tenth" in name else args.samples
         print(f"{name:{width}}", *(f"{covered(CASES[name], n, samples):>13}" for n in SIZES), flush=True)
