@@ -62,7 +62,7 @@ class Settings:
     def basis(self) -> str:
         """What was measured, in words: exponents of which basis and segments, answers in which precision.
 
-        A test score is that of the model's own precision, which may be bfloat16: its share of solved puzzles can differ.
+        A test score is in the model's own precision, which may be bfloat16: its share of solved puzzles can differ.
         """
         left_out = f"the first {self.transient} of {self.segments} segments left out"
         return f"from a random start basis, {left_out}; states and answers in {self.precision}"

@@ -60,8 +60,8 @@ def flossed(recipe: Recipe, schedule: str, **changes) -> Recipe:
 def trm_sudoku(task: Task, model: str = "trm_mlp", **changes) -> Recipe:
     """TRM on Sudoku-Extreme, 1,000 puzzles augmented (arXiv 2510.04871): mixer 87.4 %, attention 74.7 %.
 
-    The augmentation is drawn afresh each time a puzzle comes, here and in the other recipes; the public code draws 1,000
-    variants of each puzzle once and trains on these.
+    The augmentation is drawn afresh each time a puzzle comes, here and in the other recipes; the public code draws
+    1,000 variants of each puzzle once and trains on these.
     """
     description = _paper_model(task, model, prefix=16, H_cycles=3, L_cycles=6, L_layers=2)
     return _paper(description, 65_104, {}, changes)
