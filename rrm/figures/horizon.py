@@ -15,7 +15,7 @@ from rrm.statistics.outcomes import MIN_CLASS
 
 _EXPONENT = replace(LAMBDA, name=r"$\lambda_1$ over the first $w$ segments")
 _DRIFT = replace(DRIFT, name="drift of segment $w$")
-_TOY = replace(NULL, name="transient chaos, same horizon and success rate")
+_TOY = replace(NULL, name="null, knows only when the search ended")
 
 # More windows than this are drawn without markers, and at most so many are named on the axis.
 _MARKED, _NAMED = 12, 8
@@ -24,9 +24,9 @@ _MARKED, _NAMED = 12, 8
 def horizon_figure(label: str, points: Sequence[HorizonPoint]) -> Figure:
     """AUC of exponent and drift against the window, with 95 % bands, for three outcomes, and the share solved.
 
-    Panel a: failure at the end of the window, beside the toy that knows nothing but who has settled. Panel b: failure
-    at the last segment. Panel c: the same among the puzzles that are unsolved at w, whose numbers stand below it: the
-    question whether there is a signal before the answer, where 0.5 is the null. Panel d: who is solved at w.
+    Panel a: failure at the end of the window, beside the null that knows nothing but when the search ended. Panel b:
+    failure at the last segment. Panel c: the same among the puzzles that are unsolved at w, whose numbers stand below
+    it: the question whether there is a signal before the answer, where 0.5 is the null. Panel d: who is solved at w.
 
     Args:
         label: name of the trained model.

@@ -32,7 +32,7 @@ from rrm.statistics.settling import (
 )
 from rrm.statistics.survival import Survival, escape_probability, kaplan_meier
 from rrm.statistics.sweep import SweepPoint, by_model, select
-from rrm.statistics.transient_chaos import TransientChaos, matched_eps, transient_chaos, transient_chaos_auc
+from rrm.statistics.transient_chaos import TransientChaos, matched_eps, transient_chaos
 
 __all__ = [
     "ArmComparison",
@@ -91,6 +91,5 @@ __all__ = [
     "stop_time_matched_auc",
     "stratified_auc",
     "transient_chaos",
-    "transient_chaos_auc",
     "wilson_interval",
 ]

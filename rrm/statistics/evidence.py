@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from rrm.statistics.auc import auc
 from rrm.statistics.auc_interval import auc_interval
@@ -14,6 +13,7 @@ from rrm.statistics.horizon import HorizonPoint, horizon_curve
 from rrm.statistics.interval import Interval
 from rrm.statistics.ladder import Ladder, ladder
 from rrm.statistics.matched import drift_decile_auc, label_shuffle, stop_time_matched_auc
+from rrm.statistics.means import draws_interval
 from rrm.statistics.outcomes import MIN_CLASS, shortage
 from rrm.statistics.settling import (
     Mobility,
@@ -133,7 +133,7 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
     if examples.covariant is not None:
         added["covariant vectors"] = examples.covariant
 
-    controls, control_nulls, nulls, stand_ins = {}, {}, {}, []
+    controls, control_nulls, nulls, draws, stand_ins = {}, {}, {}, [], []
     if not shortage(~failed, MIN_CLASS):
         rng, ended = np.random.default_rng(seed), answered
         if table is not None:
@@ -142,10 +142,12 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         leading = [rates[:, examples.transient :].mean(1) for rates in draws]
         controls = _controls(lambda_1, examples.lambda_segments, failed, drift, settled, answered)
         drawn = [_controls(*of_draw, failed, drift, settled, answered) for of_draw in zip(leading, draws, strict=True)]
-        control_nulls = {name: _range([draw[name].estimate for draw in drawn], controls[name].n) for name in controls}
+        control_nulls = {
+            name: draws_interval([draw[name].estimate for draw in drawn], value.n) for name, value in controls.items()
+        }
         nulls = {
             "labels shuffled": label_shuffle(lambda_1, failed),
-            "transient chaos": _range([auc(score, failed) for score in leading], failed.size),
+            "transient chaos": draws_interval([auc(score, failed) for score in leading], failed.size),
             DRIFT_FLOOR: drift_decile_auc(drift, failed, drift),
         }
         if examples.untrained is not None and (known := np.isfinite(examples.untrained)).any():
@@ -164,7 +166,7 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         control_nulls=control_nulls,
         nulls=nulls,
         lag=_lag(settled, answered, segments),
-        horizon=horizon_curve(examples.lambda_segments, examples.drift, examples.solved_at),
+        horizon=horizon_curve(examples.lambda_segments, examples.drift, examples.solved_at, nulls=draws),
         late_drift=drift,
         table=table,
         sweep=settling_sweep(drift, ~failed),
@@ -230,13 +232,6 @@ def _stand_in(examples: Examples, ended: np.ndarray, rng: np.random.Generator) -
         for _ in range(examples.lambda_spectrum.shape[1])
     ]
     return {"lambda_1": exponents[0]} | ({"spectrum": np.stack(exponents[1:], 1)} if exponents[1:] else {})
-
-
-def _range(values: list[float], n: int) -> Interval:
-    """Mean of the draws of a null and the range in which 95 % of further draws lie."""
-    drawn = np.array(values)
-    margin = student.ppf(0.975, drawn.size - 1) * drawn.std(ddof=1) * math.sqrt(1 + 1 / drawn.size)
-    return Interval(float(drawn.mean()), float(drawn.mean() - margin), float(drawn.mean() + margin), 0.95, n)
 
 
 def _lag(settled: np.ndarray | None, answered: np.ndarray, segments: int) -> float:

@@ -1,7 +1,7 @@
 """The horizon curve: when does an exponent tell failed from solved, and is the signal there before settling?
 
-All windows use the same puzzles. Beside each AUC stands that of `transient_chaos` at the same horizon and success rate:
-what an exponent yields that knows nothing but whether the state has settled.
+All windows use the same puzzles. Beside the AUC for failure at the window stands that of `convergence_null`: what an
+exponent yields that knows nothing but when the search ended.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rrm.statistics.auc import auc
 from rrm.statistics.auc_interval import auc_interval
 from rrm.statistics.interval import Interval
-from rrm.statistics.means import undefined_interval
+from rrm.statistics.means import draws_interval, undefined_interval
 from rrm.statistics.outcomes import MIN_CLASS, shortage
 from rrm.statistics.proportions import wilson_interval
-from rrm.statistics.transient_chaos import transient_chaos_auc
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class HorizonPoint:
         drift_last, drift_window: drift of segment w alone, for failure at the last segment and at w.
         lambda_antecedent, drift_antecedent: for failure at the last segment, among the puzzles unsolved at w only: is
             there a signal before the answer? `n` is their number.
-        transient_chaos: the toy's AUC at horizon w with the share captured equal to `solved`, to set beside
-            `lambda_window`.
+        transient_chaos: `lambda_window` of the null exponents, in the mean, with the range of 95 % of their draws; nan
+            without them.
     """
 
     window: int
@@ -46,7 +46,12 @@ class HorizonPoint:
 
 
 def horizon_curve(
-    lambda_segments: ArrayLike, drift: ArrayLike, solved_at: ArrayLike, windows: Sequence[int] | None = None
+    lambda_segments: ArrayLike,
+    drift: ArrayLike,
+    solved_at: ArrayLike,
+    windows: Sequence[int] | None = None,
+    *,
+    nulls: Sequence[ArrayLike] = (),
 ) -> list[HorizonPoint]:
     """One point a window.
 
@@ -56,6 +61,7 @@ def horizon_curve(
         drift: [N, T], in state units per segment.
         solved_at: [N, T] booleans, exact answers after each segment.
         windows: numbers of segments, 1 to T; every even number and T itself when None.
+        nulls: local exponents [N, T] of several draws of `convergence_null`.
 
     Returns:
         The points in the order of `windows`.
@@ -73,16 +79,33 @@ def horizon_curve(
         windows = sorted({*range(2, segments + 1, 2), segments})
     if not all(1 <= window <= segments for window in windows):
         raise ValueError(f"windows must lie between 1 and {segments} segments; got {[*windows]}")
-    cumulative, failed = np.cumsum(rates, axis=1), ~solved_at[:, -1]
+    failed, nulls = ~solved_at[:, -1], [np.asarray(null, dtype=float) for null in nulls]
+
+    def exponents(rates: np.ndarray, window: int) -> np.ndarray:
+        return rates[:, :window].mean(axis=1)
+
     return [
-        _point(window, cumulative[:, window - 1] / window, drift[:, window - 1], solved_at[:, window - 1], failed)
+        _point(
+            window,
+            exponents(rates, window),
+            drift[:, window - 1],
+            solved_at[:, window - 1],
+            failed,
+            [exponents(null, window) for null in nulls],
+        )
         for window in windows
     ]
 
 
 def _point(
-    window: int, exponent: np.ndarray, drift: np.ndarray, solved: np.ndarray, failed_last: np.ndarray
+    window: int,
+    exponent: np.ndarray,
+    drift: np.ndarray,
+    solved: np.ndarray,
+    failed_last: np.ndarray,
+    nulls: list[np.ndarray],
 ) -> HorizonPoint:
+    known = nulls and not shortage(solved, MIN_CLASS)
     return HorizonPoint(
         window=window,
         solved=wilson_interval(int(np.count_nonzero(solved)), solved.size),
@@ -92,7 +115,11 @@ def _point(
         drift_window=_auc(drift, ~solved),
         lambda_antecedent=_auc(exponent[~solved], failed_last[~solved]),
         drift_antecedent=_auc(drift[~solved], failed_last[~solved]),
-        transient_chaos=transient_chaos_auc(solved.mean(), window),
+        transient_chaos=(
+            draws_interval([auc(null, ~solved) for null in nulls], solved.size)
+            if known
+            else undefined_interval(solved.size)
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Intervals of a mean over puzzles, seeds or problems, and of a median."""
+"""Intervals of a mean over puzzles, seeds or problems, of a median, and of the draws of a null."""
 
 import math
 import warnings
@@ -46,6 +46,16 @@ def median_interval(x: ArrayLike, level: float = 0.95) -> Interval:
     ends = quantile_test(x, p=0.5).confidence_interval(level)
     low, high = (end if math.isfinite(end) else beyond for end, beyond in zip(ends, (-math.inf, math.inf), strict=True))
     return Interval(float(np.median(x)), float(low), float(high), level, x.size)
+
+
+def draws_interval(draws: ArrayLike, n: int, level: float = 0.95) -> Interval:
+    """Mean of a statistic over the draws of a null [draws], 2 or more, and the range in which one more draw lies.
+
+    Not an interval of the mean: a measured value outside of the range is no draw of this null. All nan where a draw is.
+    """
+    drawn = np.asarray(draws, dtype=float)
+    margin = student.ppf((1 + level) / 2, drawn.size - 1) * drawn.std(ddof=1) * math.sqrt(1 + 1 / drawn.size)
+    return Interval(float(drawn.mean()), float(drawn.mean() - margin), float(drawn.mean() + margin), level, int(n))
 
 
 def normal_interval(estimate: float, variance: float, n: int, level: float = 0.95) -> Interval:

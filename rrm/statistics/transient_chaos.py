@@ -12,10 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrm.statistics.auc_interval import auc_interval
-from rrm.statistics.interval import Interval
-from rrm.statistics.means import undefined_interval
-
 
 @dataclass(frozen=True, eq=False)
 class TransientChaos:
@@ -63,20 +59,6 @@ def matched_eps(success_rate: float, horizon: int, n: int = 20_000, seed: int = 
         raise ValueError(f"success_rate must lie strictly between 0 and 1 (to 1 / {n}); got {success_rate}")
     closest = np.sort(_search(n, horizon, seed)[1].min(axis=1))
     return float((closest[n_captured - 1] + closest[n_captured]) / 2)
-
-
-def transient_chaos_auc(success_rate: float, horizon: int, n: int = 20_000, seed: int = 0) -> Interval:
-    """AUC of the toy's exponent for "not captured", at a horizon in segments and an observed success rate.
-
-    All nan at a rate at which fewer than two of `n` are captured, or not captured.
-
-    Raises:
-        ValueError: a rate outside [0, 1].
-    """
-    if 0 <= success_rate <= 1 and not 2 <= round(success_rate * n) <= n - 2:
-        return undefined_interval(n)
-    toy = transient_chaos(n, horizon, matched_eps(success_rate, horizon, n, seed), seed)
-    return auc_interval(toy.lambda_1, ~toy.captured)
 
 
 def local_rates(n: int, horizon: int, seed: int = 0) -> np.ndarray:

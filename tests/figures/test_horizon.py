@@ -51,7 +51,7 @@ def test_each_panel_draws_its_own_outcome(overlaps):
     assert all("segments" in ax.get_xlabel() for ax in figure.axes)
     assert "1000 puzzles" in figure.get_suptitle()
     (legend,) = figure.legends
-    assert ["transient chaos" in name.get_text() for name in legend.get_texts()] == [False, False, True]
+    assert ["null" in name.get_text() for name in legend.get_texts()] == [False, False, True]
     assert not overlaps(figure)
 
 

@@ -1,19 +1,21 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import auc_interval, horizon_curve, transient_chaos, transient_chaos_auc
+from rrm.statistics import auc_interval, horizon_curve, transient_chaos
+from rrm.statistics.convergence_null import convergence_null
 
 
-def test_the_toy_lies_on_its_own_baseline_and_has_no_antecedent_signal():
+def test_the_toy_lies_on_its_null_and_has_no_antecedent_signal():
     toy, step = transient_chaos(3000, 16, eps=0.04, seed=5), np.arange(1, 17)
     rates = np.diff(toy.lambda_cumulative * step, axis=1, prepend=0)
     solved_at = toy.capture_time[:, None] <= step
     drift = np.random.default_rng(0).random(rates.shape) * np.where(step > toy.capture_time[:, None], 0.01, 1)
-    curve = horizon_curve(rates, drift, solved_at)
+    rng = np.random.default_rng(1)
+    nulls = [convergence_null(rates, toy.capture_time, rng) for _ in range(10)]
+    curve = horizon_curve(rates, drift, solved_at, nulls=nulls)
     assert [point.window for point in curve] == [2, 4, 6, 8, 10, 12, 14, 16]
     for point in curve[1:]:
-        assert point.lambda_window.estimate == pytest.approx(point.transient_chaos.estimate, abs=0.03)
-        assert point.transient_chaos == transient_chaos_auc(point.solved.estimate, point.window)
+        assert point.lambda_window.estimate == pytest.approx(point.transient_chaos.estimate, abs=0.02)
     for point in curve[:-1]:
         assert point.lambda_antecedent.estimate == pytest.approx(0.5, abs=0.06)
         assert point.lambda_antecedent.n == 3000 - round(3000 * point.solved.estimate)

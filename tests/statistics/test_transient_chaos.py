@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import auc, matched_eps, transient_chaos, transient_chaos_auc
+from rrm.statistics import auc, matched_eps, transient_chaos
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,7 @@ def test_capture_radius_matches_the_success_rate(rate):
     assert transient_chaos(20_000, 12, matched_eps(rate, 12)).captured.mean() == pytest.approx(rate, abs=5e-5)
 
 
-def test_auc_at_an_observed_rate():
-    assert transient_chaos_auc(0.622, 16).estimate == pytest.approx(0.966, abs=1e-3)
-    assert np.isnan(transient_chaos_auc(1.0, 16).estimate)
-    for rate in (-0.1, 1.1, np.nan):
-        with pytest.raises(ValueError, match="success_rate"):
-            transient_chaos_auc(rate, 16)
+@pytest.mark.parametrize("rate", [-0.1, 0.0, 1.0, 1.1, np.nan])
+def test_a_rate_at_which_nothing_can_be_matched_is_named(rate):
+    with pytest.raises(ValueError, match="success_rate"):
+        matched_eps(rate, 16)
