@@ -1,5 +1,7 @@
 """How large a gain in log-loss a comparison without result would have found."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import t as student
@@ -15,8 +17,36 @@ _POWER = 0.8
 _EDGE = 1e-6
 
 
+@dataclass(frozen=True)
+class Null:
+    """The gain of a null: mean over its draws, standard deviation of one more draw about that mean, number of draws."""
+
+    gain: float = 0.0
+    sd: float = 0.0
+    draws: int = 2
+
+    @classmethod
+    def of_draws(cls, gains: np.ndarray) -> "Null":
+        """From the gains [draws], two or more."""
+        return cls(float(gains.mean()), float(gains.std(ddof=1) * np.sqrt(1 + 1 / gains.size)), gains.size)
+
+    def error(self, variance: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Standard error and degrees of freedom of a gain less that of a draw (Welch and Satterthwaite).
+
+        Args:
+            variance: of the mean gain over `n` puzzles, [...].
+        """
+        total = variance + self.sd**2
+        spread = variance**2 / (n - 1) + self.sd**4 / (self.draws - 1)
+        return np.sqrt(total), np.divide(total**2, spread, out=np.full_like(total, n - 1.0), where=spread > 0)
+
+
+# A score is only held against a gain of 0.
+NO_NULL = Null()
+
+
 def detectable_gain(
-    below: np.ndarray, failed: np.ndarray, null_gain: float = 0.0, null_sd: float = 0.0, level: float = 0.95
+    below: np.ndarray, failed: np.ndarray, null: Null = NO_NULL, level: float = 0.95
 ) -> tuple[float, float]:
     """The weakest independent score whose gain over the probabilities `below` is found with a power of 80 %.
 
@@ -27,7 +57,7 @@ def detectable_gain(
     Args:
         below: [N] held-out probabilities of "failed" without the score.
         failed: [N] booleans.
-        null_gain, null_sd: gain of the null and its standard deviation; the gain has to exceed both 0 and the null's.
+        null: the gain has to exceed both 0 and that of the null.
         level: one minus the two-sided error of the test.
 
     Returns:
@@ -37,14 +67,17 @@ def detectable_gain(
     known = logit(np.clip(below, _EDGE, 1 - _EDGE))
     noise = rng.standard_normal((_DRAWS, failed.size))
     loss = log_loss(expit(known), failed)
-    critical = student.ppf((1 + level) / 2, failed.size - 1)
+
+    def exceeds(excess: np.ndarray, variance: np.ndarray, of_null: Null) -> np.ndarray:
+        error, df = of_null.error(variance, failed.size)
+        return excess > student.ppf((1 + level) / 2, df) * error
 
     def gains(d: float) -> tuple[float, float]:
         """Mean gain at strength d, and the share of the samples in which the gain is found."""
         evidence = d * (d * failed + noise) - d**2 / 2
         gain = loss - log_loss(expit(known + evidence), failed)
         mean, variance = gain.mean(1), gain.var(1, ddof=1) / failed.size
-        found = (mean > critical * np.sqrt(variance)) & (mean - null_gain > critical * np.sqrt(variance + null_sd**2))
+        found = exceeds(mean, variance, NO_NULL) & exceeds(mean - null.gain, variance, null)
         return float(mean.mean()), float(found.mean())
 
     low, high = 0.0, _STRONGEST

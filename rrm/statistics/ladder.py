@@ -20,7 +20,7 @@ from scipy.stats import chi2
 from scipy.stats import t as student
 
 from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
-from rrm.statistics.detectable_gain import detectable_gain
+from rrm.statistics.detectable_gain import NO_NULL, Null, detectable_gain
 from rrm.statistics.interval import Interval
 from rrm.statistics.logistic import log_loss, out_of_fold
 from rrm.statistics.means import draws_interval, mean_interval, positive_mean_interval
@@ -237,13 +237,10 @@ def _step(
 ) -> Step:
     """`null_gains`: [draws, N], of exponents that say nothing more."""
     gain = _gain(below, above, failed)
-    p, null_gain, null_sd = _p_value(gain), None, 0.0
+    p, null_gain, null = _p_value(gain), None, NO_NULL
     if null_gains is not None:
-        draws, means = len(null_gains), null_gains.mean(1)
-        null_gain = draws_interval(means, failed.size)
-        # Of one more draw about the mean of those at hand.
-        null_sd = float(means.std(ddof=1) * np.sqrt(1 + 1 / draws))
-        p = max(p, _p_value(gain - null_gains.mean(0), null_sd, draws - 1))
+        null_gain, null = draws_interval(null_gains.mean(1), failed.size), Null.of_draws(null_gains.mean(1))
+        p = max(p, _p_value(gain - null_gains.mean(0), null))
     return Step(
         name=name,
         log_loss=positive_mean_interval(log_loss(above, failed)),
@@ -253,18 +250,16 @@ def _step(
         null_gain=null_gain,
         p=p,
         tests=tests,
-        detectable=detectable_gain(
-            below, failed, null_gain.estimate if null_gain else 0.0, null_sd, 1 - 0.05 / tests
-        )[1],
+        detectable=detectable_gain(below, failed, null, 1 - 0.05 / tests)[1],
     )
 
 
-def _p_value(x: np.ndarray, further_sd: float = 0.0, df: int | None = None) -> float:
-    """Two-sided p-value of a mean above 0, 1 for one that is not; `further_sd` comes from `df` + 1 draws."""
-    error = np.hypot(x.std(ddof=1) / np.sqrt(x.size), further_sd)
-    if x.mean() <= 0 or error == 0:
+def _p_value(excess: np.ndarray, null: Null = NO_NULL) -> float:
+    """Two-sided p-value of a mean [N] above 0, or above one more draw of the null; 1 for a mean that is not above 0."""
+    error, df = null.error(excess.var(ddof=1) / excess.size, excess.size)
+    if excess.mean() <= 0 or error == 0:
         return 1.0
-    return float(2 * student.sf(x.mean() / error, x.size - 1 if df is None else df))
+    return float(2 * student.sf(excess.mean() / error, df))
 
 
 def _step_words(step: Step, nulls: str) -> str:
