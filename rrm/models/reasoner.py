@@ -10,6 +10,8 @@ from rrm.errors import InputError
 from rrm.models import layers
 from rrm.models.base import Readout, RecursiveModel, State
 
+# Rows of the largest table: identifiers are written as int32.
+_MOST_IDENTIFIERS = 1 << 31
 FORWARD_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -129,11 +131,13 @@ class Reasoner(RecursiveModel):
     def embed(self, inputs_BS: Tensor, puzzle_identifiers_B: Tensor) -> Tensor:
         c, dtype = self.config, self.compute_dtype
         x = self.embed_tokens.embedding_weight.to(dtype)[self._row_numbers(inputs_BS, c.vocab_size, "token")]
+        # Without a table identifiers say nothing, and one that is none is still a mistake of the data.
+        rows_known = _MOST_IDENTIFIERS if self.puzzle_emb is None else c.num_puzzle_identifiers
+        identifiers_B = self._row_numbers(puzzle_identifiers_B, rows_known, "puzzle identifier")
         if c.puzzle_emb_len:
             prefix = x.new_zeros(len(x), c.puzzle_emb_len * c.hidden_size)
             if self.puzzle_emb is not None:
-                known = self._row_numbers(puzzle_identifiers_B, c.num_puzzle_identifiers, "puzzle identifier")
-                rows = self.puzzle_emb(known).to(dtype)
+                rows = self.puzzle_emb(identifiers_B).to(dtype)
                 prefix = torch.nn.functional.pad(rows, (0, prefix.shape[1] - rows.shape[1]))
             x = torch.cat((prefix.view(len(x), c.puzzle_emb_len, c.hidden_size), x), dim=1)
         if self.embed_pos is not None:

@@ -234,6 +234,13 @@ def test_tokens_and_identifiers_that_are_no_row_are_refused(half, value):
             estimator(model, batch, 1)
 
 
+@pytest.mark.parametrize("value", [-1, 1.5])
+def test_identifiers_are_looked_at_also_where_no_table_reads_them(value):
+    batch = BATCH | {"puzzle_identifiers": torch.full((4,), float(value))}
+    with pytest.raises(ValueError, match=f"puzzle identifier {value:g} is no row"):
+        rollout(small_model("trm_mlp"), batch, 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["Kahan 12", "Kahan 16", "Kahan 20", "shear 1e7", "shear 1e5", "shear 3"])
 def test_an_even_diagonal_hides_no_condition(dtype, kind):
