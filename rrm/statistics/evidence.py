@@ -175,19 +175,30 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
 
 
 def control_sentence(label: str, found: Evidence) -> str:
-    """Whether lambda_1 tells failed from solved before the answer comes, beside the null of the same control."""
-    before = {name: value for name, value in found.controls.items() if name.startswith(BEFORE_ANSWER)}
-    known = {name: value for name, value in before.items() if math.isfinite(value.low)}
-    if not known:
+    """Whether lambda_1 tells failed from solved before the answer comes, beside the null of the same control.
+
+    The verdict is on the last segment before the one that brings the answer; what is said of earlier ones is no test.
+    """
+    before = {lead: _before(BEFORE_ANSWER, lead) for lead in ANSWER_LEADS if found.controls}
+    known = {lead: name for lead, name in before.items() if math.isfinite(found.controls[name].low)}
+    if ANSWER_LEADS[0] not in known:
         return f"{label}: too few puzzles to say whether lambda_1 tells failed from solved before the answer comes."
-    signal = [name for name, value in known.items() if value.low > max(0.5, found.control_nulls[name].high)]
-    verdict = "tells failed from solved" if signal else "does not measurably tell failed from solved"
-    told = "; ".join(
-        f"{name.removeprefix(BEFORE_ANSWER + ', ')} {value:.3f}, null {found.control_nulls[name]:.3f}"
-        for name, value in known.items()
+    last, null = found.controls[known[ANSWER_LEADS[0]]], found.control_nulls[known[ANSWER_LEADS[0]]]
+    signal = last.low > max(0.5, null.high)
+    earlier = "".join(
+        f"; {lead} segments ahead {found.controls[name]:.3f}, null {found.control_nulls[name]:.3f}"
+        for lead, name in known.items()
+        if lead > ANSWER_LEADS[0]
     )
-    late = "" if math.isnan(found.lag) else f"; settling follows the answer by {found.lag:g} segments in the median"
-    return f"{label}: {BEFORE_ANSWER} comes, lambda_1 {verdict} (AUC {told}{late})."
+    late = "" if math.isnan(found.lag) else f" Settling follows the answer by {found.lag:g} segments in the median."
+    return (
+        f"{label}: {BEFORE_ANSWER} comes, lambda_1 {'tells' if signal else 'does not measurably tell'} failed from "
+        f"solved (AUC of all segments before {last:.3f}, null {null:.3f}{earlier}; 95 % intervals over puzzles).{late}"
+    )
+
+
+def _before(event: str, lead: int) -> str:
+    return f"{event}, {lead} segment{'s' if lead > 1 else ''} ahead"
 
 
 def _controls(
@@ -205,8 +216,7 @@ def _controls(
     events = [(BEFORE_SETTLING, settled, SETTLING_LEADS)] if settled is not None else []
     for event, stop, leads in [*events, (BEFORE_ANSWER, answered, ANSWER_LEADS)]:
         for lead in leads:
-            name = f"{event}, {lead} segment{'s' if lead > 1 else ''} ahead"
-            found[name] = stop_time_matched_auc(cumulative, failed, stop, lead=lead)
+            found[_before(event, lead)] = stop_time_matched_auc(cumulative, failed, stop, lead=lead)
     return found
 
 
