@@ -52,6 +52,12 @@ def build_and_load(build: Callable[[], RecursiveModel], weights: Mapping[str, Te
     """
     with torch.device("meta"), _ShortTables():
         _check_shapes(build().state_dict(), weights)
+    for key, value in weights.items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"weights {key!r:.80} have numbers that are not finite: the training had diverged, or 16 bits were too "
+                "few; name an earlier checkpoint"
+            )
     model = build()
     load_strictly(model, weights)
     return model.eval()

@@ -110,6 +110,15 @@ def test_a_file_without_weights_shows_what_it_has(tmp_path):
         load_official({**without(weights, "inner.L_init"), "extra": torch.ones(2)}, config)
 
 
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    """Of a training that diverged, or beyond the range of float16."""
+    weights, config = public()
+    for name, value in (("H_init", torch.nan), ("L_init", 1e5)):
+        changed = weights | {f"inner.{name}": torch.full((16,), value)}
+        with pytest.raises(InputError, match=f"'{name}' have numbers that are not finite"):
+            found(tmp_path, {key: each.half() for key, each in changed.items()}, config)
+
+
 def test_averaged_weights_are_taken_and_others_are_named(tmp_path, capsys):
     weights, config = public("srm_mlp")
     # As the averages of the public loops: parameters alone, a tied one by its first name.
