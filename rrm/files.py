@@ -48,7 +48,36 @@ def refusing(path: Path | str, kind: str, remedy: str) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {remedy}") from None
     except Exception as error:
+        refuse_disguised(path, kind)
         raise InputError(f"{path}: not a readable {kind} ({one_line(error)}); {remedy}") from None
+
+
+# What people get in place of a file, by its first bytes, and how they get the file.
+_DISGUISES = {
+    b"version https://git-lfs": ("a pointer of Git LFS", "`git lfs pull` brings the file itself"),
+    b"<!doctype html": ("a web page", "download the file itself"),
+    b"<html": ("a web page", "download the file itself"),
+    b"\x1f\x8b": ("compressed by gzip", "unpack it"),
+    b"\xfd7zXZ": ("compressed by xz", "unpack it"),
+    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unpack it"),
+    b"PAR1": ("a Parquet file", "write it as CSV"),
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": (
+        "of torch.save before PyTorch 1.6, or without _use_new_zipfile_serialization",
+        "load it by torch.load and save it again",
+    ),
+}
+
+
+def refuse_disguised(path: Path | str, kind: str) -> None:
+    """InputError for a file that is known to be something else than a `kind`."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64).lstrip().lower()
+    except OSError:
+        return
+    for sign, (found, way_out) in _DISGUISES.items():
+        if start.startswith(sign.lower()):
+            raise InputError(f"{path}: not a {kind} but {found}: {way_out}")
 
 
 def one_line(error: Exception) -> str:
@@ -74,7 +103,7 @@ def read_text(path: Path | str, remedy: str, most: int = MOST_JSON, kind: str = 
 def parse_object(text: str, path: Path | str, remedy: str) -> dict:
     """The JSON object that a text holds."""
     with refusing(path, "JSON object", remedy):
-        content = json.loads(text)
+        content = json.loads(text.removeprefix("\ufeff"))
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}")
     return content

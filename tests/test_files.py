@@ -1,5 +1,6 @@
 """Files of strangers: named attacks, each refused by one line and without the memory it asks for, and a short fuzz."""
 
+import gzip
 import json
 import pickle
 import tracemalloc
@@ -140,6 +141,21 @@ def test_json_that_parsers_stumble_over(tmp_path, text, reason):
     refused(lambda path: read_object(path, "restore it"), path, reason, "restore it")
 
 
+def test_what_people_get_in_place_of_a_file_is_named(tmp_path):
+    whole = b'{"a": 1}'
+    for content, found, way_out in (
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "a pointer of Git LFS", "git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html lang=en>", "a web page", "download the file itself"),
+        (gzip.compress(whole), "compressed by gzip", "unpack it"),
+    ):
+        path = tmp_path / "x.json"
+        path.write_bytes(content)
+        for read in (read_checkpoint, read_puzzles, lambda path: read_object(path, "do without")):
+            refused(read, path, found, way_out)
+    path.write_bytes(b"\xef\xbb\xbf" + whole)
+    assert read_object(path, "do without") == {"a": 1}
+
+
 def test_csv_with_a_gigabyte_in_a_line_or_odd_values(tmp_path):
     path = tmp_path / "p.csv"
     write_puzzles(path, TASK.generate(2, seed=0))
@@ -240,7 +256,7 @@ def test_torch_files_with_storages_that_are_not_there(tmp_path):
     replace_member(path, "data/0", b"")
     refused(read_checkpoint, path, "its member has 0 bytes")
     torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
-    refused(read_checkpoint, path, "not a readable checkpoint")
+    refused(read_checkpoint, path, "of torch.save before PyTorch 1.6", "load it by torch.load and save it again")
 
 
 def test_torch_files_read_as_torch_reads_them(tmp_path):
@@ -251,15 +267,16 @@ def test_torch_files_read_as_torch_reads_them(tmp_path):
         "none": torch.empty(0, 3), "scalar": torch.tensor(3), "true": torch.tensor([True, False]),
         "parameter": torch.nn.Parameter(torch.ones(2)), "plain": [1, 2**70, 1.5, "x", None, True, (1, 2, 3, 4)],
     }  # fmt: skip
-    torch.save(content, tmp_path / "x.pt")
     from rrm.models.torch_file import read_torch_file
 
-    found = read_torch_file(tmp_path / "x.pt", "file", "do without")
-    assert found.keys() == content.keys() and found["plain"] == content["plain"]
-    for name, value in {**content, **weights}.items():
-        if isinstance(value, torch.Tensor):
-            same = found["weights"].get(name, found.get(name))
-            assert same.dtype == value.dtype and torch.equal(same, value), name
+    for protocol in (2, 4):
+        torch.save(content, tmp_path / "x.pt", pickle_protocol=protocol)
+        found = read_torch_file(tmp_path / "x.pt", "file", "do without")
+        assert found.keys() == content.keys() and found["plain"] == content["plain"]
+        for name, value in {**content, **weights}.items():
+            if isinstance(value, torch.Tensor):
+                same = found["weights"].get(name, found.get(name))
+                assert same.dtype == value.dtype and torch.equal(same, value), name
 
 
 def test_a_configuration_larger_than_its_weights(tmp_path):
@@ -284,8 +301,8 @@ def test_yaml_configurations(tmp_path):
     assert (settings["seq_len"], settings["hidden_size"]) == (16, 16) and "lr" not in settings
     fuzz_readers.use_public(tmp_path)
     for text, reason in (
-        (f"!!python/object/apply:pathlib.Path.touch ['{tmp_path / 'stolen'}']", "a tag or an alias"),
-        ("a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(30)), "a tag or an alias"),
+        (f"!!python/object/apply:pathlib.Path.touch ['{tmp_path / 'stolen'}']", "line 1 has a tag or an alias"),
+        ("a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(30)), "line 2 has a tag or an alias"),
         ("{" * 60_000, "nested deeper than 20 levels"),
         ("- " * 30_000, "nested deeper than 20 levels"),
         ("a: {b: [c", "not a readable configuration in YAML"),

@@ -112,7 +112,7 @@ def read_config(path: str | Path) -> dict:
     public training loops leave out the shape of the data, which must be added there.
     """
     remedy = f"name the configuration of the checkpoint, as JSON or YAML, with {', '.join(DATA_SHAPE)}"
-    text = read_text(path, remedy, MOST_CONFIG, "configuration").removeprefix("\ufeff")
+    text = read_text(path, remedy, MOST_CONFIG, "configuration in UTF-8").removeprefix("\ufeff")
     return flat(_plain_yaml(text, path, remedy) if _is_yaml(path) else parse_object(text, path, remedy))
 
 
@@ -131,7 +131,9 @@ def _plain_yaml(text: str, path: str | Path, remedy: str) -> dict:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) is not None:
-                raise ValueError("it has a tag or an alias, and a configuration has plain values")
+                raise ValueError(
+                    f"line {event.start_mark.line + 1} has a tag or an alias: write the value there instead"
+                )
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             # The time of the parser grows with the square of the depth.
             if depth > _DEEPEST:

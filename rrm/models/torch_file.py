@@ -78,17 +78,19 @@ class _Walk:
             name = instruction.name
             if name == "STOP":
                 break
-            if name in ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"):
+            if name in ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"):
                 self.stack.append(argument)
             elif name in _CONSTANTS:
                 self.stack.append(_CONSTANTS[name])
             elif name in ("BINPUT", "LONG_BINPUT"):
                 self.memo[argument] = self.stack[-1]
+            elif name == "MEMOIZE":
+                self.memo[len(self.memo)] = self.stack[-1]
             elif name in ("BINGET", "LONG_BINGET"):
                 self.stack.append(self.memo[argument])
             elif name == "GLOBAL":
                 self.stack.append(_Name(argument))
-            elif name == "PROTO":
+            elif name in ("PROTO", "FRAME"):
                 pass
             elif (step := getattr(self, f"_{name.lower()}", None)) is not None:
                 step()
@@ -165,6 +167,12 @@ class _Walk:
         self.stack.pop()
         if not isinstance(self.stack[-1], Uncalled):
             self._target(dict)
+
+    def _stack_global(self):
+        module, name = self._last(2)
+        if type(module) is not str or type(name) is not str:
+            raise ValueError("it names a global by what is no text")
+        self.stack.append(_Name(f"{module} {name}"))
 
     def _newobj(self):
         made, _ = self._last(2)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from rrm.errors import InputError
-from rrm.files import one_line
+from rrm.files import one_line, refuse_disguised
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.distinct import first_of_each
 from rrm.tasks.recognise import task_of_text
@@ -91,6 +91,7 @@ def write_puzzles(path: str | Path, puzzles: PuzzleSet) -> None:
 def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
     """The line number and the fields by column of every row."""
     header = None
+    refuse_disguised(path, "CSV file")
     try:
         with open(path, encoding=_encoding(path)) as file:  # any line end is read as a newline
             reader = csv.reader(iter(partial(file.readline, LONGEST_LINE), ""))
