@@ -35,11 +35,16 @@ def quiet_without_reader() -> Iterator[None]:
     except BrokenPipeError:
         if not _reader_gone():
             raise
-        nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):
             if _closed(stream):
-                os.dup2(nowhere, stream.fileno())
+                discard(stream)
         sys.exit(128 + signal.SIGPIPE)
+
+
+def discard(stream) -> None:
+    """What is written to a stream from now on, and what it still holds, goes nowhere."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _reader_gone() -> bool:

@@ -1,6 +1,7 @@
 """Input that the user can put right, and how a command says so."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,14 @@ def out_of_space(error: object) -> bool:
     return any(said in str(error) for said in ("No space left on device", "Disk quota exceeded", "disk is full"))
 
 
+def _check_working_folder() -> None:
+    """InputError where the folder that a shell stands in was removed: PyTorch ends the process for that."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the working folder was removed: cd to another one and start again") from None
+
+
 def exit_on_bad_input(main: Callable) -> Callable:
     """A command's main function that ends with one line on stderr: exit code 2 on InputError, 130 on Ctrl-C.
 
@@ -29,14 +38,22 @@ def exit_on_bad_input(main: Callable) -> Callable:
     @functools.wraps(main)
     def command(*args, **kwargs):
         console.accept_all_text()
-        with console.quiet_without_reader():
-            try:
-                return main(*args, **kwargs)
-            except InputError as error:
-                print(f"error: {error}", file=sys.stderr)
-                sys.exit(2)
-            except KeyboardInterrupt:
-                print("\ninterrupted", file=sys.stderr)
-                sys.exit(130)
+        try:
+            with console.quiet_without_reader():
+                try:
+                    _check_working_folder()
+                    return main(*args, **kwargs)
+                except InputError as error:
+                    print(f"error: {error}", file=sys.stderr)
+                    sys.exit(2)
+                except KeyboardInterrupt:
+                    print("\ninterrupted", file=sys.stderr)
+                    sys.exit(130)
+        except OSError as error:
+            if not out_of_space(error):
+                raise
+            console.discard(sys.stdout)  # the rest that it holds would not find room either
+            print("error: no space left for files or for what is printed: make room there", file=sys.stderr)
+            sys.exit(2)
 
     return command

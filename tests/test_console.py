@@ -85,6 +85,19 @@ def test_a_reader_that_leaves_ends_a_command_without_a_word(flush):
         assert (program.stderr.read(), program.wait(60)) == (b"", 141)
 
 
+def test_output_that_finds_no_room_ends_a_command_with_one_line():
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-c", LINES.format(flush=False)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=PLAIN, timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith(b"error: no space left") and done.stderr.count(b"\n") == 1
+
+
+def test_a_working_folder_that_was_removed(tmp_path):
+    code = f"import os; os.chdir({str(tmp_path)!r}); os.rmdir({str(tmp_path)!r})\n" + LINES.format(flush=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=PLAIN, timeout=60)
+    assert done.returncode == 2 and done.stderr.startswith(b"error: the working folder was removed"), done.stderr
+
+
 def test_help_into_a_closed_pipe_is_quiet():
     """argparse itself passes over a pipe that is closed."""
     with subprocess.Popen(

@@ -273,6 +273,13 @@ def test_storage_below_a_file_or_in_a_missing_folder(setting, tmp_path):
     assert level == "ok" and "can be made" in line and not (tmp_path / "a").exists()
 
 
+def test_storage_that_is_a_loop_of_links(tmp_path, capsys, monkeypatch):
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setattr("rrm.doctor.checks.CHECKS", {"folder": storage.folder})
+    assert main(["doctor", "--storage", str(tmp_path / "loop")]) == 1
+    assert "is not a folder" in capsys.readouterr().out
+
+
 @LOCAL_ONLY
 def test_storage_that_cannot_be_written(setting):
     # /proc takes no files, not even of root.

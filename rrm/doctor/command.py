@@ -1,6 +1,7 @@
 """`python -m rrm doctor`: one line for each finding, exit code 1 where something fails."""
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from rrm.doctor.checks import CHECKS, DEEP
     from rrm.tracking import tracking_uri
 
-    storage = Path(args.storage).resolve()
+    storage = Path(os.path.realpath(args.storage))
     setting = Setting(storage, tracking_uri(args.tracking_uri, storage), cluster_address(args.address))
     counts = {"ok": 0, "warn": 0, "fail": 0}
     for name, check in (CHECKS | (DEEP if args.deep else {})).items():

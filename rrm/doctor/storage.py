@@ -29,7 +29,8 @@ def file_system(folder: Path) -> str:
     if not mounts.exists():
         return ""
     rows = (line.split() for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines())
-    over = [(len(row[1]), row[2]) for row in rows if folder.resolve().is_relative_to(row[1].replace("\\040", " "))]
+    real = Path(os.path.realpath(folder))  # Path.resolve stumbles over a loop of links
+    over = [(len(row[1]), row[2]) for row in rows if real.is_relative_to(row[1].replace("\\040", " "))]
     return max(over, default=(0, ""))[1]
 
 

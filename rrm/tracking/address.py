@@ -24,7 +24,7 @@ def tracking_uri(option: str | None, storage: Path) -> str:
 
 def default_uri(storage: Path) -> str:
     """An embedded store: sqlite in the storage folder."""
-    return f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+    return f"sqlite:///{Path(os.path.realpath(storage), 'mlflow.db')}"
 
 
 def checked_uri(uri: str, named: str = "") -> str:
@@ -49,7 +49,7 @@ def checked_uri(uri: str, named: str = "") -> str:
             f"name another folder, or an MLflow server by {OPTION}"
         )
     # Trials run in other working directories: a relative database would be another database there.
-    return f"sqlite:///{Path(path).expanduser().resolve()}"
+    return f"sqlite:///{os.path.realpath(Path(path).expanduser())}"
 
 
 def database_file(uri: str) -> Path | None:
@@ -60,8 +60,8 @@ def database_file(uri: str) -> Path | None:
 def giver(uri: str) -> str:
     """The name of the variable where that gave this store, else of the option."""
     given = os.environ.get(VARIABLE, "")
-    file, same = database_file(given), database_file(uri)
-    agree = file.expanduser().resolve() == same.expanduser().resolve() if file and same else given == uri
+    files = [file and os.path.realpath(file.expanduser()) for file in map(database_file, (given, uri))]
+    agree = files[0] == files[1] if all(files) else given == uri
     return VARIABLE if given and agree else OPTION
 
 
