@@ -51,6 +51,11 @@ def answering(uri: str, always: bool = False):
 
     try:
         yield
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"tracking store {mask(uri)} needs the Python package {error.name}: install it, or name the driver that is "
+            "installed, such as postgresql+psycopg2://"
+        ) from None
     except (MlflowException, SQLAlchemyError, OSError) as error:
         if finding := schema_of(error, uri):
             raise InputError(f"tracking store: {finding}") from None

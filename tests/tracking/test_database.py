@@ -89,6 +89,12 @@ def test_a_database_server_of_another_mlflow():
         assert way_out in str(refused.value) and "pass@" not in str(refused.value)
 
 
+def test_a_database_server_without_its_driver():
+    needed = r"store mssql://\*\*\*@h/db needs the Python package pyodbc: install it"
+    with pytest.raises(InputError, match=needed), answering("mssql://u:secret@h/db"):
+        raise ModuleNotFoundError("No module named 'pyodbc'", name="pyodbc")
+
+
 def test_a_database_of_another_program_or_none(storage, tracker):
     file = storage / "mlflow.db"
     file.unlink()
