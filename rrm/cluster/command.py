@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -66,6 +67,8 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option.replace('_', '-')} {value} is too few: use 1 or more")
+    check_name(args.name)
+    check_seed(args.seed)
     if args.data:
         check_exists("--data", args.data, "name a CSV file, or a folder with train.csv and test.csv")
     check_places(args)
@@ -132,14 +135,45 @@ def check_storage(storage: str) -> None:
         raise InputError(f"--storage {storage} is not a folder: mount it on all nodes and name the folder")
 
 
+# What the storage folder keeps beside the folders of jobs.
+_TAKEN = ("artifacts", "downloads", "puzzles", "mlflow.db")
+LONGEST_NAME = 100
+
+
+def check_name(name: str | None) -> None:
+    """InputError for a name that is no folder's in the storage folder, or that a query of MLflow cannot hold."""
+    if name is None:
+        return
+    if name in _TAKEN:
+        raise InputError(f"--name {name}: the storage folder keeps other things under that name: choose another")
+    if (
+        not 1 <= len(name) <= LONGEST_NAME
+        or name.startswith(".")
+        or not name.isprintable()
+        or any(sign in name for sign in "/\\'\"`")
+    ):
+        raise InputError(
+            f"--name {name[:LONGEST_NAME]!r} is no name of a job: use 1 to {LONGEST_NAME} characters, without slashes "
+            "and quotes, and no dot in front"
+        )
+
+
+def check_seed(seed: int) -> None:
+    """InputError for a seed that a generator of numpy or PyTorch does not take."""
+    if not 0 <= seed < 1 << 32:
+        raise InputError(f"--seed {seed} is no seed: use a whole number from 0 to {(1 << 32) - 1}")
+
+
 def check_exists(option: str, path: str, way_out: str) -> None:
-    """InputError for a file or folder that is not there, or that this user may not look for."""
+    """InputError for what is neither file nor folder, is not there, or may not be looked for by this user."""
     try:
-        os.stat(path)
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         raise InputError(f"{option} {path} does not exist: {way_out}") from None
     except OSError as error:
         raise InputError(f"{option} {path} cannot be read ({error.strerror}): {way_out}, or its mode") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{option} {path} is a pipe or a device, which can be read only once: write it to a file")
 
 
 def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
@@ -170,7 +204,11 @@ def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option} {value} is too few: use 1 or more")
-    if args.gpus < 0:
+    check_name(args.name)
+    check_seed(args.seed)
+    if args.run == "":
+        raise InputError("--run is empty: give the id of a run, as the MLflow UI shows it")
+    if not 0 <= args.gpus < float("inf"):
         raise InputError(f"--gpus {args.gpus:g} is no share of a GPU: use 0 (CPU) or more")
     for option in ("checkpoint", "data", "config"):
         if value := getattr(args, option):
