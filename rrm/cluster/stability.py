@@ -94,6 +94,9 @@ def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str
         bar("Lyapunov spectra", len(puzzles)), keep_local=args.local, keep_covariant=args.covariant,
     )  # fmt: skip
 
+    result = load_result(target, MOST_ROWS)
+    finite = finite_rows(result.finite)
+
     def few(most: int) -> np.ndarray:
         return sources.sample_rows(len(puzzles), most, args.seed)
 
@@ -123,9 +126,17 @@ def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str
         start_bases, BasesResult, model, based_puzzles, arguments, folder.path / "bases",
         resources, request, bar(f"{BASES} start bases", len(based_puzzles)),
     )  # fmt: skip
-    result = load_result(target, MOST_ROWS)
-    rows = np.flatnonzero(result.finite)
-    return Study(source.label, result, rows, evidence(examples(result, rows, null)), deep, kicked, bases)
+    return Study(source.label, result, finite, evidence(examples(result, finite, null)), deep, kicked, bases)
+
+
+def finite_rows(finite: np.ndarray) -> np.ndarray:
+    """The rows that statistics can be made of; InputError where there is none."""
+    if not finite.any():
+        raise InputError(
+            f"state or tangents are finite for none of {len(finite)} puzzles: name another checkpoint, or measure with "
+            "--precision float64"
+        )
+    return np.flatnonzero(finite)
 
 
 def untrained(model: RecursiveModel, seed: int) -> RecursiveModel:

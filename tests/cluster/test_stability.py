@@ -17,6 +17,7 @@ from rrm.cluster.fanout import as_arrays, measure_in_shards, on_device
 from rrm.cluster.session import Request
 from rrm.cluster.stability_report import survival
 from rrm.dynamics import Settings, load_result
+from rrm.errors import InputError
 from rrm.models import build, describe, variant
 from rrm.tasks import get_task
 from rrm.training.checkpoint import save_tensors, write_meta
@@ -173,3 +174,9 @@ def test_the_clock_of_escape_starts_for_all_that_are_unsolved_at_the_training_de
     (curve,), (chance,) = (of_name.values() for of_name in survival(known))
     assert (curve.n, curve.n_events) == (4, 3)
     assert chance.n == 3 and chance.estimate == pytest.approx(1 / (12 + 5 + 12))
+
+
+def test_a_study_of_nothing_finite_says_so():
+    assert stability.finite_rows(np.array([True, False, True])).tolist() == [0, 2]
+    with pytest.raises(InputError, match="finite for none of 3 puzzles"):
+        stability.finite_rows(np.zeros(3, bool))
