@@ -1,5 +1,6 @@
 """Input that the user can put right, and how a command says so."""
 
+import argparse
 import functools
 import os
 import sys
@@ -10,6 +11,13 @@ from rrm import console
 
 class InputError(ValueError):
     """Bad input: one line that names the value, what is allowed and the way out."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, except that an error is one line without the usage in front of it."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 # What an error says when Ray itself is gone, and with it all work in hand. Tune passes on no more than the text.

@@ -69,7 +69,9 @@ _DISGUISES = {
 
 
 def refuse_disguised(path: Path | str, kind: str) -> None:
-    """InputError for a file that is known to be something else than a `kind`."""
+    """InputError for a file that is known to be something else than a `kind`, a pipe among it, which is read once."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise InputError(f"{path}: not a {kind} but a pipe or a device: write it to a file")
     try:
         with open(path, "rb") as file:
             start = file.read(64).lstrip().lower()

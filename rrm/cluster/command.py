@@ -13,19 +13,12 @@ from pathlib import Path
 from rrm.cluster.address import check_address
 from rrm.cluster.spec import OBJECTIVES, SweepSpec
 from rrm.doctor.storage import check_folder
-from rrm.errors import CLUSTER_LOST, InputError, exit_on_bad_input, out_of_space
+from rrm.errors import CLUSTER_LOST, InputError, OneLineParser, exit_on_bad_input, out_of_space
 from rrm.paths import check_home, user_path
 from rrm.tracking.address import tracking_uri
 
 # The form of every --help: the module's docstring as it stands, then the options.
 RawText = argparse.RawDescriptionHelpFormatter
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse, except that an error is one line without the usage in front of it."""
-
-    def error(self, message: str):
-        self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> argparse.Namespace:

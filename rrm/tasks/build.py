@@ -1,10 +1,9 @@
 """Command: build a data set in the files of the field (HRM, TRM) from CSV files with source,question,answer,rating."""
 
-import argparse
 import sys
 import time
 
-from rrm.errors import exit_on_bad_input
+from rrm.errors import OneLineParser, exit_on_bad_input
 from rrm.paths import user_path
 from rrm.tasks.build_official import build_official
 
@@ -12,7 +11,7 @@ from rrm.tasks.build_official import build_official
 @exit_on_bad_input
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; exit code 2 and one line on stderr on bad input."""
-    parser = argparse.ArgumentParser(prog="python -m rrm.tasks.build", description=__doc__)
+    parser = OneLineParser(prog="python -m rrm.tasks.build", description=__doc__)
     add = parser.add_argument
     add("source", type=user_path, help="CSV file (becomes the train part), or a folder with train.csv and test.csv")
     add("out", type=user_path, help="new folder for train/, test/ and identifiers.json")

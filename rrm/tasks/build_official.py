@@ -1,5 +1,6 @@
 """Build data sets in the files of the field from CSV files: a seeded sample with seeded symmetric copies."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from rrm.errors import InputError
 from rrm.tasks import PuzzleSet, get_task
-from rrm.tasks.official_files import OfficialDataset, OfficialPart
+from rrm.tasks.official_files import MOST_INT32, OfficialDataset, OfficialPart
 from rrm.tasks.puzzle_csv import count_rows, read_puzzles
 
 BLOCK = 100_000  # copies that are made between two reports of the progress
@@ -36,8 +37,11 @@ def build_official(
         raise InputError(f"augmentations {augmentations}; give a number of copies of each puzzle from 0")
     if seed < 0:
         raise InputError(f"seed {seed}; give a number from 0")
-    if Path(out).exists():
+    if os.path.lexists(out):
         raise InputError(f"{out}: exists already; give the path of a new folder")
+    above = next(path for path in Path(out).absolute().parents if os.path.lexists(path))
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise InputError(f"{out}: cannot be made in {above}; give the path of a new folder")
     rng = np.random.Generator(np.random.Philox(seed))
     originals = read_puzzles(files["train"], _sample(files["train"], subsample, rng))
     train = _augmented(originals, augmentations, rng, report)
@@ -70,6 +74,11 @@ def _augmented(originals, augmentations, rng, report):
             f"give 0, or mazes with unique paths"
         )
     size = 1 + augmentations
+    if len(originals) * size > MOST_INT32:
+        raise InputError(
+            f"augmentations {augmentations} of {len(originals)} puzzles are more than {MOST_INT32} in all, which the "
+            "indices of the format do not reach; give a smaller number"
+        )
     step = max(1, BLOCK // size)
     sets = []
     for first in range(0, len(originals), step):

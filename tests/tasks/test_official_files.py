@@ -203,6 +203,10 @@ def test_the_command_reports_and_refuses_in_one_line(source, tmp_path, capsys):
         ([str(tmp_path / "none.csv"), str(tmp_path / "two")], "no such file"),
         ([str(tmp_path / "mazes.csv"), str(tmp_path / "two"), "--augmentations", "8"], "rule that moved labels"),
         ([str(source), str(tmp_path / "two"), "--seed", "-1"], "seed -1"),
+        ([str(source), str(tmp_path / "two"), "--seed", "x"], "invalid int value: 'x'"),
+        ([str(source), str(tmp_path / "two"), "--augmentations", str(10**12)], "more than 2147483647 in all"),
+        ([str(source), str(tmp_path / "mazes.csv" / "two")], "cannot be made in"),
+        (["/dev/null", str(tmp_path / "two")], "a pipe or a device"),
     ):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
