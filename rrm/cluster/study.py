@@ -11,9 +11,11 @@ from rrm.cluster import sources
 from rrm.cluster.folder import JobFolder
 from rrm.cluster.progress import Bar
 from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
+from rrm.errors import InputError
 from rrm.statistics import Interval
 from rrm.tasks import PuzzleSet
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
+from rrm.training.checkpoint import MOST_SEGMENTS
 
 # Options that may differ between a study and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri", "workers", "gpus")
@@ -48,6 +50,7 @@ class Frame:
 
 def prepare(args: Namespace, experiment: str) -> Frame:
     """Find and check what `args` name; InputError before anything starts."""
+    check_lengths(args)
     storage = Path(args.storage).resolve()
     uri = tracking_uri(args.tracking_uri, storage)
     announce(uri)
@@ -60,6 +63,14 @@ def prepare(args: Namespace, experiment: str) -> Frame:
     folder.check(args.resume)
     tracker = Tracker(uri, experiment, args.name, storage / "artifacts")
     return Frame(args, source, puzzles, folder, tracker, Request(cpus=1, gpus=args.gpus, at_most=args.workers))
+
+
+def check_lengths(args: Namespace) -> None:
+    """InputError for more segments or rollouts than an array of them fits into any memory."""
+    for option in ("segments", "depth", "K"):
+        given = getattr(args, option, None) or 0
+        if (most := max(given) if isinstance(given, list) else given) > MOST_SEGMENTS:
+            raise InputError(f"--{option} {most} is too many: use {MOST_SEGMENTS} at most")
 
 
 def conduct(

@@ -11,6 +11,7 @@ import torch
 
 from rrm.cluster.command import run_command
 from rrm.cluster.sources import check_fit, find_puzzles
+from rrm.cluster.study import check_lengths
 from rrm.errors import InputError
 from rrm.models import build, variant
 from rrm.tasks import PuzzleSet, get_task
@@ -65,3 +66,10 @@ def test_a_file_too_small_for_a_batch_says_how_many_puzzles_are_needed(tmp_path,
     error = capsys.readouterr().err
     assert stop.value.code == 2 and error.count("\n") == 1
     assert "leaves 11 puzzles for training, and a step takes 32: give a file with at least 56 distinct puzzles" in error
+
+
+def test_rollouts_longer_than_any_memory():
+    check_lengths(Namespace(segments=None, depth=128, K=[4, 16]))
+    for option, value in (("segments", 10**14), ("depth", 10**14), ("depth", [16, 10**14]), ("K", 10**14)):
+        with pytest.raises(InputError, match=f"--{option} 100000000000000 is too many"):
+            check_lengths(Namespace(**{option: value}))
