@@ -16,11 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
 from scipy.stats import t as student
 
 from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
-from rrm.statistics.detectable_gain import NO_NULL, Null, detectable_gain
+from rrm.statistics.detectable_gain import MEASURABLE, NO_NULL, Null, detectable_gain
 from rrm.statistics.interval import Interval
 from rrm.statistics.logistic import log_loss, out_of_fold
 from rrm.statistics.means import draws_interval, mean_interval, positive_mean_interval
@@ -30,9 +29,6 @@ from rrm.statistics.outcomes import shortage
 MIN_LADDER_CLASS = 10
 # Fewer rows than this are partitioned twice, so that the luck of a partition averages out.
 _REPEATED_ROWS = 4_000
-# Nats that one useless coefficient gains in sample in 5 % of samples (likelihood ratio test). A smaller gain over all
-# puzzles together is numerical, however narrow its interval: penalties are found to a tolerance.
-_MEASURABLE = chi2.ppf(0.95, 1) / 2
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class Step:
     @property
     def adds(self) -> bool:
         """The gain beats 0 and the null after correction, and is above the tolerance of the fits."""
-        return self.p_corrected < 0.05 and self.gain.n * self.gain.estimate > _MEASURABLE
+        return self.p_corrected < 0.05 and self.gain.n * self.gain.estimate > MEASURABLE
 
 
 @dataclass(frozen=True)

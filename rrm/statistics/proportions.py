@@ -10,6 +10,9 @@ from scipy.stats import binomtest
 
 from rrm.statistics.interval import Interval, difference_interval
 
+# Shares that are equal up to rounding vary by less.
+_EQUAL = 1e-24
+
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """Wilson score interval of a proportion (Wilson, JASA 22 (1927) 209); sound at 0 and 1, where Wald's collapses.
@@ -31,11 +34,11 @@ def clustered_wilson_interval(share: float, variance: float, n: int, level: floa
     Args:
         share: the estimate, in [0, 1].
         variance: of the estimate, over the `n` puzzles. It stands for share (1 - share) / variance independent draws;
-            where it is 0, for `n` draws.
+            where it is 0 up to rounding, for `n` draws.
         n: puzzles behind the estimate, at least 1.
         level: nominal coverage.
     """
-    draws = share * (1 - share) / variance if variance > 0 else n
+    draws = share * (1 - share) / variance if variance > _EQUAL else n
     z = ndtri((1 + level) / 2)
     centre = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
     margin = z / (1 + z**2 / draws) * math.sqrt(share * (1 - share) / draws + z**2 / (4 * draws**2))

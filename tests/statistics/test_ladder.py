@@ -89,6 +89,11 @@ def test_a_detectable_gain_is_found_four_times_in_five():
     assert np.mean([step.gain.estimate for step in steps]) == pytest.approx(gain, rel=0.25)
 
 
+def test_scores_that_already_tell_the_outcomes_leave_no_gain_to_find():
+    failed = np.arange(200) < 80
+    assert np.isnan(detectable_gain(np.where(failed, 1 - 1e-5, 1e-5), failed)).all()
+
+
 def test_permuted_labels_show_nothing_anywhere(data):
     failed = data["rng"].permutation(data["failed"])
     found = ladder(data["base"], {"lambda_1": data["copy"]}, failed)

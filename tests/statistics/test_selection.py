@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from rrm.statistics import wilson_interval
 from rrm.statistics.selection import against_depth, expected_accuracies, powers_of_four, selection
 
 
@@ -111,9 +112,12 @@ def test_the_table_pairs_selectors_on_the_same_puzzles():
 
 def test_choices_that_are_equal_up_to_rounding_are_equal():
     """Of 8 rollouts of which all are right every choice is, whatever the weights of the subsets sum to."""
-    solved, score = np.ones((9, 8), bool), np.arange(72.0).reshape(9, 8)
-    for row in selection(solved, solved, {"score": score}, range(1, 9)):
+    solved = np.ones((9, 8), bool)
+    # With and without ties: the weights then sum to different numbers beside 1.
+    scores = {"score": np.arange(72.0).reshape(9, 8), "ties": np.random.default_rng(0).integers(0, 5, (9, 8))}
+    for row in selection(solved, solved, scores, range(1, 9)):
         assert row.gap.low == row.gap.high == row.over_random.low == row.over_majority.high == 0
+        assert row.accuracy.low == pytest.approx(wilson_interval(9, 9).low)
 
 
 def test_breadth_is_compared_with_depth_puzzle_by_puzzle():
