@@ -73,17 +73,15 @@ def train_all(arms: dict, seeds: int, workers: int) -> dict[str, list]:
 
 def verdict(gains, verdicts) -> str:
     """What the seeds say of an arm against the first, corrected for all arms that stand against it."""
-    from rrm.statistics.hypotheses import mean_over_seeds
+    from rrm.statistics.hypotheses import detectable_words, mean_over_seeds
 
     mean = mean_over_seeds(gains)
     corrected = f" after Holm's correction for {verdicts.tests} arms" if verdicts.tests > 1 else ""
     if verdicts.different(mean):
         words = f"{'better' if mean.estimate > 0 else 'worse'}{corrected} (p = {verdicts.p(mean):.2g})"
     elif verdicts.p(mean) >= 0:
-        words = (
-            f"no difference is shown{corrected} ({len(gains)} seeds would find about {verdicts.detectable(mean):.2g} "
-            "4 times in 5)"
-        )
+        found = detectable_words(verdicts.detectable(mean))
+        words = f"no difference is shown{corrected} ({len(gains)} seeds would find {found} 4 times in 5)"
     else:
         words = "the seeds have no spread to judge by"
     return f"{words}; mean {mean:+.3f}, by seed {' '.join(f'{gain:+.2f}' for gain in gains)}"

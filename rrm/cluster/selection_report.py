@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from rrm.figures import save
 from rrm.figures.selection import selection_figure
 from rrm.statistics import Interval, wilson_interval
 from rrm.statistics.calibration import Calibration, calibration
-from rrm.statistics.hypotheses import Verdicts
+from rrm.statistics.hypotheses import Verdicts, detectable_words
 from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected, selection
 from rrm.statistics.within_problem import (
     MIN_MIXED,
@@ -237,7 +238,7 @@ def would_find(difference: Interval, verdicts: Verdicts) -> str:
     """What a test without result would have found, in points."""
     if not verdicts.detectable(difference) > 0:
         return "the same on every puzzle"
-    return f"about {100 * verdicts.detectable(difference):.2g} would be found 4 times in 5"
+    return f"{detectable_words(verdicts.detectable(difference), 100)} would be found 4 times in 5"
 
 
 def _correlation(name: str, mean: Interval, verdicts: Verdicts) -> str:
@@ -245,8 +246,11 @@ def _correlation(name: str, mean: Interval, verdicts: Verdicts) -> str:
         return f"Q and stability {name}: {mean.n} mixed problems are too few to say whether they correlate."
     if verdicts.different(mean):
         verdict = f"they correlate (p = {verdicts.p(mean):.2g})"
+    elif isnan(verdicts.p(mean)):
+        verdict = "the same in every problem, which leaves no spread to judge it by"
     else:
-        verdict = f"no correlation is shown (about {verdicts.detectable(mean):.2g} would be found 4 times in 5)"
+        found = detectable_words(verdicts.detectable(mean))
+        verdict = f"no correlation is shown ({found} would be found 4 times in 5)"
     return f"Q and stability {name}: {verdict}, {mean:+.2f} on average over {mean.n} mixed problems."
 
 

@@ -132,14 +132,20 @@ def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
 
 
 def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
-    """Kaplan-Meier curve of the deep rollouts, and the chance per segment to escape after the training depth.
+    """Kaplan-Meier curves of the deep rollouts, and the chance per segment to escape after the training depth.
 
     Until the training depth the model was made to escape, so the clock of the chance starts there, for every puzzle
-    that is unsolved then, whether it was right before or not.
+    that is unsolved then, whether it was right before or not. These puzzles have a curve of their own: the other one
+    ends at the first right answer.
     """
-    name, solved, depth = "deep rollouts", study.deep.solved, study.result.settings.segments
+    solved, depth = study.deep.solved, study.result.settings.segments
+    curves = {"deep rollouts": kaplan_meier(*escape_time(solved))}
     later = solved[~solved[:, depth - 1], depth:] if depth < solved.shape[1] else solved[:0]
-    return {name: kaplan_meier(*escape_time(solved))}, {name: escape_probability(*escape_time(later))}
+    time, escaped = escape_time(later)
+    name = f"unsolved after {depth} segments"
+    if time.size:
+        curves[name] = kaplan_meier(depth + time, escaped)
+    return curves, {name: escape_probability(time, escaped)}
 
 
 def _exponents(study: Study) -> list[str]:
@@ -252,7 +258,9 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
         "leading_spectrum": leading_spectrum(panels),
         "local_exponents": local_exponents(study.label, result.lambda_segments[rows, :, 0], study.solved),
         "horizon": horizon_figure(study.label, found.horizon),
-        "survival": survival_figure(curves, chances, result.settings.segments),
+        "survival": survival_figure(
+            curves, {name: chance for name, chance in chances.items() if name in curves}, result.settings.segments
+        ),
         "kicks": kick_figure(
             np.median(study.kicked.realised[1:], (1, 2)), study.kicked.solved.shape[2], **vars(_freed(study.kicked))
         ),

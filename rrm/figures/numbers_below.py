@@ -16,7 +16,7 @@ _SAMPLE = (-40, -22)
 
 
 def numbers_below(
-    ax: Axes, heading: str, at: Sequence[float], rows: Sequence[tuple[Look | None, Sequence[int]]]
+    ax: Axes, heading: str, at: Sequence[float], rows: Sequence[tuple[Look | None, Sequence[int | str]]]
 ) -> None:
     """`heading` and rows of counts below the name of the x axis, each count under its position.
 
@@ -24,7 +24,7 @@ def numbers_below(
         ax: with a name of one line under its x axis.
         heading: what is counted.
         at: positions in data units, best those of the ticks.
-        rows: the look of the line that a row belongs to, drawn before it, and one count a position.
+        rows: the look of the line that a row belongs to, drawn before it, and one count a position, "" for none.
     """
     points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans + ScaledTranslation(0, 0, ax.transAxes)
     ax.text(0, -_FIRST, heading, transform=points, va="top", fontsize=SMALL, color=GREY)

@@ -36,7 +36,7 @@ def survival_figure(curves: Mapping[str, Survival], chances: Mapping[str, Interv
     there on the curve and falls as (1 - p)^segments.
 
     Args:
-        curves: at least one, by name.
+        curves: at least one, by name; one of the puzzles unsolved at `training_depth` is drawn from there on.
         chances: probability per segment to escape, of the puzzles unsolved at `training_depth`, by the name of the
             curve; a curve without one, or with an undefined one, has no dotted line.
         training_depth: segments of a rollout in training.
@@ -58,8 +58,8 @@ def survival_figure(curves: Mapping[str, Survival], chances: Mapping[str, Interv
         ax = figure.subplots()
         times = _time_axis(ax, float(end), training_depth)
         for name, curve in curves.items():
-            _draw(ax, curve, looks[name])
             chance = chances.get(name)
+            _draw(ax, curve, looks[name], _entry_time(curve, chance, training_depth))
             if chance and math.isfinite(chance.estimate) and curve.time[-1] > training_depth:
                 _draw_constant(ax, curve, chance.estimate, training_depth, looks[name])
                 entries[f"constant chance p after segment {training_depth}"] = Line2D(
@@ -68,7 +68,10 @@ def survival_figure(curves: Mapping[str, Survival], chances: Mapping[str, Interv
         ax.axvline(training_depth, color=GREY, linewidth=0.8, zorder=0)
         entries[f"training depth, {training_depth} segments"] = Line2D([], [], color=GREY, linewidth=0.8)
         ax.set(xlabel="segments", ylabel="not solved yet (% of puzzles)", ylim=(-2, 102))
-        rows = [(looks[name], [_at_risk(curve, time) for time in times]) for name, curve in curves.items()]
+        rows = []
+        for name, curve in curves.items():
+            entry = _entry_time(curve, chances.get(name), training_depth)
+            rows.append((looks[name], [_at_risk(curve, time) if time >= entry else "" for time in times]))
         numbers_below(ax, "puzzles at risk: unsolved, still observed", times, rows)
         figure.legend(entries.values(), entries.keys(), loc="outside lower center")
         figure.draw_without_rendering()
@@ -86,8 +89,13 @@ def _sample(look: Look) -> Line2D:
     return Line2D([], [], color=look.colour, linestyle=look.line, **_CURVE)
 
 
-def _draw(ax: Axes, curve: Survival, look: Look) -> None:
-    start = min(ax.get_xlim()[0], curve.time[0])
+def _entry_time(curve: Survival, chance: Interval | None, training_depth: int) -> int:
+    """Segment from which the puzzles of a curve were watched: those unsolved at the training depth from there on."""
+    return training_depth if chance and curve.time[0] > training_depth else 0
+
+
+def _draw(ax: Axes, curve: Survival, look: Look, entry: int) -> None:
+    start = entry or min(ax.get_xlim()[0], curve.time[0])
     time = np.r_[start, curve.time]
     low, share, high = (100 * np.r_[1, values] for values in (curve.low, curve.survival, curve.high))
     ax.fill_between(time, low, high, step="post", facecolor=(look.colour, 0.2), linewidth=0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rrm.statistics.hypotheses import LEVEL, detectable, holm, mean_over_seeds, p_value
+from rrm.statistics.hypotheses import LEVEL, detectable, detectable_words, holm, mean_over_seeds, p_value
 from rrm.statistics.interval import Interval
 from rrm.statistics.sweep import SweepPoint, by_model
 
@@ -250,9 +250,8 @@ def _directions(contrasts: dict[str, Contrast], p: str) -> str:
 def _would_find(comparison: ArmComparison) -> str:
     """The true difference that would have been found: in one test, and at the level that the correction leaves."""
     peak, n = comparison.contrasts["peak"], len(comparison.seeds)
-    found = f"{n} seeds would find about {100 * peak.detectable():.2g} points 4 times in 5"
+    found = f"{n} seeds would find {detectable_words(peak.detectable(), 100, ' points')} 4 times in 5"
     if comparison.tests == 1:
         return found
-    corrected = peak.detectable(comparison.tests)
-    after = f"about {100 * corrected:.2g}" if corrected <= 1 else "no possible difference"
+    after = detectable_words(peak.detectable(comparison.tests), 100)
     return f"{found} in a single test, {after} after the correction"

@@ -24,13 +24,16 @@ from rrm.statistics.transient_chaos import local_rates, matched_eps, transient_c
 _POOL = 20_000
 
 
-def convergence_null(lambda_segments: np.ndarray, ended: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def convergence_null(
+    lambda_segments: np.ndarray, ended: np.ndarray, rng: np.random.Generator, kind: np.ndarray | None = None
+) -> np.ndarray:
     """Local exponents [N, T] of the null, in the unit of `lambda_segments`.
 
     Args:
         lambda_segments: [N, T] local exponents of the measured rollouts.
         ended: [N] integers, the segment that ended the search, right or wrong, 1 to T, or T + 1 for an endless one.
         rng: draws the searches and the puzzles that stand in for others.
+        kind: [N] labels; a puzzle is stood in for by one of its own kind only. All are of one kind if None.
 
     Raises:
         ValueError: fewer than two endless searches, whose mean and covariance are then unknown.
@@ -44,12 +47,13 @@ def convergence_null(lambda_segments: np.ndarray, ended: np.ndarray, rng: np.ran
     # Each segment of the null mixes this and earlier ones of the search, never later ones.
     null = rates[endless].mean(0) + _searches(ended, segments, rng) @ _root(rates[endless]).T
     order = np.argsort(ended, kind="stable")[: n - n_endless]
-    # Those that ended no later: their rollouts are long enough from the end on.
-    eligible = np.searchsorted(ended[order], ended, side="right")
-    for row in order:
-        donor = order[rng.integers(eligible[row])]
-        first, start = ended[row] - 1, ended[donor] - 1
-        null[row, first:] = rates[donor, start : start + segments - first]
+    kind = np.zeros(n) if kind is None else np.asarray(kind)
+    for alike in (order[kind[order] == label] for label in np.unique(kind[order])):
+        # Those that ended no later: their rollouts are long enough from the end on.
+        eligible = np.searchsorted(ended[alike], ended[alike], side="right")
+        for row, donor in zip(alike, alike[rng.integers(eligible)], strict=True):
+            first, start = ended[row] - 1, ended[donor] - 1
+            null[row, first:] = rates[donor, start : start + segments - first]
     return null
 
 
@@ -60,7 +64,9 @@ def _root(searches: np.ndarray) -> np.ndarray:
     """
     n, segments = searches.shape
     covariance = np.atleast_2d(np.cov(searches, rowvar=False))
-    variance = np.diag(covariance.diagonal() + np.finfo(np.float32).eps * covariance.diagonal().mean())
+    # The smallest number stands for the spread of searches that are all alike.
+    floor = np.finfo(np.float32).eps * covariance.diagonal().mean() + np.finfo(float).tiny
+    variance = np.diag(covariance.diagonal() + floor)
     return np.linalg.cholesky((n * covariance + segments * variance) / (n + segments))
 
 

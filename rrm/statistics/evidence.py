@@ -135,10 +135,14 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
 
     controls, control_nulls, nulls, draws, stand_ins = {}, {}, {}, [], []
     if not shortage(~failed, MIN_CLASS):
-        rng, ended = np.random.default_rng(seed), answered
+        rng = np.random.default_rng(seed)
+        # A right answer ends the search when it is first found. One that is lost and found again, for good or by a
+        # wavering readout, leaves a rollout of another kind than one that stays.
+        ended = np.where(failed, segments + 1, examples.solved_at.argmax(1) + 1)
+        stays = ended == answered
         if table is not None:
-            ended = _search_end(answered, settled, drift <= table.tau, segments)
-        draws = [convergence_null(examples.lambda_segments, ended, rng) for _ in range(_AUC_DRAWS)]
+            ended = _search_end(ended, settled, drift <= table.tau, segments)
+        draws = [convergence_null(examples.lambda_segments, ended, rng, stays) for _ in range(_AUC_DRAWS)]
         leading = [rates[:, examples.transient :].mean(1) for rates in draws]
         controls = _controls(lambda_1, examples.lambda_segments, failed, drift, settled, answered)
         drawn = [_controls(*of_draw, failed, drift, settled, answered) for of_draw in zip(leading, draws, strict=True)]
@@ -152,7 +156,7 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         }
         if examples.untrained is not None and (known := np.isfinite(examples.untrained)).any():
             nulls["untrained network"] = auc_interval(examples.untrained[known], failed[known])
-        stand_ins = [_stand_in(examples, ended, rng) for _ in range(_LADDER_DRAWS)]
+        stand_ins = [_stand_in(examples, ended, stays, rng) for _ in range(_LADDER_DRAWS)]
     tests, ladders = len(bases) * len(added), {}
     for name, base in bases.items():
         # Without confidence two of the bases are the same.
@@ -184,7 +188,11 @@ def control_sentence(label: str, found: Evidence) -> str:
     if ANSWER_LEADS[0] not in known:
         return f"{label}: too few puzzles to say whether lambda_1 tells failed from solved before the answer comes."
     last, null = found.controls[known[ANSWER_LEADS[0]]], found.control_nulls[known[ANSWER_LEADS[0]]]
-    signal = last.low > max(0.5, null.high)
+    verdict = "does not measurably tell failed from solved"
+    if last.low > max(0.5, null.high):
+        verdict = "tells failed from solved"
+    elif last.high < min(0.5, null.low):
+        verdict = "tells failed from solved in the unexpected direction (failed puzzles have the smaller exponent)"
     earlier = "".join(
         f"; {lead} segments ahead {found.controls[name]:.3f}, null {found.control_nulls[name]:.3f}"
         for lead, name in known.items()
@@ -192,8 +200,8 @@ def control_sentence(label: str, found: Evidence) -> str:
     )
     late = "" if math.isnan(found.lag) else f" Settling follows the answer by {found.lag:g} segments in the median."
     return (
-        f"{label}: {BEFORE_ANSWER} comes, lambda_1 {'tells' if signal else 'does not measurably tell'} failed from "
-        f"solved (AUC of all segments before {last:.3f}, null {null:.3f}{earlier}; 95 % intervals over puzzles).{late}"
+        f"{label}: {BEFORE_ANSWER} comes, lambda_1 {verdict} (AUC of all segments before {last:.3f}, "
+        f"null {null:.3f}{earlier}; 95 % intervals over puzzles).{late}"
     )
 
 
@@ -224,8 +232,9 @@ def _search_end(answered: np.ndarray, settled: np.ndarray, calm: np.ndarray, seg
     """Segment [N] that ended each search, T + 1 for never: the answer, or for a wrong state that settles as long before
     as the answer comes before settling.
 
-    `calm` [N]: late drift counts as settled; a single quiet segment at the end does not. Where settled failures leave
-    hardly an endless search, all failed puzzles count as endless.
+    `answered` [N]: the first right answer of puzzles solved in the end.  `calm` [N]: late drift counts as settled; a
+    single quiet segment at the end does not. Where settled failures leave hardly an endless search, all failed puzzles
+    count as endless.
     """
     lag = _lag(settled, answered, segments)
     if math.isnan(lag):
@@ -235,10 +244,12 @@ def _search_end(answered: np.ndarray, settled: np.ndarray, calm: np.ndarray, seg
     return answered if np.count_nonzero(ended > segments) < MIN_CLASS else ended
 
 
-def _stand_in(examples: Examples, ended: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _stand_in(
+    examples: Examples, ended: np.ndarray, stays: np.ndarray, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Exponents that know nothing but when the search ended, for lambda_1 and as many more as were measured."""
     exponents = [
-        convergence_null(examples.lambda_segments, ended, rng)[:, examples.transient :].mean(1)
+        convergence_null(examples.lambda_segments, ended, rng, stays)[:, examples.transient :].mean(1)
         for _ in range(examples.lambda_spectrum.shape[1])
     ]
     return {"lambda_1": exponents[0]} | ({"spectrum": np.stack(exponents[1:], 1)} if exponents[1:] else {})

@@ -98,7 +98,7 @@ def _separation_words(auc: Interval) -> str:
 
 def _difference_words(difference: Interval) -> str:
     if 0 in difference:
-        return "is no better than late drift alone"
+        return "is no better than late drift alone, as far as these puzzles tell"
     if difference.estimate > 0:
         return "separates better than late drift alone"
     return "separates worse than late drift alone"

@@ -68,6 +68,14 @@ def detectable(mean: Interval, tests: int = 1) -> float:
     return noncentrality(mean.n, level=1 - LEVEL / tests) * error if error > 0 else math.nan
 
 
+def detectable_words(size: float, factor: float = 1, unit: str = "") -> str:
+    """A size as of `detectable` for people, "about 12 points" with the factor 100 and the unit " points".
+
+    Shares, AUCs and rank correlations are at most 1, and so are their differences: above, no difference is found.
+    """
+    return f"about {float(f'{factor * size:.2g}'):g}{unit}" if size <= 1 else "no possible difference"
+
+
 def holm(p: ArrayLike) -> np.ndarray:
     """Holm's step-down adjustment of p-values [..., m] over the last axis; nan stays nan and is not counted.
 

@@ -245,3 +245,6 @@ def test_selectors_are_judged_together():
     told = selection_report.report([replace(found, within=few)])
     assert told.verdicts.tests == 9
     assert "problems: 4 mixed problems are too few to say whether they correlate." in "\n".join(told.sentences)
+    alike = {name: (np.ones(9), mean_correlation(np.ones(9))) for name in found.within}
+    told = selection_report.report([replace(found, within=alike)])
+    assert "within problems: the same in every problem, which leaves no spread" in "\n".join(told.sentences)

@@ -171,9 +171,14 @@ def test_the_clock_of_escape_starts_for_all_that_are_unsolved_at_the_training_de
     known = SimpleNamespace(
         deep=SimpleNamespace(solved=solved), result=SimpleNamespace(settings=SimpleNamespace(segments=4))
     )
-    (curve,), (chance,) = (of_name.values() for of_name in survival(known))
+    (curve, unsolved), (chance,) = (of_name.values() for of_name in survival(known))
     assert (curve.n, curve.n_events) == (4, 3)
     assert chance.n == 3 and chance.estimate == pytest.approx(1 / (12 + 5 + 12))
+    # The chance stands beside the curve of the same puzzles, on the clock of the other.
+    assert (unsolved.n, unsolved.n_events) == (3, 1) and unsolved.time.tolist() == [9, 16]
+    known.deep.solved = np.ones((4, 16), bool)
+    curves, (chance,) = survival(known)[0], survival(known)[1].values()
+    assert [*curves] == ["deep rollouts"] and chance.n == 0
 
 
 def test_a_study_of_nothing_finite_says_so():

@@ -55,6 +55,21 @@ def test_the_curve_its_band_and_the_chance(overlaps):
     assert not overlaps(figure)
 
 
+def test_puzzles_unsolved_at_the_training_depth_are_drawn_from_there_on(overlaps):
+    time, escaped = escapes(400, 0.02, 256)
+    late = time > 16
+    curves = {"all": kaplan_meier(time, escaped), "unsolved": kaplan_meier(time[late], escaped[late])}
+    figure = survival_figure(curves, {"unsolved": after(time, escaped, 16)}, 16)
+    (ax,) = figure.axes
+    whole, unsolved, constant = ax.lines[:3]
+    assert whole.get_xdata()[0] < 1 and unsolved.get_xdata()[0] == constant.get_xdata()[0] == 16
+    assert unsolved.get_ydata()[0] == constant.get_ydata()[0] == 100
+    ticks = [int(tick.get_text()) for tick in ax.get_xticklabels()]
+    at_risk = dict(zip(ticks, words(ax)[1 + len(ticks) :], strict=True))
+    assert at_risk[16] == str(late.sum()) and all((count == "") == (tick < 16) for tick, count in at_risk.items())
+    assert not overlaps(figure)
+
+
 def test_numbers_at_risk_stand_below_their_ticks():
     time = np.repeat([1, 2, 16], [10, 5, 25])
     (ax,) = survival_figure({"TRM": kaplan_meier(time, time < 16)}, {}, 4).axes

@@ -53,11 +53,14 @@ def test_the_toy_adds_in_two_of_twenty_samples_at_most():
     assert sum(step.adds for step in found) <= 2
 
 
-def test_a_signal_before_the_answer_is_found():
+@pytest.mark.parametrize(
+    ("shift", "words"), [(0.5, "solved (AUC"), (-0.5, "solved in the unexpected direction (failed puzzles have the")]
+)
+def test_a_signal_before_the_answer_is_found(shift, words):
     examples = toy(1000, 16, seed=0)
-    ahead = examples.lambda_segments + 0.5 * examples.failed[:, None]
+    ahead = examples.lambda_segments + shift * examples.failed[:, None]
     found = evidence(Examples(ahead.mean(1)[:, None], ahead, *list(vars(examples).values())[2:6]))
-    assert "before the answer comes, lambda_1 tells failed from solved" in control_sentence("toy", found)
+    assert f"before the answer comes, lambda_1 tells failed from {words}" in control_sentence("toy", found)
 
 
 def test_null_exponents_keep_mean_and_covariance_of_the_search_and_what_follows_its_end():
@@ -84,6 +87,20 @@ def test_null_exponents_keep_mean_and_covariance_of_the_search_and_what_follows_
 def test_null_needs_searches_that_go_on():
     with pytest.raises(ValueError, match="two endless searches.*got 1"):
         convergence_null(np.ones((3, 4)), np.array([1, 2, 5]), np.random.default_rng(0))
+
+
+def test_an_answer_that_is_lost_and_found_again_is_no_signal():
+    examples = toy(512, 8, seed=0)
+    examples.solved_at[:, :-1] &= np.random.default_rng(1).random((512, 7)) > 0.3
+    found = evidence(examples)
+    assert "does not measurably tell" in control_sentence("toy", found)
+    name = "before the answer, 1 segment ahead"
+    assert found.controls[name].low > 0.55 and found.control_nulls[name].estimate in found.controls[name]
+
+
+def test_searches_that_are_all_alike_are_their_own_null():
+    rates, ended = np.tile(np.arange(4.0), (9, 1)), np.array([1, 2, 3, 4] + [5] * 5)
+    assert convergence_null(rates, ended, np.random.default_rng(0))[4:] == pytest.approx(rates[4:])
 
 
 def test_one_outcome_alone_leaves_no_control():

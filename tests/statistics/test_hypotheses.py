@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from rrm.statistics.hypotheses import Verdicts, detectable, holm, noncentrality, p_value, paired_t
+from rrm.statistics.hypotheses import Verdicts, detectable, detectable_words, holm, noncentrality, p_value, paired_t
 from rrm.statistics.means import mean_interval, undefined_interval
 
 
@@ -51,6 +51,12 @@ def test_what_would_be_found():
     assert np.mean(p < 0.05 / 36) == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / 100_000))
     x = mean_interval([0.02, 0.04, 0.06])
     assert detectable(x) == pytest.approx(0.02 * noncentrality(3) / math.sqrt(3)) and detectable(x, 2) > detectable(x)
+
+
+def test_nobody_would_find_more_than_there_can_be():
+    assert detectable_words(0.0123, 100, " points") == "about 1.2 points"
+    assert detectable_words(0.999, 100) == "about 100"
+    assert detectable_words(1.4) == detectable_words(1.2, 100, " points") == "no possible difference"
 
 
 def test_verdicts_are_corrected_together():
