@@ -1,7 +1,7 @@
 """The CSV files of the field: a header and the columns source, question, answer, rating; the rating may be empty.
 
 Spreadsheets and other systems leave their marks on such files, which are read over: a byte order mark, UTF-16, line
-ends of any kind, blank lines, spaces around the fields, capitals in the header.
+ends of any kind, semicolons or tabs between the fields, blank lines, spaces around the fields, capitals in the header.
 """
 
 import codecs
@@ -93,8 +93,10 @@ def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
     header = None
     refuse_disguised(path, "CSV file")
     try:
-        with open(path, encoding=_encoding(path)) as file:  # any line end is read as a newline
-            reader = csv.reader(iter(partial(file.readline, LONGEST_LINE), ""))
+        encoding = _encoding(path)
+        delimiter = _delimiter(path, encoding)
+        with open(path, encoding=encoding) as file:  # any line end is read as a newline
+            reader = csv.reader(_lines(file), delimiter=delimiter)
             for row in reader:
                 if not any(map(str.strip, row)):
                     continue
@@ -122,6 +124,17 @@ def _encoding(path):
     with open(path, "rb") as file:
         start = file.read(2)
     return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _delimiter(path, encoding):
+    """What stands between the columns of the header: where the comma is decimal, spreadsheets write semicolons."""
+    with open(path, encoding=encoding) as file:
+        header = next(filter(str.strip, _lines(file)), "")
+    return max(",;\t", key=header.count)
+
+
+def _lines(file):
+    return iter(partial(file.readline, LONGEST_LINE), "")
 
 
 def _header(row, place):

@@ -80,6 +80,8 @@ ROWS = [GOOD, "kaggle,.234341221434321,1234341221434321,"]
         lambda text: b"\n,,,\n" + text.encode() + b",,,\n",
         lambda text: text.rstrip("\n").encode(),
         lambda text: text.replace(",", " , ").encode(),
+        lambda text: b"\xef\xbb\xbf" + text.replace(",", ";").encode(),
+        lambda text: b"\n" + text.replace(",", "\t").encode(),
         lambda text: text.replace(",", '" , "').replace("\n", '"\n"').join(('"', "")).rstrip('"').encode(),
         lambda text: text.replace("source,question", "Source,QUESTION").encode(),
     ],
