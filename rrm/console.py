@@ -12,6 +12,18 @@ from contextlib import contextmanager
 CHILDREN = {"PYTHONUTF8": "1", "PYTHONIOENCODING": ":replace"}
 
 
+def open_closed_streams() -> None:
+    """Let a standard stream that was closed before the start read or write nothing.
+
+    Else the next file that is opened takes its number, and gets what a library prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
 def accept_all_text() -> None:
     """Replace characters that standard output or error cannot encode, here and in processes that are started later.
 

@@ -30,9 +30,16 @@ def out_of_space(error: object) -> bool:
 
 
 def _check_working_folder() -> None:
-    """InputError where the folder that a shell stands in was removed: PyTorch ends the process for that."""
+    """InputError where the folder that a shell stands in was removed, which PyTorch ends the process for, or where its
+    name is no text in this locale, which no database takes.
+    """
     try:
-        os.getcwd()
+        os.getcwd().encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the working folder {ascii(os.getcwd())} has bytes that are no text here: export LC_ALL=C.UTF-8, or "
+            "rename it to UTF-8"
+        ) from None
     except FileNotFoundError:
         raise InputError("the working folder was removed: cd to another one and start again") from None
 
@@ -45,6 +52,7 @@ def exit_on_bad_input(main: Callable) -> Callable:
 
     @functools.wraps(main)
     def command(*args, **kwargs):
+        console.open_closed_streams()
         console.accept_all_text()
         try:
             with console.quiet_without_reader():

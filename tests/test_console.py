@@ -98,6 +98,35 @@ def test_a_working_folder_that_was_removed(tmp_path):
     assert done.returncode == 2 and done.stderr.startswith(b"error: the working folder was removed"), done.stderr
 
 
+CLOSED = """
+import os, sys
+from rrm.errors import exit_on_bad_input
+
+@exit_on_bad_input
+def main():
+    assert os.open("file", os.O_CREAT | os.O_RDWR) > 2
+    os.write(1, b"a library"); os.write(2, b"another")
+    print("a line"); print("a line", file=sys.stderr)
+    assert os.stat("file").st_size == 0
+    sys.exit(7)
+
+main()
+"""
+
+
+def test_closed_streams_take_what_is_written(tmp_path):
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, CLOSED]
+    assert subprocess.run(command, cwd=tmp_path, env=PLAIN, timeout=60).returncode == 7
+
+
+def test_a_working_folder_in_another_encoding(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/l\xe4ufe"
+    os.mkdir(folder)
+    command = [sys.executable, "-c", LINES.format(flush=False)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, env=PLAIN, timeout=60)
+    assert done.returncode == 2 and b"l\\udce4ufe' has bytes that are no text here: export LC_ALL" in done.stderr
+
+
 def test_help_into_a_closed_pipe_is_quiet():
     """argparse itself passes over a pipe that is closed."""
     with subprocess.Popen(
