@@ -41,6 +41,7 @@ def refusing(path: Path | str, kind: str, remedy: str) -> Iterator[None]:
     Parsers answer bytes at random with nearly every exception there is, MemoryError and RecursionError included, so
     the block should hold the parsing and nothing else.
     """
+    _refuse_pipe(path, kind)
     try:
         yield
     except InputError:
@@ -69,9 +70,8 @@ _DISGUISES = {
 
 
 def refuse_disguised(path: Path | str, kind: str) -> None:
-    """InputError for a file that is known to be something else than a `kind`, a pipe among it, which is read once."""
-    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        raise InputError(f"{path}: not a {kind} but a pipe or a device: write it to a file")
+    """InputError for a file that is known to be something else than a `kind`, or a pipe."""
+    _refuse_pipe(path, kind)
     try:
         with open(path, "rb") as file:
             start = file.read(64).lstrip().lower()
@@ -80,6 +80,12 @@ def refuse_disguised(path: Path | str, kind: str) -> None:
     for sign, (found, way_out) in _DISGUISES.items():
         if start.startswith(sign.lower()):
             raise InputError(f"{path}: not a {kind} but {found}: {way_out}")
+
+
+def _refuse_pipe(path: Path | str, kind: str) -> None:
+    """InputError for what can be read only once, or makes whoever opens it wait."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise InputError(f"{path}: not a {kind} but a pipe or a device: write it to a file")
 
 
 def one_line(error: Exception) -> str:

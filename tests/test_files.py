@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pickle
 import tracemalloc
 import zipfile
@@ -152,6 +153,9 @@ def test_what_people_get_in_place_of_a_file_is_named(tmp_path):
         path.write_bytes(content)
         for read in (read_checkpoint, read_puzzles, lambda path: read_object(path, "do without")):
             refused(read, path, found, way_out)
+    os.mkfifo(tmp_path / "pipe")
+    for read in (load_result, read_puzzles, lambda path: read_object(path, "do without")):
+        refused(read, tmp_path / "pipe", "a pipe or a device")
     path.write_bytes(b"\xef\xbb\xbf" + whole)
     assert read_object(path, "do without") == {"a": 1}
 
