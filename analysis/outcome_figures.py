@@ -16,7 +16,7 @@ from rrm.paths import user_path
 def main() -> None:
     parser = OneLineParser(description=__doc__, formatter_class=RawText)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--run", help="MLflow run of a sweep or of an analysed trial")
+    source.add_argument("--run", help="MLflow run of a sweep, of an analysed trial or of a stability study")
     source.add_argument("--result", nargs="+", type=user_path, metavar="FILE", help="stability result files")
     add = parser.add_argument
     add("--tracking-uri", help="an MLflow server or store (default: MLFLOW_TRACKING_URI, else that of ./runs)")

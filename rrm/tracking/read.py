@@ -115,13 +115,15 @@ def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, 
 
 
 def stability_results(uri: str, run_id: str) -> list[LyapunovResult]:
-    """The stability results logged with a run, of a sweep or of a trial."""
+    """The stability results logged with a run, of a sweep, of a trial or of a stability study."""
     client = open_client(uri)
     run = find_run(uri, run_id)
     names = [file.path for file in client.list_artifacts(run_id, "lyapunov") if file.path.endswith(".safetensors")]
+    # A study has one, beside its tables.
+    names = names or [file.path for file in client.list_artifacts(run_id) if file.path == "result.safetensors"]
     if not names:
         _refuse_moved(uri, run)
-        raise InputError(f"run {run_id} has no stability results: give a sweep's run, or a trial that was analysed")
+        raise InputError(f"run {run_id} has no stability results: give a sweep, an analysed trial or a study")
     with tempfile.TemporaryDirectory() as folder:
         return [load_result(client.download_artifacts(run_id, name, folder)) for name in sorted(names)]
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rrm.dynamics import load_result
 from rrm.errors import InputError
 from rrm.statistics.sweep import pack_outcomes
 from rrm.tracking import Tracker, default_uri
-from rrm.tracking.read import download, pooled_points, sweep_points
+from rrm.tracking.read import download, pooled_points, stability_results, sweep_points
 
+RESULT = Path(__file__).parents[1] / "dynamics" / "files" / "lyapunov-v1.safetensors"
 SCRIPT = Path(__file__).parents[2] / "analysis" / "peak_accuracy.py"
 
 
@@ -157,3 +159,13 @@ def test_a_storage_folder_that_was_moved_is_not_split(tmp_path):
     # One store may serve several storage folders.
     shared = Tracker(default_uri(new), "experiment", "other", tmp_path / "third" / "artifacts")
     assert shared.run("study", "other") != run
+
+
+@pytest.mark.parametrize(("role", "folder"), [("trial", "lyapunov"), ("study", "")])
+def test_stability_results_of_trials_and_studies(tmp_path, role, folder):
+    file = shutil.copy(RESULT, tmp_path / "result.safetensors")
+    with Tracker(default_uri(tmp_path), "experiment", "job", tmp_path / "artifacts") as tracker:
+        run = tracker.run(role, "one")
+        tracker.artifact(run, Path(file), folder)
+    (found,) = stability_results(default_uri(tmp_path), tracker.run(role, "one"))
+    assert len(found) == len(load_result(RESULT))
