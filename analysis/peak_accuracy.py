@@ -2,7 +2,7 @@
 
     python analysis/peak_accuracy.py --run RUN_ID [RUN_ID ...] [--tracking-uri sqlite:///runs/mlflow.db] [--out DIR]
 
-The trials of all runs make one table. Arms are compared with the unperturbed baseline of their model type seed by seed;
+The trials of all runs make one table. Arms are compared with the baseline of their model type seed by seed;
 where an arm has two seeds or more, a second figure shows the differences with their intervals. What several sweeps say
 together is logged as a run of its own.
 """

@@ -17,12 +17,9 @@ from rrm.cluster.session import environment, stop_on_signals
 from rrm.cluster.spec import OBJECTIVES
 from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
 from rrm.cluster.tune_state import KeepState, restore
-from rrm.statistics.sweep import arm_name
 from rrm.tasks import Task
 from rrm.tracking import Tracker
-from rrm.training import interventions
 from rrm.training.checkpoint import read_meta
-from rrm.training.recipe import Recipe
 
 STATE_S = 0.05  # between two copies of Tune's state, for each trial: 0.7 s with 14 trials, 26 s with 512
 
@@ -37,7 +34,10 @@ class Description:
 
     def __call__(self, config: dict) -> tuple[dict, dict]:
         recipe = self.job.recipe_of(config, self.task)
-        tags = arm(config, recipe) | {"model": config["model"], "seed": config["seed"]}
+        arm = self.job.arm_of(config, recipe)
+        tags = {"arm": arm["arm"], "baseline": arm["baseline"], "settings": json.dumps(arm["settings"])}
+        tags |= {name: value for name, value in arm["settings"].items() if name not in tags}
+        tags |= {"model": config["model"], "seed": config["seed"]}
         return config | {"recipe": recipe.to_dict()}, {f"rrm.{k}": str(v) for k, v in tags.items()} | self.tags
 
 
@@ -139,7 +139,7 @@ class Training:
         record = {
             "name": trial_name(config),
             "config": config,
-            "arm": arm(config, self.describe.job.recipe_of(config, self.describe.task)),
+            "arm": self.describe.job.arm_of(config, self.describe.job.recipe_of(config, self.describe.task)),
             "drawn": config["trial"] >= fixed,
             "failed": _reason(result.error) if result.error else "",
             "checkpoint": folder and os.path.relpath(folder, self.folder.path),  # the folder may be moved
@@ -159,9 +159,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ray.exceptions.RayActorError):
         return "its worker died: the machine may be out of memory, which `dmesg` would tell"
     return str(error).strip().splitlines()[-1]
-
-
-def arm(config: dict, recipe: Recipe) -> dict:
-    """`interventions.summary`, and the name of the arm: the configuration's own or one made of the summary."""
-    found = interventions.summary(recipe)
-    return found | {"arm": config.get("arm") or arm_name(**found)}

@@ -65,8 +65,8 @@ def choose_measured(trials: list[dict], scores: dict, count: int) -> list[dict]:
 
 
 def is_baseline(trial: dict) -> bool:
-    """Whether a trial is training without perturbation and flossing."""
-    return trial["arm"]["kind"] == "none" and trial["arm"]["flossing"] == "none"
+    """Whether a trial is of the arm that all others of its model type are compared with."""
+    return trial["arm"]["baseline"]
 
 
 def measure_trials(

@@ -48,6 +48,10 @@ class SweepSpec:
     of every model type among them.  recipe(config, task, preset, seed): the training run of one configuration.
     matching: how the arms are made comparable, printed with the findings.
 
+    arm(config, recipe): what the arm of a configuration is called, without model and seed; by default the "arm" of the
+    configuration, else what its recipe does to plain training, in words. Configurations that train differently must
+    not share a name.  baseline: the name of the arm that all others of a model type are compared with.
+
     space(trial, models, sigmas): a configuration drawn by Optuna, define-by-run; `sigmas` are the values of --sigma,
     None for the whole range. The best drawn configuration and its baseline are then trained again on fresh seeds.
     Without a space all fixed configurations are trained on the same seeds.
@@ -63,3 +67,5 @@ class SweepSpec:
     presets: dict[str, Preset]
     space: Callable | None = None
     takes_sigma: bool = False
+    arm: Callable | None = None
+    baseline: str = "baseline"

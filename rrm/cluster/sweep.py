@@ -95,7 +95,10 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
 
 
 def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, request, at_once, began) -> None:
-    job = Job(spec.recipe, preset, record["data_hash"], request, str(folder.path / "train"), tuple(args.objectives))
+    job = Job(
+        spec.recipe, preset, record["data_hash"], request, str(folder.path / "train"), tuple(args.objectives),
+        spec.arm, spec.baseline,
+    )  # fmt: skip
     describe = Description(job, get_task(splits.train.task), _tags(record))
     known = _train(spec, args, splits, folder, tracker, describe, at_once)
     everyone = known["searched"] + known["repeated"]
@@ -136,7 +139,8 @@ def _run_stages(spec, args, preset, splits, folder, record, tracker, resources, 
 
 def _train(spec, args, splits, folder, tracker, describe, at_once) -> dict[str, list[dict]]:
     """Train what is not trained yet; -> records of the trials, {"searched": [...], "repeated": [...]}."""
-    known, preset = folder.read("trials") or {}, describe.job.preset
+    known = {phase: [_with_flag(t) for t in trials] for phase, trials in (folder.read("trials") or {}).items()}
+    preset = describe.job.preset
     training = Training(describe, ray.put(splits), folder, tracker, at_once, args.verbose)
     if "searched" not in known:
         fixed = fixed_configurations(spec, args.model, preset, args.seed)
@@ -154,6 +158,16 @@ def _train(spec, args, splits, folder, tracker, describe, at_once) -> dict[str, 
     return known
 
 
+def _with_flag(trial: dict) -> dict:
+    """A record as it is written now: rrm once kept the settings of an arm without saying which one is the baseline."""
+    arm = trial["arm"]
+    if "baseline" in arm:
+        return trial
+    settings = {name: value for name, value in arm.items() if name != "arm"}
+    plain = settings["kind"] == settings["flossing"] == "none"
+    return trial | {"arm": {"arm": arm["arm"], "baseline": plain, "settings": settings}}
+
+
 def fixed_configurations(spec: SweepSpec, models: list[str], preset: Preset, seed: int) -> list[dict]:
     """What is trained whatever the search finds: on one seed before a search, else on every seed, seed by seed."""
     seeds = 1 if spec.space else preset.seeds
@@ -169,7 +183,7 @@ def repetitions(searched: list[dict], seeds: int, seed: int) -> list[dict]:
     if not drawn:
         return []
     best = report.choose(drawn)
-    same = [t for t in searched if t["arm"]["arm"] == "baseline" and t["config"]["model"] == best["config"]["model"]]
+    same = [t for t in searched if report.is_baseline(t) and t["config"]["model"] == best["config"]["model"]]
     pair = [{k: v for k, v in t["config"].items() if k != "trial"} for t in (same[0], best)]
     numbers = itertools.count(len(searched))
     return [config | {"seed": seed + more, "trial": next(numbers)} for more in range(1, seeds + 1) for config in pair]
@@ -187,11 +201,21 @@ def _splits(args: Namespace, preset: Preset, cache: Path) -> Splits:
 
 
 def _check_recipes(spec: SweepSpec, args: Namespace, preset: Preset, splits: Splits) -> None:
-    """Build every kind of model and recipe once, so that one that cannot run is refused before anything starts."""
+    """Build every kind of model and recipe once, so that one that cannot run is refused before anything starts.
+
+    Arms are compared by name, so that two of one name which train differently are refused, too.
+    """
     task = get_task(splits.train.task)
-    configs = fixed_configurations(spec, args.model, preset, args.seed)
+    configs, named = fixed_configurations(spec, args.model, preset, args.seed), {}
+    job = Job(spec.recipe, preset, "", Request(), "", arm=spec.arm, baseline=spec.baseline)
     for config in configs + sampled(spec, args.model, args.sigma, args.seed):
         made = spec.recipe(config, task, preset, args.seed)
+        name = config["model"], job.arm_of(config, made)["arm"]
+        if named.setdefault(name, made) != made:
+            raise InputError(
+                f"two configurations of {name[0]} that train differently are both called {name[1]!r}: give the sweep "
+                f"{spec.name} an arm(config, recipe) that tells them apart, or its configurations an 'arm'"
+            )
         if args.data and len(splits.train) < made.batch_size:
             needed = puzzles_needed(args.data, (preset.train, preset.validation, preset.test), made.batch_size)
             raise InputError(
@@ -205,6 +229,11 @@ def _check_recipes(spec: SweepSpec, args: Namespace, preset: Preset, splits: Spl
         for part in (splits.train, splits.validation, splits.test):
             check_fit(model, part)
         made.steps(model, interventions.perturbation(**made.perturbation).trajectories)
+    if lacking := [model for model in args.model if (model, spec.baseline) not in named]:
+        raise InputError(
+            f"the sweep {spec.name} has no arm called {spec.baseline!r} for {lacking[0]}, and every other is compared "
+            "with it: add one to fixed(models), or name another as baseline"
+        )
 
 
 def _tags(record: dict) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rrm.errors import InputError
 from rrm.tasks import Task, get_task
 from rrm.tasks.base import PuzzleSet
 from rrm.tasks.splits import Splits
+from rrm.training import interventions
 from rrm.training.recipe import Recipe
 from rrm.training.trainer import Trainer, more_micro_batches
 
@@ -35,7 +36,10 @@ STABILITY_PUZZLES = 64
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a sweep share; `objectives` are names of `rrm.cluster.spec.OBJECTIVES`."""
+    """What all trials of a sweep share; `objectives` are names of `rrm.cluster.spec.OBJECTIVES`.
+
+    recipe, arm, baseline: as in `rrm.cluster.spec.SweepSpec`.
+    """
 
     recipe: Callable
     preset: Preset
@@ -43,6 +47,15 @@ class Job:
     request: Request
     storage: str
     objectives: tuple[str, ...] = ("accuracy",)
+    arm: Callable | None = None
+    baseline: str = "baseline"
+
+    def arm_of(self, config: dict, recipe: Recipe) -> dict:
+        """Name, baseline flag and settings of a configuration's arm, as plain values: `SweepPoint` without scores."""
+        found = interventions.summary(recipe)
+        name = self.arm(config, recipe) if self.arm else config.get("arm") or interventions.name_of(**found)
+        free = {key: value for key, value in config.items() if key not in ("model", "seed", "trial", "arm")}
+        return {"arm": name, "baseline": name == self.baseline, "settings": free | found}
 
     def recipe_of(self, config: dict, task: Task) -> Recipe:
         """What a trial with this configuration trains."""

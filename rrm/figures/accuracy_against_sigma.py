@@ -66,7 +66,8 @@ def accuracy_against_sigma(arms: Sequence[SweepPoint]) -> Figure:
     perturbation does.
 
     Args:
-        arms: at least one trained model; accuracies as fractions.
+        arms: at least one trained model; accuracies as fractions. Of their settings sigma, kind, location and flossing
+            are drawn; without them an arm stands beside the baseline.
     """
     panels = {model: _by_arm(points) for model, points in by_model(arms).items()}
     with paper_style():
@@ -89,7 +90,7 @@ def _by_arm(points: Iterable[SweepPoint]) -> list[list[SweepPoint]]:
     """The runs of each arm, the baseline before others of its sigma; the run of a search apart from fresh seeds."""
     groups: dict[tuple, list[SweepPoint]] = {}
     for point in points:
-        groups.setdefault((point.sigma, not point.baseline, point.arm, point.drawn), []).append(point)
+        groups.setdefault((_sigma(point), not point.baseline, point.arm, point.drawn), []).append(point)
     return [groups[key] for key in sorted(groups, key=lambda key: key[:2])]
 
 
@@ -127,7 +128,7 @@ def _draw_run(ax: Axes, run: SweepPoint, pair: list[float], faint: bool) -> None
     if faint:
         _draw_pair(ax, run, pair, accuracies, size=3, alpha=_FAINT, linewidth=0)
         return
-    colour = _STOPPED if run.stopped_early else _colour(run.kind)
+    colour = _STOPPED if run.stopped_early else _colour(_kind(run))
     for at, accuracy in zip(pair, accuracies, strict=True):
         interval = wilson_interval(round(accuracy * run.n), run.n)
         below, above = interval.estimate - interval.low, interval.high - interval.estimate
@@ -148,14 +149,30 @@ def _draw_pair(
     linewidth: float = 0.6,
 ) -> None:
     """The markers of a best and a final checkpoint, with the looks of `run`, and the line that joins them."""
-    colour = _STOPPED if run.stopped_early else _colour(run.kind)
+    colour = _STOPPED if run.stopped_early else _colour(_kind(run))
     heights = [100 * accuracy for accuracy in accuracies]
     ax.plot(pair, heights, color=colour, linewidth=linewidth, zorder=2.5)
     for at, height, face in zip(pair, heights, (colour, "white"), strict=True):
-        marker = _LOCATIONS[run.location][1]
+        marker = _LOCATIONS.get(_location(run), _LOCATIONS["both"])[1]
         ax.plot(at, height, marker, color=colour, markerfacecolor=face, markersize=size, alpha=alpha, zorder=3)
-    if run.flossing != "none" and alpha == 1:
+    if _flossed(run) and alpha == 1:
         ax.plot(pair[0], heights[0], **_RING, zorder=3.5)
+
+
+def _sigma(point: SweepPoint) -> float:
+    return float(point.settings.get("sigma", 0.0))
+
+
+def _kind(point: SweepPoint) -> str:
+    return str(point.settings.get("kind", "none"))
+
+
+def _location(point: SweepPoint) -> str:
+    return str(point.settings.get("location", "both"))
+
+
+def _flossed(point: SweepPoint) -> bool:
+    return point.settings.get("flossing", "none") != "none"
 
 
 def _colour(kind: str) -> str:
@@ -173,14 +190,14 @@ def _add_legend(figure: Figure, arms: Sequence[SweepPoint]) -> None:
     others = [point for point in arms if not point.baseline]
     groups = [group for points in by_model(arms).values() for group in _by_arm(points)]
     several = [_seeds(group) > 1 for group in groups if group[0].baseline]
-    coloured = {point.kind for point in others if not point.stopped_early}
+    coloured = {_kind(point) for point in others if not point.stopped_early}
     for kind in sorted(coloured, key=[*_KINDS, *sorted(coloured)].index):
         entries[_KINDS.get(kind, (kind.replace("_", " "),))[0]] = mark(_colour(kind), marker="s", markersize=5)
-    if any(point.location != "both" for point in others):
+    if any(_location(point) != "both" for point in others):
         for location, (name, marker) in _LOCATIONS.items():
-            if any(point.location == location and point.sigma > 0 for point in others):
+            if any(_location(point) == location and _sigma(point) > 0 for point in others):
                 entries[name] = mark(GREY, marker=marker)
-    if any(point.flossing != "none" for point in others):
+    if any(_flossed(point) for point in others):
         entries["flossed"] = mark(**_RING | {"colour": "black"})
     if any(_seeds(group) > 1 for group in groups):
         entries["single seed"] = mark(_KINDS["none"][1], markersize=3, alpha=_FAINT)
@@ -201,7 +218,7 @@ class _SigmaAxis:
     """Scale and ticks of the common x axis, and the place of every arm on it."""
 
     def __init__(self, axes: list[Axes], panels: Iterable[list[list[SweepPoint]]]):
-        sigmas = {group[0].sigma for groups in panels for group in groups}
+        sigmas = {_sigma(group[0]) for groups in panels for group in groups}
         positive = sorted(sigma for sigma in sigmas if sigma > 0)
         ends = [math.floor(math.log10(positive[0])), math.ceil(math.log10(positive[-1]))] if positive else [0, 0]
         every = -(-(ends[1] - ends[0] + 1) // _MOST_TICKS)
@@ -209,7 +226,7 @@ class _SigmaAxis:
         names = [f"$10^{{{round(math.log10(tick))}}}$" for tick in ticks]
 
         # Room for the arms that stand beside the baseline at 0.
-        beside = max(sum(group[0].sigma == 0 for group in groups) for groups in panels) - 1 if 0 in sigmas else 0
+        beside = max(sum(_sigma(group[0]) == 0 for group in groups) for groups in panels) - 1 if 0 in sigmas else 0
         gap = _ZERO_OFFSET if positive and 0 in sigmas else 0
         fixed = ends[1] - ends[0] + gap + 2 * _MARGIN
         self.span = fixed / (1 - _SLOT * min(beside, 8))
@@ -234,7 +251,7 @@ class _SigmaAxis:
 
     def places(self, groups: list[list[SweepPoint]]) -> list[float]:
         """Where each arm of a panel stands."""
-        sigmas = [group[0].sigma for group in groups]
+        sigmas = [_sigma(group[0]) for group in groups]
         places = []
         for index, sigma in enumerate(sigmas):
             rank, count = sigmas[:index].count(sigma), sigmas.count(sigma)

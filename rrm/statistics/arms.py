@@ -70,7 +70,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class ArmComparison:
-    """One arm of a model type against the unperturbed baseline of that type.
+    """One arm of a model type against the baseline of that type.
 
     Attributes:
         model, arm: as in `SweepPoint`.

@@ -33,7 +33,7 @@ def separation_sentence(panel: OutcomePanel) -> str:
 
 
 def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
-    """Whether the best run of a search over one model type beats the unperturbed baseline by more than sampling error.
+    """Whether the best run of a search over one model type beats the baseline by more than sampling error.
 
     Among several runs the one best on validation is taken, on both sides. The interval pairs the two puzzle by puzzle
     (`paired_newcombe_interval`); where their outcomes on single puzzles were not kept, it treats the test scores as
@@ -53,13 +53,13 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
     best, best_fair = select(others)
     if best is None:
         return (
-            f"{models[0]}: only the unperturbed baseline was run ({_accuracy_words(baseline)}), "
+            f"{models[0]}: only the baseline was run ({_accuracy_words(baseline)}), "
             "so nothing can be said about the perturbation."
         )
-    choice = "the only run beside the baseline" if len(others) == 1 else f"the best of {len(others)} perturbed runs"
+    choice = "the only run beside the baseline" if len(others) == 1 else f"the best of {len(others)} other runs"
     subject = f"{models[0]}: {choice}, {best.arm}, solves {_accuracy_words(best)}"
     if baseline is None:
-        return f"{subject}, but no unperturbed baseline was run to compare it with."
+        return f"{subject}, but no baseline was run to compare it with."
     if best.solved and baseline.solved:
         paired = "paired on the same puzzles"
         difference = paired_newcombe_interval(*(np.frombuffer(run.solved, bool) for run in (best, baseline)))

@@ -1,5 +1,6 @@
 """Reading sweeps back from MLflow: what the analysis scripts start from."""
 
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -96,10 +97,9 @@ def _outcomes(uri: str, run_id: str) -> dict[str, bytes]:
 
 def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, bytes]) -> SweepPoint:
     bits, n = outcomes.get(tags.get("rrm.name")), int(tags["rrm.test_puzzles"])
-    said = {name: tags[f"rrm.{name}"] for name in ("kind", "location", "flossing", "arm") if f"rrm.{name}" in tags}
     return SweepPoint(
         model=tags["rrm.model"],
-        sigma=float(tags["rrm.sigma"]),
+        **_arm(tags),
         best=metrics["test/best_exact"],
         final=metrics["test/final_exact"],
         n=n,
@@ -110,8 +110,21 @@ def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, 
         call_units=metrics.get("call_units"),
         drawn=tags.get("rrm.drawn") == "True",
         solved=unpack_outcomes(bits, n) if bits else None,
-        **said,
     )
+
+
+def _arm(tags: dict[str, str]) -> dict:
+    """Name, baseline flag and settings of a run's arm."""
+    if "rrm.settings" in tags:
+        settings = json.loads(tags["rrm.settings"])
+        return {"arm": tags["rrm.arm"], "baseline": tags["rrm.baseline"] == "True", "settings": settings}
+    # Runs of older versions say what was changed in training, and the first of them the noise alone.
+    sigma = float(tags["rrm.sigma"])
+    settings = {"kind": tags.get("rrm.kind", "initial_state" if sigma else "none"), "sigma": sigma}
+    settings |= {"location": tags.get("rrm.location", "both"), "flossing": tags.get("rrm.flossing", "none")}
+    plain = settings["kind"] == settings["flossing"] == "none"
+    name = "baseline" if plain else ", ".join(f"{key} {value}" for key, value in settings.items())
+    return {"arm": tags.get("rrm.arm", name), "baseline": plain, "settings": settings}
 
 
 def stability_results(uri: str, run_id: str) -> list[LyapunovResult]:

@@ -48,6 +48,16 @@ def summary(recipe: Recipe) -> dict:
     return found | {"flossing": ", ".join([schedule["preset"], *changes])}
 
 
+def name_of(kind: str, sigma: float, location: str, flossing: str) -> str:
+    """What `summary` found, in words, such as "every call σ = 0.1 on z_L, flossing pre"; "baseline" for nothing."""
+    noise = [kind.replace("_", " ")] if kind != "none" else []
+    noise += [f"σ = {sigma:g}"] if sigma > 0 else []
+    noise += [f"on {location}"] if location != "both" else []
+    words = [" ".join(noise)] if noise else []
+    words += [f"flossing {flossing.replace('_', ' ')}"] if flossing != "none" else []
+    return ", ".join(words) or "baseline"
+
+
 def perturbation(kind: str, **settings):
     """The perturbation `kind` with its settings."""
     if kind not in PERTURBATIONS:

@@ -1,7 +1,6 @@
 """A run is called what its sweep called it: in every study of it, whatever was changed in its training."""
 
 from argparse import Namespace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from rrm.models import build, describe, variant
 from rrm.tasks import get_task
 from rrm.tracking import Tracker, default_uri
 from rrm.training.checkpoint import save_tensors, write_meta
-from tests.cluster.test_specs import SWEEPS
+from tests.cluster.test_specs import SWEEPS, job_of
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +39,8 @@ def store(tmp_path_factory):
 def described(spec, config):
     """Parameters and tags as a trial of a sweep has them, and what the sweep's own figures call it."""
     preset = spec.presets["smoke"]
-    job = SimpleNamespace(recipe_of=lambda config, task: spec.recipe(config, task, preset, config["seed"]))
     config = config | {"seed": 0, "trial": 0}
-    parameters, tags = Description(job, get_task(preset.task), {})(config)
+    parameters, tags = Description(job_of(spec, preset), get_task(preset.task), {})(config)
     return parameters, tags, label({"config": config, "arm": {"arm": tags["rrm.arm"]}})
 
 

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from matplotlib.colors import same_color, to_rgb
 
-from rrm.figures import SweepPoint, accuracy_against_sigma
+from rrm.figures import accuracy_against_sigma
 from rrm.statistics import wilson_interval
+from tests.sweep_points import perturbed
 
 
 def point(sigma, best=0.6, final=0.5, stopped_early=False, model="TRM", **more):
-    return SweepPoint(model, sigma, best, final, 200, stopped_early, **more)
+    return perturbed(sigma, model=model, best=best, final=final, n=200, stopped_early=stopped_early, **more)
 
 
 def legend(figure):

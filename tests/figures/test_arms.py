@@ -10,11 +10,8 @@ BASELINE = (0.60, 0.62, 0.64)
 
 
 def runs(arm, peaks, model="TRM", **more):
-    fields = {"n": 500, "stopped_early": False, "arm": arm, "call_units": 100.0} | more
-    return [
-        SweepPoint(model, 0 if arm == "baseline" else 0.1, peak, peak, validation=peak, seed=seed, **fields)
-        for seed, peak in enumerate(peaks)
-    ]
+    fields = {"n": 500, "stopped_early": False, "baseline": arm == "baseline", "call_units": 100.0} | more
+    return [SweepPoint(model, arm, peak, peak, validation=peak, seed=seed, **fields) for seed, peak in enumerate(peaks)]
 
 
 def drawn(ax, marker):

@@ -15,7 +15,7 @@ T2 = 4.302653
 
 def runs(arm, peaks, **changes):
     """One run a seed, from seed 0 on."""
-    fields = {"model": "TRM", "sigma": 0 if arm == "baseline" else 0.1, "n": 500, "stopped_early": False}
+    fields = {"model": "TRM", "n": 500, "stopped_early": False, "baseline": arm == "baseline"}
     fields |= {"arm": arm, "call_units": 100.0} | changes
     return [
         SweepPoint(best=peak, final=peak - 0.1, area=peak - 0.2, seed=seed, **fields) for seed, peak in enumerate(peaks)
@@ -40,6 +40,14 @@ def test_the_paired_interval_of_three_seeds():
         assert contrast.p_holm == pytest.approx(3 * contrast.p)
 
 
+def test_an_arm_is_its_name_whatever_it_changes():
+    uniform = runs("uniform", (0.6, 0.62, 0.64), baseline=True, settings={"curriculum": "uniform"})
+    ordered = runs("easy to hard", (0.7, 0.73, 0.74), settings={"curriculum": "easy to hard"})
+    (found,) = compare_arms([*uniform, *ordered])
+    assert (found.arm, found.contrasts["peak"].baseline_mean) == ("easy to hard", pytest.approx(0.62))
+    assert "TRM, easy to hard: " in arm_sentences([found])[0]
+
+
 def test_the_correction_covers_every_measure_arm_and_model_type():
     a, b, c = runs("a", (0.70, 0.73, 0.74)), runs("b", (0.61, 0.63, 0.66)), runs("c", (0.6,))
     other = [*runs("baseline", (0.5, 0.52, 0.54), model="HRM"), *runs("b", (0.52, 0.56, 0.57), model="HRM")]
@@ -53,9 +61,6 @@ def test_the_correction_covers_every_measure_arm_and_model_type():
     assert all(math.isnan(contrast.p_holm) for contrast in found[2].contrasts.values())
 
 
-NOTHING = [{"kind": kind, "sigma": 0, "n": 500, "stopped_early": False} for kind in ("clean_copies", "none")]
-
-
 def test_reports_of_pure_noise_seldom_call_an_arm_different():
     """Two model types, six arms, three seeds: without a correction over all of it, six reports in ten call one."""
     rng, reports, called = np.random.default_rng(0), 80, Counter()
@@ -64,7 +69,8 @@ def test_reports_of_pure_noise_seldom_call_an_arm_different():
         for model, arm in product(("TRM", "SRM"), ("baseline", *"abcdef")):
             for seed, (peak, drop, noise) in enumerate(rng.normal(0, (0.03, 0.02, 0.01), (3, 3))):
                 scores = {"best": 0.6 + peak, "final": 0.6 + peak - abs(drop), "area": 0.3 + peak / 2 + noise}
-                points.append(SweepPoint(model=model, arm=arm, seed=seed, **scores, **NOTHING[arm == "baseline"]))
+                (run,) = runs(arm, (scores["best"],), model=model)
+                points.append(replace(run, seed=seed, **scores))
         compared = compare_arms(points)
         contrasts = [contrast for comparison in compared for contrast in comparison.contrasts.values()]
         verdicts = [sentence.partition(": ")[2] for sentence in arm_sentences(compared)]

@@ -14,6 +14,7 @@ from rrm.statistics import (
     separation_sentence,
 )
 from rrm.statistics.sweep import pack_outcomes, unpack_outcomes
+from tests.sweep_points import perturbed
 
 
 def panel(n_solved=60, n_failed=40, lambda_gap=2.0, drift_gap=2.0, seed=0):
@@ -26,7 +27,7 @@ def panel(n_solved=60, n_failed=40, lambda_gap=2.0, drift_gap=2.0, seed=0):
 
 def point(sigma, best, validation=None, **changes):
     fields = {"model": "TRM", "final": best, "n": 500, "stopped_early": False} | changes
-    return SweepPoint(sigma=sigma, best=best, validation=validation, **fields)
+    return perturbed(sigma, best=best, validation=validation, **fields)
 
 
 def test_separation_takes_failed_as_the_positive_class():
@@ -106,11 +107,11 @@ def test_puzzles_that_are_not_finite_are_left_out_and_counted():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"best": 1.2}, {"final": np.nan}, {"area": 2}, {"sigma": -1}, {"n": 0}, {"call_units": 0}, {"location": "z"}],
+    [{"best": 1.2}, {"final": np.nan}, {"area": 2}, {"n": 0}, {"call_units": 0}, {"arm": ""}],
 )
 def test_a_sweep_point_checks_its_numbers(changes):
     with pytest.raises(ValueError, match="TRM"):
-        SweepPoint(**{"model": "TRM", "sigma": 0, "best": 0.5, "final": 0.5, "n": 9, "stopped_early": False} | changes)
+        SweepPoint(**{"model": "TRM", "arm": "a", "best": 0.5, "final": 0.5, "n": 9, "stopped_early": False} | changes)
 
 
 def test_selection_uses_validation_and_says_when_it_cannot():
@@ -120,25 +121,15 @@ def test_selection_uses_validation_and_says_when_it_cannot():
     assert select([]) == (None, True)
 
 
-def test_points_are_grouped_by_model_and_sorted_by_sigma():
+def test_points_are_grouped_by_model():
     groups = by_model([point(0.1, 0.5), point(0, 0.5, model="HRM"), point(0, 0.5)])
     assert list(groups) == ["TRM", "HRM"]
-    assert [p.sigma for p in groups["TRM"]] == [0, 0.1]
-
-
-def test_a_point_says_what_was_changed_in_its_training():
-    assert point(0, 0.5).baseline and point(0, 0.5).arm == "baseline"
-    assert (point(1e-3, 0.5).kind, point(1e-3, 0.5).arm) == ("initial_state", "initial state σ = 0.001")
-    for changes in ({"kind": "clean_copies"}, {"flossing": "pre"}):
-        assert not point(0, 0.5, **changes).baseline
-    everything = point(0.1, 0.5, kind="every_call", location="z_L", flossing="pre, k 8")
-    assert everything.intervention == "every call σ = 0.1 on z_L, flossing pre, k 8"
-    assert point(0.1, 0.5, arm="mine").arm == "mine"
+    assert [p.settings["sigma"] for p in groups["TRM"]] == [0.1, 0]
 
 
 def test_perturbation_within_sampling_error():
     sentence = perturbation_sentence([point(0, 0.874, 0.87), point(1e-3, 0.9, 0.91), point(1e-2, 0.95, 0.6)])
-    assert "best of 2 perturbed runs, initial state σ = 0.001, solves 90.0 [87.1, 92.3] % of 500 test" in sentence
+    assert "best of 2 other runs, initial state σ = 0.001, solves 90.0 [87.1, 92.3] % of 500 test" in sentence
     assert "against 87.4 [" in sentence
     assert "+2.6 [-1.3, +6.6] percentage points (unpaired and so too wide" in sentence
     assert "; selected on validation, scored on test)" in sentence
@@ -186,8 +177,8 @@ def test_perturbation_admits_selection_on_test():
 
 
 def test_perturbation_with_missing_pieces():
-    assert "only the unperturbed baseline was run" in perturbation_sentence([point(0, 0.5)])
-    assert "no unperturbed baseline was run" in perturbation_sentence([point(0, 0.5, flossing="pre")])
+    assert "only the baseline was run" in perturbation_sentence([point(0, 0.5)])
+    assert "no baseline was run" in perturbation_sentence([point(0, 0.5, flossing="pre")])
     assert perturbation_sentence([]).startswith("No run was scored")
     with pytest.raises(ValueError, match="HRM, TRM"):
         perturbation_sentence([point(0, 0.5), point(0.1, 0.5, model="HRM")])

@@ -1,5 +1,6 @@
 """Sweeps read back: what old and new runs say about their trials, and several sweeps as one table."""
 
+import json
 import os
 import runpy
 import shutil
@@ -54,10 +55,22 @@ def test_what_a_run_does_not_say_keeps_its_default(sweep):
     points = sweep_points(*sweep([({}, 0.5), ({"sigma": 0.1}, 0.6), (new | {"drawn": True}, 0.7)]))
     baseline, old, full = sorted(points, key=lambda point: point.best)
     assert baseline.baseline and baseline.arm == "baseline"
-    assert (old.kind, old.location, old.flossing, old.seed, old.drawn) == ("initial_state", "both", "none", 0, False)
+    settings = {"kind": "initial_state", "sigma": 0.1, "location": "both", "flossing": "none"}
+    assert (old.baseline, old.settings, old.seed, old.drawn) == (False, settings, 0, False)
     assert (old.area, old.call_units, old.n) == (None, None, 200)
-    assert (full.kind, full.location, full.flossing, full.arm) == ("every_segment", "z_L", "pre", "mine")
+    settings = {"kind": "every_segment", "sigma": 0.3, "location": "z_L", "flossing": "pre"}
+    assert (full.arm, full.baseline, full.settings) == ("mine", False, settings)
     assert (full.seed, full.area, full.call_units, full.drawn) == (2, 0.35, 900, True)
+
+
+def test_an_arm_is_what_its_run_says_whatever_its_settings(sweep):
+    told = [
+        ({"arm": name, "baseline": name == "uniform", "settings": json.dumps({"curriculum": name, "pace": 0.5})}, share)
+        for name, share in (("uniform", 0.5), ("easy to hard", 0.6))
+    ]
+    plain, ordered = sorted(sweep_points(*sweep(told)), key=lambda point: point.best)
+    assert (plain.arm, plain.baseline, ordered.baseline) == ("uniform", True, False)
+    assert ordered.settings == {"curriculum": "easy to hard", "pace": 0.5}
 
 
 def test_outcomes_of_single_puzzles_come_along_where_they_were_kept(sweep):
