@@ -48,6 +48,9 @@ SPOKEN = {
 }
 
 
+DEEP_ROLLOUTS = "deep rollouts"
+
+
 @dataclass(frozen=True)
 class Study:
     """What was measured; `rows` are the finite puzzles behind the statistics."""
@@ -139,13 +142,12 @@ def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
     ends at the first right answer.
     """
     solved, depth = study.deep.solved, study.result.settings.segments
-    curves = {"deep rollouts": kaplan_meier(*escape_time(solved))}
+    curves = {DEEP_ROLLOUTS: kaplan_meier(*escape_time(solved))}
     later = solved[~solved[:, depth - 1], depth:] if depth < solved.shape[1] else solved[:0]
     time, escaped = escape_time(later)
-    name = f"unsolved after {depth} segments"
     if time.size:
-        curves[name] = kaplan_meier(depth + time, escaped)
-    return curves, {name: escape_probability(time, escaped)}
+        curves[f"unsolved after {depth} segments"] = kaplan_meier(depth + time, escaped)
+    return curves, {DEEP_ROLLOUTS: escape_probability(time, escaped)}
 
 
 def _exponents(study: Study) -> list[str]:
@@ -259,7 +261,7 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
         "local_exponents": local_exponents(study.label, result.lambda_segments[rows, :, 0], study.solved),
         "horizon": horizon_figure(study.label, found.horizon),
         "survival": survival_figure(
-            curves, {name: chance for name, chance in chances.items() if name in curves}, result.settings.segments
+            curves, {name: chances[DEEP_ROLLOUTS] for name in curves if name != DEEP_ROLLOUTS}, result.settings.segments
         ),
         "kicks": kick_figure(
             np.median(study.kicked.realised[1:], (1, 2)), study.kicked.solved.shape[2], **vars(_freed(study.kicked))
