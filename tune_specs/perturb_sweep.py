@@ -1,6 +1,6 @@
 """Does training from perturbed latent states help, and are failed rollouts less stable than solved ones?
 
-    python tune_specs/perturb_sweep.py                  # about seven minutes on two CPU cores
+    python tune_specs/perturb_sweep.py                  # about five minutes on two CPU cores
     python tune_specs/perturb_sweep.py --preset smoke   # two minutes, to see the pipeline work
 
 Three axes: model type x perturbation (magnitude sigma, when there is noise, on which half of the state) x flossing
