@@ -21,7 +21,7 @@ def lambda_distributions(panels: Sequence[OutcomePanel]) -> Figure:
     """Distribution of lambda_1 over solved and over failed puzzles, one panel a trained model.
 
     Histograms are in per cent of the class, on bins common to both classes; triangles and lines mark the medians. Each
-    panel states the AUCs of lambda_1 and of late drift for "failed" with 95 % bootstrap intervals over puzzles. A class
+    panel states the AUCs of lambda_1 and of late drift for "failed" with 95 % intervals over puzzles. A class
     with fewer than 5 puzzles is drawn as single ticks, and words take the place of the AUCs.
 
     Args:

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import torch
 
-# The switches of matrix products by backend, which torch 2.8 does not have yet.
-_PRODUCTS = [b for b in (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul) if hasattr(b, "fp32_precision")]
+# The switches of matrix products by backend; torch 2.8 has none of them, and no `mkldnn.matmul`.
+_BACKENDS = (getattr(torch.backends.mkldnn, "matmul", None), torch.backends.cuda.matmul)
+_PRODUCTS = [backend for backend in _BACKENDS if hasattr(backend, "fp32_precision")]
 
 
 @contextmanager

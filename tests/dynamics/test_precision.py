@@ -1,5 +1,7 @@
 """Numbers are in the precision that is named, whatever the program around the call has set."""
 
+import subprocess
+import sys
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -99,3 +101,8 @@ def test_what_surrounds_a_call_does_not_change_the_spectrum_of_a_map(around):
             spectrum = map_spectrum(lambda t, z: torch.tanh(z @ A), torch.ones(2, 32), 4, 5)
             results.append((spectrum.log_R, spectrum.Q, orthonormalize(V).Q))
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_a_release_of_torch_without_switches_by_backend():
+    without = "import torch; del type(torch.backends.mkldnn).matmul; from rrm.models.precision import own_precision"
+    subprocess.run([sys.executable, "-c", f"{without}\nwith own_precision(): pass"], check=True)
