@@ -113,7 +113,7 @@ class Writer:
             identity = self._identity(role, name)
             if role == "trial":
                 identity["mlflow.parentRunId"] = self._id(f"sweep/{self.job}", time)
-            made = self.client.create_run(self.experiment_id, time, identity | tags, run_name=name)
+            made = self.client.create_run(self.experiment_id, time, tags | identity, run_name=name)
             run_id = made.info.run_id
         self._op_params(run_id, params)
         self.runs[f"{role}/{name}"] = run_id

@@ -36,6 +36,12 @@ def test_a_second_tracker_finds_the_runs_and_repeats_no_point(store):
     assert [m.value for m in again.client.get_metric_history(run, "test/exact")] == [0.5]
 
 
+def test_no_tag_of_a_user_hides_a_run(store):
+    """A setting of an arm may be called "name" or "role", too."""
+    run = store().run("trial", "trial-000", {}, {"rrm.name": "easy to hard", "rrm.role": "teacher"})
+    assert store().run("trial", "trial-000") == run
+
+
 @pytest.mark.parametrize("statement", [40, 240])
 def test_a_store_whose_creation_was_interrupted_is_made_again(store, tmp_path, statement):
     """By Ctrl-C before the statement of that number, of 1,700: MLflow would not go on from there."""
