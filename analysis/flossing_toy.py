@@ -13,9 +13,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from multiprocessing import get_context
 
-from rrm.cluster.command import OneLineParser, RawText
+from rrm.commands.options import RawText
 from rrm.doctor.storage import output_folder
-from rrm.errors import InputError, exit_on_bad_input
+from rrm.errors import InputError, OneLineParser, exit_on_bad_input
 
 JACOBIAN = ("log10_condition", "log10_condition_k", "log10_largest")
 ARMS = ("none", "pre", "inter", "pre_inter")
@@ -41,7 +41,7 @@ def parse(argv: list[str] | None = None):
 
 def arms_of(args) -> dict:
     """The settings of each arm by its name."""
-    from rrm.training.flossing_toy import PRESETS
+    from rrm.toys.flossing import PRESETS
 
     if args.preset not in PRESETS:
         raise InputError(f"--preset {args.preset!r} is unknown: use one of {', '.join(PRESETS)}")
@@ -53,7 +53,7 @@ def train(job):
     """One network of one arm, on one thread."""
     import torch
 
-    from rrm.training.flossing_toy import train_toy
+    from rrm.toys.flossing import train_toy
 
     torch.set_num_threads(1)
     return train_toy(*job)

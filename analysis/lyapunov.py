@@ -9,8 +9,9 @@ compared with: drift, Q head, margin, an untrained network, transient chaos, dee
 tables, draws figures and logs all of it to MLflow. Finished shards survive an interruption.
 """
 
-from rrm.cluster.command import OneLineParser, RawText, add_study_options, check_study_options, run_study_command
-from rrm.errors import InputError
+from rrm.commands.job import run_study_command
+from rrm.commands.options import RawText, add_study_options, check_study_options
+from rrm.errors import InputError, OneLineParser
 
 PRECISIONS = ("float32", "mixed", "float64")
 

@@ -6,9 +6,9 @@
 
 from pathlib import Path
 
-from rrm.cluster.command import OneLineParser, RawText
+from rrm.commands.options import RawText
 from rrm.doctor.storage import output_folder
-from rrm.errors import exit_on_bad_input
+from rrm.errors import OneLineParser, exit_on_bad_input
 from rrm.paths import user_path
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     from rrm.dynamics import load_result
     from rrm.figures import lambda_distributions, leading_spectrum, save
     from rrm.statistics import OutcomePanel, late_drift, separation_sentence
-    from rrm.tracking.read import stability_results
+    from rrm.studies.stored import stability_results
 
     results = [load_result(p) for p in args.result] if args.result else stability_results(uri, args.run)
     labels = [r.provenance.get("label", r.settings.checkpoint_hash[:8]) for r in results]

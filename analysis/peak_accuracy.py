@@ -10,9 +10,9 @@ together is logged as a run of its own.
 import argparse
 from pathlib import Path
 
-from rrm.cluster.command import OneLineParser, RawText
+from rrm.commands.options import RawText
 from rrm.doctor.storage import output_folder
-from rrm.errors import exit_on_bad_input
+from rrm.errors import OneLineParser, exit_on_bad_input
 
 
 @exit_on_bad_input
@@ -28,10 +28,10 @@ def main() -> None:
 
     announce(uri := tracking_uri(args.tracking_uri, Path("runs")))
 
-    from rrm.cluster.progress import table, write_csv
     from rrm.figures import accuracy_against_sigma, arm_differences, save
     from rrm.statistics import arm_sentences, arm_table, by_model, compare_arms, perturbation_sentence
-    from rrm.tracking.read import pooled_points
+    from rrm.studies.stored import pooled_points
+    from rrm.terminal.table import table, write_csv
 
     points = pooled_points(uri, args.run)
     comparisons = compare_arms(points)
@@ -60,7 +60,7 @@ def main() -> None:
 
 def log(args: argparse.Namespace, uri: str, files: list[Path], rows: list[dict[str, str]], sentences: list[str]) -> str:
     """Log what several sweeps say together; -> the id of the run."""
-    from rrm.cluster.progress import markdown_table
+    from rrm.terminal.table import markdown_table
     from rrm.tracking import Tracker
 
     name = "-".join(sorted(run[:8] for run in args.run))

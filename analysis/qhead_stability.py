@@ -11,9 +11,10 @@ and stability agree within problems; draws and logs all of it to MLflow. Finishe
 
 from math import isfinite
 
-from rrm.cluster.command import OneLineParser, RawText, add_study_options, check_study_options, run_study_command
-from rrm.cluster.selector_command import check_counts, check_where
-from rrm.errors import InputError
+from rrm.commands.job import run_study_command
+from rrm.commands.options import RawText, add_study_options, check_study_options
+from rrm.commands.selectors import check_counts, check_where
+from rrm.errors import InputError, OneLineParser
 
 
 def parse(argv: list[str] | None = None):

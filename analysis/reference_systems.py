@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of start states and random matrices")
     args = parser.parse_args()
 
-    from rrm.dynamics.reference_systems import REFERENCE_SYSTEMS, measure_reference
+    from rrm.toys.reference_systems import REFERENCE_SYSTEMS, measure_reference
 
     columns = "{:20} {:46} {:12} {:>11} {:>11} {:>9} {:>9}  {}"
     print(columns.format("system", "quantity", "kind", "measured", "exact", "error", "tolerance", "verdict"))

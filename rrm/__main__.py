@@ -2,9 +2,9 @@
 
 import sys
 
-from rrm.cluster.command import OneLineParser, RawText
-from rrm.doctor import command as doctor
-from rrm.errors import exit_on_bad_input
+from rrm.commands import doctor
+from rrm.commands.options import RawText
+from rrm.errors import OneLineParser, exit_on_bad_input
 
 
 @exit_on_bad_input

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from rrm import console
+from rrm.terminal import console
 
 
 class InputError(ValueError):

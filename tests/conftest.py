@@ -10,6 +10,13 @@ import pytest
 # Tests write to stores and clusters of their own, whatever the developer's shell names.
 for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "RAY_ADDRESS"):
     os.environ.pop(variable, None)
+for variable, value in {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}.items():
+    os.environ.setdefault(variable, value)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 # Numbers of the public implementations: of small networks in the repository, of larger ones where they lie beside it.
@@ -36,3 +43,17 @@ def load_reference(name: str, size: str = "small") -> dict:
 @pytest.fixture
 def reference():
     return load_reference
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A local Ray with two CPUs, one for the whole session; -> its resources."""
+    import ray
+
+    from rrm.cluster.session import loopback
+
+    with loopback():
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+                 object_store_memory=200 * 2**20)  # fmt: skip
+    yield ray.cluster_resources()
+    ray.shutdown()

@@ -36,8 +36,8 @@ SPEC = """
 import runpy
 from dataclasses import replace
 
-from rrm.cluster.command import run_command
-from rrm.cluster.spec import Preset
+from rrm.commands.options import run_command
+from rrm.jobs.spec import Preset
 
 SPEC = runpy.run_path({path!r})["SPEC"]
 TINY = Preset(

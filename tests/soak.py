@@ -27,8 +27,8 @@ from ray._raylet import has_async_methods
 from ray.actor import _ActorClassMethodMetadata
 from ray.util.debug import reset_log_once
 
-from rrm.cluster.command import run_command
 from rrm.cluster.session import ray_session
+from rrm.commands.sweep import run_command
 
 SPEC_FILE = Path(__file__).resolve().parents[1] / "tune_specs" / "perturb_sweep.py"
 MORE = {"memory_mb": 0.01, "malloc_mb": 0.01, "blocks": 0.005}  # a model or a result a run would be more of each

@@ -19,8 +19,8 @@ import pytest
 from rrm.__main__ import main
 from rrm.cluster import doctor as cluster
 from rrm.cluster import temporary
+from rrm.commands.doctor import examine
 from rrm.doctor import Setting, deep, devices, installation, machine, ports, processes, storage
-from rrm.doctor.command import examine
 from rrm.tracking import Tracker, default_uri
 from rrm.tracking import doctor as tracking
 from rrm.tracking.driver import driver_tags
@@ -120,7 +120,7 @@ def test_a_healthy_machine(setting, monkeypatch):
 
 
 def test_arguments_and_exit_codes(tmp_path, capsys, monkeypatch):
-    from rrm.doctor import checks
+    from rrm.commands import checks
 
     monkeypatch.setattr(checks, "CHECKS", {"storage": storage.folder, "tracking": tracking.store})
     assert main(["doctor", "--storage", str(tmp_path / "runs")]) == 0
@@ -145,7 +145,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_a_check_that_breaks_is_a_finding_and_shows_no_password(capsys, tmp_path, monkeypatch):
-    from rrm.doctor import checks
+    from rrm.commands import checks
 
     def broken(setting):
         raise RuntimeError(f"no {setting.tracking_uri}\nat all")
@@ -275,7 +275,7 @@ def test_storage_below_a_file_or_in_a_missing_folder(setting, tmp_path):
 
 def test_storage_that_is_a_loop_of_links(tmp_path, capsys, monkeypatch):
     (tmp_path / "loop").symlink_to("loop")
-    monkeypatch.setattr("rrm.doctor.checks.CHECKS", {"folder": storage.folder})
+    monkeypatch.setattr("rrm.commands.checks.CHECKS", {"folder": storage.folder})
     assert main(["doctor", "--storage", str(tmp_path / "loop")]) == 1
     assert "is not a folder" in capsys.readouterr().out
 

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from rrm.cluster import sources
 from rrm.dynamics import load_result
 from rrm.errors import InputError
 from rrm.files import read_object
 from rrm.models import load_official, read_checkpoint
-from rrm.tasks import PuzzleSet, get_task
+from rrm.studies import sources
+from rrm.tasks import get_task
 from rrm.tasks.build import main as build_command
 from rrm.tasks.official_files import OfficialDataset, OfficialPart
 from rrm.tasks.puzzle_csv import read_puzzles, write_puzzles
+from rrm.tasks.puzzle_file import load_puzzles
 from rrm.tasks.sudoku_solver import TooHard, count_solutions
 from rrm.training.checkpoint import load_tensors
 from tests.fuzz import fuzz_readers
@@ -62,7 +63,7 @@ def replace_member(path, name, content, **how):
 def puzzle_set(tmp_path):
     path = tmp_path / "set.npz"
     TASK.generate(4, seed=0).save(path)
-    assert len(PuzzleSet.load(path)) == 4
+    assert len(load_puzzles(path)) == 4
     return path
 
 
@@ -71,7 +72,7 @@ def test_npz_with_a_bomb_a_pickle_or_a_member_outside(puzzle_set):
     bomb = bytes(100 << 20)
     replace_member(puzzle_set, "inputs.npy", bomb, compress_type=zipfile.ZIP_DEFLATED)
     del bomb
-    refused(PuzzleSet.load, puzzle_set, "its members declare")
+    refused(load_puzzles, puzzle_set, "its members declare")
     for content, reason in (
         (npy(f"({HUGE}, 16)"), f"declares the shape ({HUGE}, 16)"),
         (npy("(4, 16)", "'|O'", pickle.dumps([print])), "it holds object"),
@@ -80,20 +81,20 @@ def test_npz_with_a_bomb_a_pickle_or_a_member_outside(puzzle_set):
     ):
         puzzle_set.write_bytes(whole)
         replace_member(puzzle_set, "inputs.npy", content)
-        refused(PuzzleSet.load, puzzle_set, reason)
+        refused(load_puzzles, puzzle_set, reason)
     puzzle_set.write_bytes(whole)
     replace_member(puzzle_set, "inputs.npy", b"", compress_type=zipfile.ZIP_BZIP2)
-    refused(PuzzleSet.load, puzzle_set, "encrypted or odd")
+    refused(load_puzzles, puzzle_set, "encrypted or odd")
     puzzle_set.write_bytes(whole)
     with zipfile.ZipFile(puzzle_set, "a") as archive:
         archive.writestr("../../stolen", b"x")
-    refused(PuzzleSet.load, puzzle_set, "'../../stolen' lies outside of it")
+    refused(load_puzzles, puzzle_set, "'../../stolen' lies outside of it")
 
 
 def test_a_zip_directory_beyond_all_bounds(puzzle_set):
     content = puzzle_set.read_bytes()
     puzzle_set.write_bytes(content[:-10] + (1 << 30).to_bytes(4, "little") + content[-6:])
-    refused(PuzzleSet.load, puzzle_set, f"its directory has {1 << 30} bytes")
+    refused(load_puzzles, puzzle_set, f"its directory has {1 << 30} bytes")
 
 
 def test_npy_folders_that_claim_too_much_or_point_elsewhere(tmp_path):

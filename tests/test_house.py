@@ -1,47 +1,121 @@
-"""Data flows one way: puzzle, model, trajectory, exponents, statistics, figure. Imports go against it, never along."""
+"""The floors of the house: a package imports those below alone, Ray and MLflow have one home each, nothing is a circle.
+
+    python tests/test_house.py      # prints the graph of packages; exit code 1 where a rule is broken
+"""
 
 import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
-# What each package of plain PyTorch and NumPy may import of rrm, besides itself; none of them knows Ray or MLflow.
-PLAIN = {
-    "tasks": {"errors", "files", "paths"},
-    "models": {"errors", "files"},
-    "dynamics": {"errors", "files", "models", "tasks"},
-    "training": {"dynamics", "errors", "files", "models", "tasks"},
-    "statistics": set(),
-    "figures": {"statistics"},
-}
+# From the ground upwards; what stands on one floor does not know each other.
+FLOORS = (
+    ("errors", "files", "paths", "terminal"),
+    ("doctor", "tasks", "statistics"),
+    ("models", "figures", "tracking"),
+    ("dynamics",),
+    ("training",),
+    ("toys", "jobs"),
+    ("cluster", "reports"),
+    ("studies",),
+    ("commands",),
+    ("__main__",),
+)
+HEIGHT = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 ONLY_IN = {"ray": "cluster", "mlflow": "tracking"}
 
 
 def imported(file: Path) -> set[str]:
-    """Dotted names that a file imports, within functions too."""
+    """Dotted names that a file imports, within functions too, those of a `from` with what they name."""
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     plain = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
-    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    named = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return plain | {f"{node.module}.{name.name}" for node in named for name in node.names}
 
 
-@pytest.mark.parametrize("package", PLAIN)
-def test_plain_packages_import_what_comes_before_them_alone(package):
-    found = {
-        f"{file.name}: {name}"
-        for file in (ROOT / "rrm" / package).rglob("*.py")
-        for name in imported(file)
-        if name.startswith("rrm.") and name.split(".")[1] not in PLAIN[package] | {package}
+def modules() -> dict[str, set[str]]:
+    """The modules of rrm that each module imports."""
+    files = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in (ROOT / "rrm").rglob("*.py")}
+    files = {name.removesuffix(".__init__"): file for name, file in files.items()}
+
+    def known(name: str) -> str | None:
+        """The module that an imported name is, or is in."""
+        return next((found for found in (name, name.rpartition(".")[0]) if found in files), None)
+
+    return {
+        module: {found for name in imported(file) if (found := known(name)) and found not in (module, "rrm")}
+        for module, file in files.items()
     }
-    assert not found
 
 
-def test_one_package_knows_ray_and_one_mlflow():
-    found = {
-        f"{file.relative_to(ROOT)}: {name}"
+def package(module: str) -> str:
+    """The package of a module, or its own name where it stands beside them."""
+    return module.split(".")[1]
+
+
+def packages(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The packages that each package imports."""
+    found: dict[str, set[str]] = {}
+    for module, others in graph.items():
+        if module != "rrm":
+            found.setdefault(package(module), set()).update({package(other) for other in others} - {package(module)})
+    return found
+
+
+def upward(graph: dict[str, set[str]]) -> list[str]:
+    """Imports of a package that does not stand lower; files on the ground floor may use each other."""
+    return sorted(
+        f"{module} imports {other}"
+        for module, others in graph.items()
+        for other in others
+        if package(module) != package(other)
+        and HEIGHT[package(module)] <= HEIGHT[package(other)]
+        and not HEIGHT[package(module)] == HEIGHT[package(other)] == 0
+    )
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, empty where none do."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def strangers() -> list[str]:
+    """Files that import Ray or MLflow outside of the one package that knows it."""
+    return sorted(
+        f"{file.relative_to(ROOT)} imports {name}"
         for folder in ("rrm", "tune_specs", "analysis")
         for file in (ROOT / folder).rglob("*.py")
         for name in imported(file)
         if (home := ONLY_IN.get(name.split(".")[0])) and file.relative_to(ROOT).parts[:2] != ("rrm", home)
-    }
-    assert not found
+    )
+
+
+def test_packages_import_those_below_alone():
+    assert upward(modules()) == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circle(modules()) == []
+
+
+def test_one_package_knows_ray_and_one_mlflow():
+    assert strangers() == []
+
+
+def test_the_rules_find_what_breaks_them():
+    broken = {"rrm.tasks.a": {"rrm.studies.b"}, "rrm.studies.b": {"rrm.tasks.a"}}
+    assert upward(broken) == ["rrm.tasks.a imports rrm.studies.b"] and circle(broken)
+
+
+if __name__ == "__main__":
+    graph = modules()
+    for name, others in sorted(packages(graph).items(), key=lambda item: HEIGHT[item[0]]):
+        print(f"{HEIGHT[name]} {name:12} {' '.join(sorted(others))}")
+    problems = [*upward(graph), *circle(graph), *strangers()]
+    print("\n".join(problems))
+    sys.exit(bool(problems))

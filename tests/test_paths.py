@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rrm.cluster.command import OneLineParser, add_study_options, parse
+from rrm.commands.options import add_study_options
+from rrm.commands.sweep import parse
 from rrm.doctor.storage import output_folder
-from rrm.errors import InputError
+from rrm.errors import InputError, OneLineParser
 from rrm.paths import check_home, user_path
 from rrm.tracking import tracking_uri
 from rrm.tracking.address import checked_uri

@@ -9,8 +9,8 @@ An episode takes an eighth of the budget, whatever it does. The best drawn confi
 trained on fresh seeds.
 """
 
-from rrm.cluster.command import run_command
-from rrm.cluster.spec import Preset, SweepSpec
+from rrm.commands.sweep import run_command
+from rrm.jobs.spec import Preset, SweepSpec
 
 MODELS = ("trm_mlp", "srm_mlp")
 SCHEDULES = ("pre", "inter", "pre_inter")

@@ -8,8 +8,8 @@ Nothing is searched and nothing is stopped: every arm trains on every seed, on t
 network calls, and is compared with the baseline of its model type seed by seed.
 """
 
-from rrm.cluster.command import run_command
-from rrm.cluster.spec import Preset, SweepSpec
+from rrm.commands.sweep import run_command
+from rrm.jobs.spec import Preset, SweepSpec
 
 MODELS = ("trm_mlp", "srm_mlp")
 # Rollouts of a puzzle share the batch: four of them leave a quarter of the puzzles a step.

@@ -8,8 +8,8 @@ schedule. Every model type gets one baseline with neither, which is never stoppe
 TPE, and ASHA stops the weak ones. The best drawn configuration and its baseline are then trained on fresh seeds.
 """
 
-from rrm.cluster.command import run_command
-from rrm.cluster.spec import Preset, SweepSpec
+from rrm.commands.sweep import run_command
+from rrm.jobs.spec import Preset, SweepSpec
 
 MODELS = ("trm_mlp", "trm_att", "hrm", "srm_mlp")
 SIGMA = (1e-4, 1.0)  # log-uniform

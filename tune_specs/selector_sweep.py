@@ -11,7 +11,8 @@ have to beat at the same number of network calls: one rollout of K x D segments 
 an interruption.
 """
 
-from rrm.cluster.selector_command import SelectorSpec, run_selector_command
+from rrm.commands.selectors import run_selector_command
+from rrm.jobs.selector_spec import SelectorSpec
 
 SIGMA = (0.1, 0.3, 1.0, 3.0)  # standard deviation in state units; the state has unit RMS
 WHERE = ("H", "L", "both")

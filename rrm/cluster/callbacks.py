@@ -6,25 +6,16 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from rrm.cluster.progress import Live, Pace, duration, table
 from rrm.cluster.search import CLOCK
 from rrm.cluster.trial import DAMAGE
 from rrm.errors import CLUSTER_LOST, out_of_space
+from rrm.jobs.naming import config_columns, trial_name
+from rrm.terminal.progress import Live, Pace, duration
+from rrm.terminal.table import table
 from rrm.tracking import Tracker
 
 ANSWERS_WITHIN_S = 60  # a busy machine takes its time to start a worker
 CURVES = ("train/", "validation/", "perturbation/", "flossing/", "time/")
-
-
-def trial_name(config: dict) -> str:
-    """The name of a trial in folders, tables and MLflow."""
-    return f"trial-{config['trial']:03d}"
-
-
-def config_columns(config: dict) -> dict[str, str]:
-    """The axes of a configuration as text for a table."""
-    return {key: f"{value:.2e}" if isinstance(value, float) and value else str(value) if value != 0 else "0"
-            for key, value in config.items() if key != "trial"}  # fmt: skip
 
 
 def _ray_answers() -> bool:

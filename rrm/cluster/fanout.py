@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rrm.cluster.folder import read_json, write_json
 from rrm.cluster.session import Request, trials_at_once
 from rrm.dynamics import LyapunovResult, Settings, choose_batch, join_files, load_result, measure, save_result
 from rrm.dynamics.shards import join, load_rows, save_rows
 from rrm.errors import InputError
+from rrm.jobs.folder import read_json, write_json
 from rrm.models import RecursiveModel, build, describe
 from rrm.models.official import load_strictly
 from rrm.tasks import PuzzleSet, get_task

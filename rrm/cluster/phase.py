@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import ray
@@ -10,14 +11,16 @@ from ray import tune
 from ray.air.constants import EXPR_PARAM_FILE
 from ray.tune.logger import JsonLoggerCallback
 
-from rrm.cluster.callbacks import TableCallback, TrackingCallback, trial_name
-from rrm.cluster.folder import JobFolder
+from rrm.cluster.callbacks import TableCallback, TrackingCallback
 from rrm.cluster.search import CLOCK, AtOnce, BaselinesFirst, scheduler
 from rrm.cluster.session import environment, stop_on_signals
-from rrm.cluster.spec import OBJECTIVES
 from rrm.cluster.trial import COORDINATOR_CPU, Job, train_trial
 from rrm.cluster.tune_state import KeepState, restore
+from rrm.jobs.folder import JobFolder
+from rrm.jobs.naming import trial_name
+from rrm.jobs.spec import OBJECTIVES
 from rrm.tasks import Task
+from rrm.tasks.splits import Splits
 from rrm.tracking import Tracker
 from rrm.training.checkpoint import read_meta
 
@@ -43,14 +46,18 @@ class Description:
 
 @dataclass(frozen=True)
 class Training:
-    """What the phases of a sweep share; `splits` refers to the Splits in Ray's object store."""
+    """What the phases of a sweep share."""
 
     describe: Description
-    splits: ray.ObjectRef
+    splits: Splits
     folder: JobFolder
     tracker: Tracker
     at_once: int
     verbose: bool
+
+    @cached_property
+    def _stored(self) -> ray.ObjectRef:
+        return ray.put(self.splits)
 
     def run(self, name: str, search: BaselinesFirst, count: int, fixed: float) -> list[dict]:
         """Run `count` trials, or carry on with them; -> plain records of them, by name.
@@ -107,7 +114,7 @@ class Training:
         `tune.with_parameters` would put the puzzles into the object store once more for each phase, and a copy whose
         name was pickled stays there as long as this process.
         """
-        job, splits, request = self.describe.job, self.splits, self.describe.job.request
+        job, splits, request = self.describe.job, self._stored, self.describe.job.request
 
         def train(config: dict) -> None:
             train_trial(config, job, splits)

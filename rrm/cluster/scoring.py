@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import ray
 
 from rrm.cluster.fanout import as_arrays, device_of, run_tasks, score_model
-from rrm.cluster.folder import OUTCOMES, JobFolder
-from rrm.cluster.progress import Bar
 from rrm.cluster.session import Request
+from rrm.jobs.folder import OUTCOMES, JobFolder
 from rrm.statistics.sweep import pack_outcomes
 from rrm.tasks.splits import Splits
+from rrm.terminal.progress import Bar
 from rrm.training import checkpoint
 from rrm.training.evaluate import means, totals
 

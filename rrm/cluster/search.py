@@ -13,7 +13,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from rrm.cluster.spec import OBJECTIVES, SweepSpec
+from rrm.jobs.spec import OBJECTIVES, SweepSpec
 
 OBJECTIVE = OBJECTIVES["accuracy"][0]
 CLOCK = "evaluation"
@@ -66,7 +66,7 @@ class BaselinesFirst(OptunaSearch):
     well (a fixed one may bring its own); a drawn one also the seed of the sweep. Without a space the search ends with
     the fixed configurations.
 
-    `objectives` are names of `rrm.cluster.spec.OBJECTIVES`; with several of them the sampler looks for their Pareto
+    `objectives` are names of `rrm.jobs.spec.OBJECTIVES`; with several of them the sampler looks for their Pareto
     front. A trial of which one is missing or not finite has FAILED for Optuna, and the sampler does not learn from it:
     a number in its place would be invented, and without an answer the trial would stay RUNNING for ever.
     """

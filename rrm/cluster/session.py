@@ -11,11 +11,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrm import console
 from rrm.cluster.address import check_address, cluster_address, named
 from rrm.cluster.temporary import ray_folder, wished_folder
 from rrm.errors import InputError
 from rrm.files import one_line
+from rrm.terminal import console
 
 PLAN = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves the configuration of a cluster on its head
 PATIENCE_S = 1800  # how long a first node may take to come

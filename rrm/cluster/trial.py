@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from rrm.cluster.session import Request
-from rrm.cluster.spec import OBJECTIVES, Preset
 from rrm.dynamics.success import success_lambda_1
 from rrm.errors import InputError
+from rrm.jobs.spec import OBJECTIVES, Preset
 from rrm.tasks import Task, get_task
 from rrm.tasks.base import PuzzleSet
 from rrm.tasks.splits import Splits
@@ -36,9 +36,9 @@ STABILITY_PUZZLES = 64
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a sweep share; `objectives` are names of `rrm.cluster.spec.OBJECTIVES`.
+    """What all trials of a sweep share; `objectives` are names of `rrm.jobs.spec.OBJECTIVES`.
 
-    recipe, arm, baseline: as in `rrm.cluster.spec.SweepSpec`.
+    recipe, arm, baseline: as in `rrm.jobs.spec.SweepSpec`.
     """
 
     recipe: Callable

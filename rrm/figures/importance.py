@@ -20,7 +20,7 @@ def importance_figure(found: Sequence[AxisImportance]) -> Figure:
     its p-value.
 
     Args:
-        found: of `rrm.cluster.importance.axis_importance`, at least one.
+        found: of `rrm.reports.importance.axis_importance`, at least one.
     """
     if not found:
         raise ValueError("a figure of importances needs at least one axis")

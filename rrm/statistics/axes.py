@@ -10,7 +10,7 @@ BESIDES = ("trial", "seed")
 # A number that spans more than this factor is told on a logarithmic scale.
 DECADE = 10.0
 
-# Drawn trials that it takes to say which axis goes with success: see `rrm.cluster.importance`.
+# Drawn trials that it takes to say which axis goes with success: see `rrm.reports.importance`.
 LEAST_DRAWN = 16
 
 
@@ -43,7 +43,7 @@ def _axis(name: str, values: list) -> Axis | None:
 
 @dataclass(frozen=True)
 class AxisImportance:
-    """How far an axis goes with which trials are in the better half (`rrm.cluster.importance`).
+    """How far an axis goes with which trials are in the better half (`rrm.reports.importance`).
 
     importance: Pearson divergence of PED-ANOVA, not normalised.  null_95: what it stays below, in all axes at once, in
     95 % of the shuffles of the objective.  p_value: share of the shuffles in which any axis stands out as much as this

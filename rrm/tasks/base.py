@@ -8,8 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-from rrm.errors import InputError
-from rrm.files import read_npz
 from rrm.tasks.distinct import first_of_each
 
 
@@ -84,42 +82,6 @@ class PuzzleSet:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-
-    @classmethod
-    def load(cls, path: str | Path) -> "PuzzleSet":
-        """Read what `save` wrote; InputError when the file is missing or is no such file.
-
-        The arrays have the shapes and types of a set and tokens of its task; the puzzles are not solved (`Task.check`).
-        """
-        arrays = read_npz(path, [field.name for field in fields(cls)], ".npz puzzle set", "write the set again")
-        puzzles = cls(str(arrays.pop("task")), **arrays)
-        if problem := puzzles._problem():
-            raise InputError(f"{path}: not a readable .npz puzzle set ({problem}); write the set again")
-        return puzzles
-
-    def _problem(self) -> str | None:
-        """What keeps arrays from being a set of puzzles of the task, None for nothing."""
-        from rrm.tasks import get_task
-
-        try:
-            task = get_task(self.task)
-        except InputError as error:
-            return f"{error!s:.160}"
-        grids = (len(self.rating) if self.rating.ndim else -1, task.seq_len)
-        kinds = {"inputs": "uint8", "labels": "uint8", "puzzle_identifiers": "int32", "rating": "float32"}
-        for name, array in self.arrays.items():
-            shape = grids if name in ("inputs", "labels") else grids[:1]
-            if array.shape != shape or array.dtype.name != kinds.get(name, array.dtype.name):
-                return f"{name} is {array.dtype} of shape {array.shape} in a set of {task.name}"
-        if self.source.dtype.kind != "U":
-            return f"source is {self.source.dtype}"
-        if len(self) and max(self.inputs.max(), self.labels.max()) >= task.vocab_size:
-            return f"a token is none of the {task.vocab_size} of {task.name}"
-        if len(self) and self.puzzle_identifiers.min() < 0:
-            return "a puzzle identifier is negative"
-        if np.isinf(self.rating).any():
-            return "a rating is infinite"
-        return None
 
 
 class Task(Protocol):

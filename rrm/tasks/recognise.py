@@ -6,8 +6,8 @@ import numpy as np
 
 from rrm.errors import InputError
 from rrm.tasks import TASKS, Task, get_task
-from rrm.tasks.maze import LARGEST, SMALLEST
-from rrm.tasks.maze_cells import CHARACTERS, WALL
+from rrm.tasks.maze import SMALLEST
+from rrm.tasks.maze_cells import CHARACTERS, LARGEST, WALL
 from rrm.tasks.maze_unique import is_tree
 
 

@@ -15,6 +15,7 @@ from rrm.files import read_object
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import PARTS, OfficialPart, is_official
 from rrm.tasks.puzzle_csv import distinct_rows, read_puzzles
+from rrm.tasks.puzzle_file import load_puzzles
 
 NAMES = ("train", "validation", "test")
 GENERATOR_VERSION = 2  # raise it with every change of the generated puzzles, the defaults of the tasks included
@@ -211,7 +212,7 @@ def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
     record = folder / f"{key}.json"
     try:
         known = read_object(record, "make it again")
-        splits = Splits(**{name: PuzzleSet.load(path) for name, path in paths.items()}, repeated=known["repeated"])
+        splits = Splits(**{name: load_puzzles(path) for name, path in paths.items()}, repeated=known["repeated"])
         if splits.content_hash() == known["content_hash"]:
             return splits
     except (OSError, ValueError, KeyError):

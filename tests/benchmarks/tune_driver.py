@@ -18,12 +18,12 @@ from pathlib import Path
 
 import ray
 
-from rrm.cluster.folder import JobFolder
 from rrm.cluster.phase import Description, Training
 from rrm.cluster.search import BaselinesFirst
 from rrm.cluster.session import Request, ray_session
-from rrm.cluster.spec import Preset
 from rrm.cluster.trial import Job
+from rrm.jobs.folder import JobFolder
+from rrm.jobs.spec import Preset
 from rrm.models import build
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rrm.cluster import scoring
-from rrm.cluster.folder import JobFolder
 from rrm.cluster.session import Request
+from rrm.jobs.folder import JobFolder
 from rrm.models import build, describe, variant
 from rrm.statistics.sweep import unpack_outcomes
 from rrm.tasks import get_task

@@ -11,7 +11,7 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from rrm.cluster.search import CLOCK, OBJECTIVE, BaselinesFirst, Nearest, scheduler, searcher
-from rrm.cluster.spec import OBJECTIVES
+from rrm.jobs.spec import OBJECTIVES
 
 FIXED = [{"model": model, "seed": 3, "sigma": 0.0, "flossing": "none"} for model in ("trm_mlp", "hrm")]
 

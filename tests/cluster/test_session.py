@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rrm.cluster import session
-from rrm.cluster.command import check_storage
 from rrm.cluster.session import Request, autoscaler_limits, resources_to_come
+from rrm.commands.options import check_storage
 from rrm.errors import InputError
 
 LISTEN = "0A"

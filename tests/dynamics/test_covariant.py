@@ -7,9 +7,9 @@ import torch
 
 from rrm.dynamics.covariant import covariant, covariant_features
 from rrm.dynamics.network_map import NetworkMap
-from rrm.dynamics.reference_systems import TRIANGULAR_DIAGONAL, henon, triangular_matrix
 from rrm.dynamics.tangent_map import CallableMap
 from rrm.models import build, variant
+from rrm.toys.reference_systems import TRIANGULAR_DIAGONAL, henon, triangular_matrix
 
 
 def triangular() -> CallableMap:

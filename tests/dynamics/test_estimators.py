@@ -10,11 +10,11 @@ from rrm.dynamics.jacobian import jacobian_spectrum
 from rrm.dynamics.lyapunov import factorizations, lyapunov_spectrum, start_basis
 from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.orthonormal import LOG_FLOOR, random_basis
-from rrm.dynamics.reference_systems import henon, triangular_matrix
 from rrm.dynamics.singular_values import singular_value_ftle
 from rrm.dynamics.tangent_map import CallableMap
 from rrm.dynamics.twin import max_lyapunov
 from rrm.models import VARIANTS, build, variant
+from rrm.toys.reference_systems import henon, triangular_matrix
 
 SHAPE = {"vocab_size": 6, "seq_len": 3, "hidden_size": 8, "num_heads": 2, "H_cycles": 1, "L_cycles": 2}
 LAYERS = {"L_layers": 1, "H_layers": 1}

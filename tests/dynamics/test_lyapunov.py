@@ -16,9 +16,9 @@ from rrm.dynamics import (
     rollout,
 )
 from rrm.dynamics.orthonormal import LOG_FLOOR
-from rrm.dynamics.reference_systems import Lorenz63
 from rrm.dynamics.tangents import push, push_by_jvp
 from rrm.models import VARIANTS, build, variant
+from rrm.toys.reference_systems import Lorenz63
 
 SHAPE = {"vocab_size": 6, "seq_len": 9, "hidden_size": 32, "num_heads": 2, "H_cycles": 2, "L_cycles": 2}
 BATCH = {"inputs": torch.arange(36).view(4, 9) % 5 + 1, "puzzle_identifiers": torch.zeros(4)}

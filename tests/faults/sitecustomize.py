@@ -161,9 +161,9 @@ PATCHES = {
     "rrm.cluster.trial": patch_trial,
     "rrm.cluster.search": patch_search,
     "rrm.cluster.callbacks": patch_callbacks,
-    "rrm.cluster.folder": patch_folder,
+    "rrm.jobs.folder": patch_folder,
     "rrm.cluster.fanout": patch_fanout,
-    "rrm.cluster.report": patch_report,
+    "rrm.reports.perturbation": patch_report,
 }
 
 

@@ -34,12 +34,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from rrm.cluster import sources
-from rrm.cluster.folder import JobFolder, read_json
 from rrm.dynamics.result import LyapunovResult, Settings, load_result, save_result
 from rrm.dynamics.shards import load_rows, save_rows
 from rrm.errors import InputError
+from rrm.jobs.folder import JobFolder, read_json
 from rrm.models import build, describe, export_official, variant
+from rrm.studies import sources
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import OfficialDataset, OfficialPart
 from rrm.tasks.puzzle_csv import count_rows, read_puzzles, write_puzzles

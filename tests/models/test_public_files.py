@@ -8,11 +8,11 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from rrm.cluster.sources import find_model, read_config
 from rrm.dynamics import rollout
 from rrm.errors import InputError
 from rrm.models import build, build_official, export_official, load_official, official_segments, variant
 from rrm.models.public_file import read_checkpoint
+from rrm.studies.sources import find_model, read_config
 
 DATA = {"vocab_size": 6, "seq_len": 16, "num_puzzle_identifiers": 3}
 SHAPE = {"hidden_size": 16, "num_heads": 2, "H_cycles": 2, "L_cycles": 2, "L_layers": 1, "puzzle_emb_ndim": 16}

@@ -14,8 +14,9 @@ import pytest
 from rrm.dynamics import load_result
 from rrm.errors import InputError
 from rrm.statistics.sweep import pack_outcomes
+from rrm.studies.stored import pooled_points, stability_results, sweep_points
 from rrm.tracking import Tracker, default_uri
-from rrm.tracking.read import download, pooled_points, stability_results, sweep_points
+from rrm.tracking.read import download
 
 RESULT = Path(__file__).parents[1] / "dynamics" / "files" / "lyapunov-v1.safetensors"
 SCRIPT = Path(__file__).parents[2] / "analysis" / "peak_accuracy.py"

@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from rrm.errors import InputError
+from rrm.studies.stored import stability_results, sweep_points
 from rrm.tracking import Tracker, default_uri, git_commit
-from rrm.tracking.read import stability_results, sweep_points
 
 
 @pytest.fixture

@@ -1,0 +1,126 @@
+"""The command line of a sweep. Nothing heavy is imported before the arguments are understood."""
+
+import argparse
+import os
+import stat
+from pathlib import Path
+
+from rrm.cluster.address import check_address
+from rrm.doctor.storage import check_folder
+from rrm.errors import InputError
+from rrm.paths import check_home, user_path
+from rrm.tracking.address import tracking_uri
+
+# The form of every --help: the module's docstring as it stands, then the options.
+RawText = argparse.RawDescriptionHelpFormatter
+
+
+ADDRESS_HELP = "a Ray cluster to connect to (default: RAY_ADDRESS, else a local one)"
+
+
+def add_places(parser: argparse.ArgumentParser, address: str = ADDRESS_HELP) -> None:
+    """The options that say where a job is kept and runs; `address` explains the last of them."""
+    add = parser.add_argument
+    add("--storage", type=user_path, default="runs", metavar="DIR", help="folder of sweeps, studies and their MLflow "
+        "store (default: ./%(default)s)")  # fmt: skip
+    add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: MLFLOW_TRACKING_URI, else sqlite in "
+        "the storage folder)")  # fmt: skip
+    add("--address", help=address)
+
+
+def check_places(args: argparse.Namespace) -> None:
+    """InputError where no job could run, whatever its work: no home, no folder to write into, no store, no cluster."""
+    check_home()
+    check_storage(args.storage)
+    check_folder(Path(args.storage).absolute())
+    tracking_uri(args.tracking_uri, Path(args.storage))
+    check_address(args.address)
+
+
+def check_storage(storage: str) -> None:
+    """InputError for an address: taken for a path, it would become a folder of that name on every node's own disk."""
+    if "://" in storage:
+        raise InputError(f"--storage {storage} is not a folder: mount it on all nodes and name the folder")
+
+
+# What the storage folder keeps beside the folders of jobs.
+_TAKEN = ("artifacts", "downloads", "puzzles", "mlflow.db")
+LONGEST_NAME = 100
+
+
+def check_name(name: str | None) -> None:
+    """InputError for a name that is no folder's in the storage folder, or that a query of MLflow cannot hold."""
+    if name is None:
+        return
+    if name in _TAKEN:
+        raise InputError(f"--name {name}: the storage folder keeps other things under that name: choose another")
+    if (
+        not 1 <= len(name) <= LONGEST_NAME
+        or name.startswith(".")
+        or not name.isprintable()
+        or any(sign in name for sign in "/\\'\"`")
+    ):
+        raise InputError(
+            f"--name {name[:LONGEST_NAME]!r} is no name of a job: use 1 to {LONGEST_NAME} characters, without slashes "
+            "and quotes, and no dot in front"
+        )
+
+
+def check_seed(seed: int) -> None:
+    """InputError for a seed that a generator of numpy or PyTorch does not take."""
+    if not 0 <= seed < 1 << 32:
+        raise InputError(f"--seed {seed} is no seed: use a whole number from 0 to {(1 << 32) - 1}")
+
+
+def check_exists(option: str, path: str, way_out: str) -> None:
+    """InputError for what is neither file nor folder, is not there, or may not be looked for by this user."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise InputError(f"{option} {path} does not exist: {way_out}") from None
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be read ({error.strerror}): {way_out}, or its mode") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{option} {path} is a pipe or a device, which can be read only once: write it to a file")
+
+
+def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
+    """The options of every study of one checkpoint: what it is made on, where it runs and is kept."""
+    add = parser.add_argument
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--run", metavar="RUN_ID", help="MLflow run of a trial")
+    source.add_argument("--checkpoint", type=user_path, metavar="PATH",
+                        help="checkpoint folder of rrm, or a public checkpoint file")  # fmt: skip
+    add("--config", type=user_path, metavar="FILE", help="configuration of a public checkpoint, JSON or YAML "
+        "(default: the one beside it, or its own)")  # fmt: skip
+    add("--weights", default="best", metavar="NAME", help="best or final; of a public file with several sets of "
+        "weights, the name of one (default: %(default)s, or the averaged ones)")  # fmt: skip
+    add("--data", type=user_path, metavar="PATH",
+        help="CSV file, .npz puzzle set or npy folder (default: the run's test puzzles)")  # fmt: skip
+    add("--count", type=int, metavar="N", help="a seeded sample of N puzzles (default: all)")
+    add("--workers", type=int, metavar="N", help="tasks at a time (default: as many as fit)")
+    add("--gpus", type=float, default=0, metavar="F", help="fraction of a GPU for each task (default: CPU)")
+    add("--name", help=f"folder and MLflow name of this study (default: {folder}-HASH, of the checkpoint)")
+    add_places(parser)
+    add("--resume", action="store_true", help="carry on with an interrupted study")
+    add("--verbose", action="store_true", help="show what Ray prints")
+
+
+def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
+    """InputError for files that are not there, and for counts below 1: those of every study and `at_least_one`."""
+    for option in ("count", "workers", *at_least_one):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise InputError(f"--{option} {value} is too few: use 1 or more")
+    check_name(args.name)
+    check_seed(args.seed)
+    if args.run == "":
+        raise InputError("--run is empty: give the id of a run, as the MLflow UI shows it")
+    if not 0 <= args.gpus < float("inf"):
+        raise InputError(f"--gpus {args.gpus:g} is no share of a GPU: use 0 (CPU) or more")
+    for option in ("checkpoint", "data", "config"):
+        if value := getattr(args, option):
+            check_exists(f"--{option}", value, "correct the path")
+    check_places(args)
+
+

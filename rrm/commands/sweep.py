@@ -1,0 +1,67 @@
+"""The command line of a sweep. Nothing heavy is imported before the arguments are understood."""
+
+import argparse
+
+from rrm.commands.job import resumable
+from rrm.commands.options import RawText, add_places, check_exists, check_name, check_places, check_seed
+from rrm.errors import InputError, OneLineParser, exit_on_bad_input
+from rrm.jobs.spec import OBJECTIVES, SweepSpec
+from rrm.paths import user_path
+
+
+def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """The options of a sweep command, checked as far as that needs no heavy import."""
+    parser = OneLineParser(description=description, formatter_class=RawText)
+    add = parser.add_argument
+    add("--preset", default="default", help=f"budget and data: {', '.join(spec.presets)} (default: %(default)s)")
+    add("--model", nargs="+", default=list(spec.models), metavar="NAME", help="model types (default: %(default)s)")
+    if spec.takes_sigma:
+        add("--sigma", nargs="+", type=float, metavar="S", help="noise scales to choose from (default: a range)")
+    if spec.space:
+        add("--trials", type=int, help="configurations tried, baselines included (default: of the preset)")
+        add("--objectives", nargs="+", choices=OBJECTIVES, default=["accuracy"], metavar="NAME",
+            help=f"what the search optimises, among {', '.join(OBJECTIVES)}; several give a Pareto front, and stop "
+            "no trial early (default: accuracy)")  # fmt: skip
+    add("--seeds", type=int, metavar="N", help="training seeds of the final comparison (default: of the preset)")
+    add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles in the field's source,question,answer,rating "
+        "format; a folder holds train.csv and test.csv (default: generated)")  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of puzzles, search and training (default: %(default)s)")
+    add("--name", help=f"folder and MLflow name of this sweep (default: {spec.name}, or {spec.name}-PRESET)")
+    add_places(parser)
+    add("--workers-per-trial", type=int, default=1, metavar="N", help="train each trial with DDP on N workers")
+    add("--resume", action="store_true", help="carry on with an interrupted sweep")
+    add("--verbose", action="store_true", help="show what Ray and Optuna print")
+    parser.set_defaults(sigma=None, trials=None, objectives=["accuracy"])
+    args = parser.parse_args(argv)
+
+    if args.preset not in spec.presets:
+        raise InputError(f"preset {args.preset!r} is unknown: use one of {', '.join(spec.presets)}")
+    for sigma in args.sigma or []:
+        if not 0 <= sigma < float("inf"):
+            raise InputError(f"--sigma {sigma:g} is not a noise scale: use 0 (baseline) or a positive number")
+    if "accuracy" not in args.objectives or len(set(args.objectives)) < len(args.objectives):
+        raise InputError(
+            f"--objectives {' '.join(args.objectives)} is not possible: name accuracy, without which models that learn "
+            f"nothing win, and each of {', '.join(list(OBJECTIVES)[1:])} at most once"
+        )
+    for option in ("trials", "seeds", "workers_per_trial"):
+        value = getattr(args, option)
+        if value is not None and value < 1:
+            raise InputError(f"--{option.replace('_', '-')} {value} is too few: use 1 or more")
+    check_name(args.name)
+    check_seed(args.seed)
+    if args.data:
+        check_exists("--data", args.data, "name a CSV file, or a folder with train.csv and test.csv")
+    check_places(args)
+    args.name = args.name or (spec.name if args.preset == "default" else f"{spec.name}-{args.preset}")
+    return args
+
+
+@exit_on_bad_input
+def run_command(spec: SweepSpec, description: str, argv: list[str] | None = None) -> None:
+    """Run a sweep as a command: exit code 0, 2 for bad input (one line on stderr), 130 when interrupted."""
+    args = parse(spec, description, argv)
+    with resumable(args):
+        from rrm.studies.sweep import run_sweep
+
+        run_sweep(spec, args)

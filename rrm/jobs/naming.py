@@ -1,0 +1,12 @@
+"""How a trial and its configuration are called in folders, tables and MLflow."""
+
+
+def trial_name(config: dict) -> str:
+    """The name of a trial in folders, tables and MLflow."""
+    return f"trial-{config['trial']:03d}"
+
+
+def config_columns(config: dict) -> dict[str, str]:
+    """The axes of a configuration as text for a table."""
+    return {key: f"{value:.2e}" if isinstance(value, float) and value else str(value) if value != 0 else "0"
+            for key, value in config.items() if key != "trial"}  # fmt: skip

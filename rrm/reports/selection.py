@@ -1,0 +1,272 @@
+"""What noisy rollouts say: accuracy of every selector, calibration of Q, whether Q and stability agree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.special import expit
+
+from rrm.dynamics.stochastic import StochasticResult
+from rrm.figures.selection import selection_figure
+from rrm.reports.metrics import interval_metrics
+from rrm.reports.report import Report
+from rrm.statistics import Interval, wilson_interval
+from rrm.statistics.calibration import Calibration, calibration
+from rrm.statistics.hypotheses import Verdicts, detectable_words
+from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected, selection
+from rrm.statistics.within_problem import (
+    MIN_MIXED,
+    agreement,
+    mean_correlation,
+    mixed_problems,
+    pooled_correlation,
+    within_problem,
+)
+from rrm.terminal.table import table
+
+# The ways to correlate Q with stability within problems.
+PLAIN, SETTLING, BOTH = "within problems", "given settling time", "and agreement too"
+BEST_Q, RESIDUAL, STABLE, EXPONENT = "best Q", "lowest residual", "most stable", "lowest lambda_1"
+# What a label says where one task has several outcomes.
+COUNTED = {
+    "solved": "only the label's answer counted",
+    "valid": "any valid answer counted",
+    "shortest": "any shortest path counted",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the noisy rollouts of N puzzles say at one depth.
+
+    Attributes:
+        label: of the model and its noise.  depth: in segments.
+        outcome: what is called solved, one of `rrm.dynamics.escape.OUTCOMES`.  counted: that in words, "" where there
+            is no other.
+        table: selectors at every number of rollouts.  clean: accuracy of the rollout without noise.
+        calibration: of the Q head; None without one.
+        within: by name, the correlations [n] of the mixed problems and their mean; empty without Q head.
+        pooled: correlations over all rollouts at once.
+        mixed: number of mixed problems.
+    """
+
+    label: str
+    depth: int
+    outcome: str
+    counted: str
+    table: list[Selected]
+    clean: Interval
+    calibration: Calibration | None
+    within: dict[str, tuple[np.ndarray, Interval]]
+    pooled: dict[str, Interval]
+    mixed: int
+
+    @property
+    def name(self) -> str:
+        """In metrics and file names."""
+        return f"depth_{self.depth}" + ("" if self.outcome == "solved" else f"_{self.outcome}")
+
+    @property
+    def after(self) -> str:
+        """In titles."""
+        return f"after {self.depth} segments" + (f", {self.counted}" if self.counted else "")
+
+
+def findings(
+    label: str, result: StochasticResult, outcomes: Sequence[str], counts: Sequence[int] | None = None
+) -> list[Found]:
+    """The statistics at every depth in turn, there for every outcome.
+
+    `counts`: numbers of rollouts to choose from; default 1, 4, 16, ... and K.
+    """
+    return [
+        find(label, result, place, outcome, COUNTED[outcome] if len(outcomes) > 1 else "", counts)
+        for place in range(len(result.depths))
+        for outcome in outcomes
+    ]
+
+
+def report(found: Sequence[Found], also: Sequence[Interval] = ()) -> Report:
+    """Everything that was found; the sentences are about the last depth.
+
+    `also`: mean differences that the caller tests in sentences of its own.
+    """
+    spoken = [each for each in found if each.depth == found[-1].depth]
+    said = Report(Verdicts([*(mean for each in spoken for mean in tested(each)), *also]))
+    if said.verdicts.tests > 1:
+        said.sentences.append(
+            f"The sentences below make {said.verdicts.tests} tests: each p, and each size that would be found 4 times "
+            "in 5, is after Holm's correction for all of them."
+        )
+    for each in found:
+        said.tables |= tables(each)
+        said.metrics |= metrics(each)
+        said.figures[f"fig4_selection_{each.name}"] = figure(each)
+        if each in spoken:
+            said.sentences += sentences(each, said.verdicts)
+    return said
+
+
+def scores(result: StochasticResult, place: int) -> dict[str, np.ndarray]:
+    """What the selectors rank the noisy rollouts by, [N, K] at depths[place]: the highest is taken. Known ones only."""
+    noisy = (slice(None), slice(1, None), place)
+    known = {
+        BEST_Q: result.q_halt[noisy],
+        RESIDUAL: -result.residual[noisy],
+        STABLE: -result.growth[noisy],
+        EXPONENT: -result.lambda_1[noisy],
+    }
+    return {name: score for name, score in known.items() if np.isfinite(score).any()}
+
+
+def find(
+    label: str,
+    result: StochasticResult,
+    place: int,
+    outcome: str = "solved",
+    counted: str = "",
+    counts: Sequence[int] | None = None,
+) -> Found:
+    """The statistics at depths[place]; all but `clean` are over the noisy rollouts, which are exchangeable."""
+    depth, noisy = int(result.depths[place]), (slice(None), slice(1, None), place)
+    right = getattr(result, outcome)
+    solved, answer, q, stability = right[noisy], result.answer[noisy], result.q_halt[noisy], -result.growth[noisy]
+    selectors = selection(solved, answer, scores(result, place), counts)
+    clean = wilson_interval(int(right[:, 0, place].sum()), len(solved))
+    mixed = mixed_problems(solved)
+    known = np.isfinite(q).all(1)
+    if np.count_nonzero(known) < 2:
+        return Found(label, depth, outcome, counted, selectors, clean, None, {}, {}, np.count_nonzero(mixed))
+    within, pooled = {}, {"pooled, all problems": pooled_correlation(q, stability)}
+    if mixed.any():
+        settled = result.settled[noisy]
+        controls = {PLAIN: [], SETTLING: [settled], BOTH: [settled, agreement(answer)]}
+        for name, held in controls.items():
+            values = within_problem(q[mixed], stability[mixed], [control[mixed] for control in held])
+            within[name] = values, mean_correlation(values)
+        pooled["pooled, mixed ones"] = pooled_correlation(q[mixed], stability[mixed])
+    found = calibration(expit(q[known].astype(float)), solved[known])
+    return Found(label, depth, outcome, counted, selectors, clean, found, within, pooled, np.count_nonzero(mixed))
+
+
+def _spoken(found: Found) -> list[Selected]:
+    """The selectors of which the sentences speak, at the most rollouts."""
+    return [row for row in found.table if row.k == found.table[-1].k and row.selector not in (RANDOM, ORACLE)]
+
+
+def tested(found: Found) -> list[Interval]:
+    """The means that the sentences test against 0."""
+    rows = _spoken(found)
+    correlations = [found.within[name][1] for name in (PLAIN, SETTLING) if name in found.within]
+    return [
+        *(row.over_random for row in rows),
+        *(row.over_majority for row in rows if row.selector != MAJORITY),
+        *(mean for mean in correlations if mean.n >= MIN_MIXED),
+    ]
+
+
+def sentences(found: Found, verdicts: Verdicts) -> list[str]:
+    """What noise buys, which selector to take, and whether Q and stability agree within problems."""
+    rows, clean = found.table, found.clean
+    last = {row.selector: row for row in rows if row.k == rows[-1].k}
+    K = rows[-1].k
+    text = [
+        f"{found.label}: {found.after}, one rollout without noise solves {percent(clean)} of {clean.n} puzzles, one "
+        f"with noise {percent(last[RANDOM].accuracy)}, at least one of {K} {percent(last[ORACLE].accuracy)}."
+    ]
+    for row in _spoken(found):
+        words = f"Of {K} rollouts, {row.selector} is {_versus('random', row.over_random, verdicts)}"
+        if row.selector != MAJORITY:
+            words += f" and {_versus('the majority', row.over_majority, verdicts)}"
+        text.append(f"{words}: it solves {percent(row.accuracy)}, {row.gap * 100:z.1f} points short of the oracle.")
+    if found.calibration is None:
+        return [*text, f"{found.mixed} problems are mixed; without a Q head there is nothing to set beside stability."]
+    if not found.within:
+        return [*text, "0 problems are mixed: nothing can be said of Q and stability within problems."]
+    text += [_correlation(name, found.within[name][1], verdicts) for name in (PLAIN, SETTLING)]
+    pooled = found.pooled["pooled, all problems"]
+    return [*text, f"Pooled over all problems the same correlation is {pooled:+.2f}, difficulty included."]
+
+
+def _versus(other: str, difference: Interval, verdicts: Verdicts) -> str:
+    """Better, worse, or that neither is shown and what would have been; with the difference in points."""
+    if verdicts.different(difference):
+        verdict, why = "better" if difference.estimate > 0 else "worse", f"p = {verdicts.p(difference):.2g}"
+    else:
+        verdict, why = "not measurably better or worse", would_find(difference, verdicts)
+    return f"{verdict} than {other} ({difference * 100:+z.1f} points; {why})"
+
+
+def would_find(difference: Interval, verdicts: Verdicts) -> str:
+    """What a test without result would have found, in points."""
+    if not verdicts.detectable(difference) > 0:
+        return "the same on every puzzle"
+    return f"{detectable_words(verdicts.detectable(difference), 100)} would be found 4 times in 5"
+
+
+def _correlation(name: str, mean: Interval, verdicts: Verdicts) -> str:
+    if mean.n < MIN_MIXED:
+        return f"Q and stability {name}: {mean.n} mixed problems are too few to say whether they correlate."
+    if verdicts.different(mean):
+        verdict = f"they correlate (p = {verdicts.p(mean):.2g})"
+    elif isnan(verdicts.p(mean)):
+        verdict = "the same in every problem, which leaves no spread to judge it by"
+    else:
+        found = detectable_words(verdicts.detectable(mean))
+        verdict = f"no correlation is shown ({found} would be found 4 times in 5)"
+    return f"Q and stability {name}: {verdict}, {mean:+.2f} on average over {mean.n} mixed problems."
+
+
+def percent(value: Interval) -> str:
+    return f"{100 * value.estimate:.1f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+
+
+def tables(found: Found) -> dict[str, list[str]]:
+    """Lines of the tables, by title."""
+    after, shown = found.after, {}
+    counts = sorted({row.k for row in found.table})
+    lines = []
+    for name in dict.fromkeys(row.selector for row in found.table):
+        of_name = {row.k: row for row in found.table if row.selector == name}
+        last = of_name[counts[-1]]
+        line = {"selector": name} | {f"K = {k}": f"{of_name[k].accuracy * 100:z.1f}" for k in counts}
+        line |= {"short of oracle": f"{last.gap * 100:z.1f}", "over random": f"{last.over_random * 100:+z.1f}"}
+        lines.append(line | {"over majority": f"{last.over_majority * 100:+z.1f}"})
+    title = f"puzzles solved {after}, %; differences in points at K = {counts[-1]}"
+    shown[title] = [f"without noise, one rollout: {found.clean * 100:z.1f}", *table(lines)]
+    if q := found.calibration:
+        lines = [{"Q says": f"{each.predicted:.3f}", "solved": f"{each.observed:.3f}", "rollouts": str(each.rollouts)}
+                 for each in q.bins]  # fmt: skip
+        parts = f"reliability {q.reliability:.4f}, resolution {q.resolution:.4f}, uncertainty {q.uncertainty:.4f}"
+        brier = f"Brier {q.brier:.4f}: {parts}, within bins {q.within_bins:+.4f} (parts and bins without interval)"
+        shown[f"calibration of Q {after}"] = [brier, *table(lines)]
+    if found.pooled:
+        values = {name: mean for name, (_, mean) in found.within.items()} | found.pooled
+        lines = [{"Q and stability": name, "rank correlation": f"{value:+.3f}", "problems": str(value.n)}
+                 for name, value in values.items()]  # fmt: skip
+        shown[f"rank correlations {after}, {found.mixed} mixed problems"] = table(lines)
+    return shown
+
+
+def metrics(found: Found) -> dict[str, float]:
+    """Everything in the tables as metrics."""
+    at = found.name
+    named = interval_metrics(f"accuracy/{at}/clean", found.clean) | {f"mixed_problems/{at}": float(found.mixed)}
+    for row in found.table:
+        of_row = f"{at}/K_{row.k}/{row.selector}"
+        named |= interval_metrics(f"accuracy/{of_row}", row.accuracy) | interval_metrics(f"gap/{of_row}", row.gap)
+        named |= interval_metrics(f"over_majority/{of_row}", row.over_majority)
+    if q := found.calibration:
+        named |= interval_metrics(f"calibration/{at}/brier", q.brier)
+        named |= {f"calibration/{at}/{part}": getattr(q, part) for part in ("reliability", "resolution", "uncertainty")}
+    for name, value in ({name: mean for name, (_, mean) in found.within.items()} | found.pooled).items():
+        named |= interval_metrics(f"rank_correlation/{at}/{name}", value)
+    return named
+
+
+def figure(found: Found) -> Figure:
+    """Fig. 4."""
+    label = found.label + (f", {found.counted}" if found.counted else "")
+    return selection_figure(label, found.table, found.depth, found.clean, found.calibration, found.within, found.pooled)

@@ -1,0 +1,122 @@
+"""What every study of one checkpoint does around its own work: sources, folder, MLflow run, cluster, and the clock."""
+
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
+from rrm.errors import InputError
+from rrm.jobs.folder import JobFolder
+from rrm.studies import sources
+from rrm.tasks import PuzzleSet
+from rrm.terminal.progress import Bar
+from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
+from rrm.training.checkpoint import MOST_SEGMENTS
+
+# Options that may differ between a study and its resumption.
+FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri", "workers", "gpus")
+
+
+@dataclass
+class Frame:
+    """A study that may start: everything the user named is there and fits.
+
+    work_s: seconds that tasks have worked so far.
+    """
+
+    args: Namespace
+    source: sources.Source
+    puzzles: PuzzleSet
+    folder: JobFolder
+    tracker: Tracker
+    request: Request
+    work_s: float = 0.0
+
+    def bar(self, title: str, total: int) -> Callable[[int, float], None]:
+        """A bar that hears of finished rows and the seconds of work they took."""
+        shown = Bar(title, total)
+
+        def progress(rows: int, seconds: float) -> None:
+            self.work_s += seconds
+            if rows:
+                shown.advance(rows, before=not seconds)
+
+        return progress
+
+
+def prepare(args: Namespace, experiment: str) -> Frame:
+    """Find and check what `args` name; InputError before anything starts."""
+    check_lengths(args)
+    storage = Path(args.storage).resolve()
+    uri = tracking_uri(args.tracking_uri, storage)
+    announce(uri)
+    check_store(uri, experiment, storage / "artifacts")
+    source = sources.find_model(args, storage / "downloads", uri)
+    puzzles = sources.find_puzzles(args, storage / "downloads", uri, source.model)
+    sources.check_fit(source.model, puzzles)
+    args.name = args.name or f"{experiment}-{source.weights_hash[:8]}"
+    folder = JobFolder(storage / args.name, "study")
+    folder.check(args.resume)
+    tracker = Tracker(uri, experiment, args.name, storage / "artifacts")
+    return Frame(args, source, puzzles, folder, tracker, Request(cpus=1, gpus=args.gpus, at_most=args.workers))
+
+
+def check_lengths(args: Namespace) -> None:
+    """InputError for more segments or rollouts than an array of them fits into any memory."""
+    for option in ("segments", "depth", "K"):
+        given = getattr(args, option, None) or 0
+        if (most := max(given) if isinstance(given, list) else given) > MOST_SEGMENTS:
+            raise InputError(f"--{option} {most} is too many: use {MOST_SEGMENTS} at most")
+
+
+def conduct(
+    frame: Frame, plan: Callable[[dict[str, float]], dict], work: Callable[[dict, dict[str, float], str], None]
+) -> None:
+    """Run or resume a study.
+
+    `plan(resources)` gives the settings of a new one; a resumed one has those it was started with. `work(record,
+    resources, run)` does everything else, by record["settings"]; a run that it leaves by an error is closed as such.
+    """
+    began = time.monotonic()
+    stop_on_signals()
+    args, folder, tracker = frame.args, frame.folder, frame.tracker
+    tracker.connect()
+    if args.resume:
+        tracker.refuse_deleted()
+    with ray_session(args.address, 1, args.verbose, frame.request.gpus) as resources:
+        print(f"cluster   {trials_at_once(frame.request, resources)} tasks at once, each {frame.request}")
+        with folder.claim(), tracker:
+            data_hash = frame.puzzles.content_hash()
+            folder.start(
+                {
+                    "arguments": {name: value for name, value in vars(args).items() if name not in FREE},
+                    "settings": (folder.read("study") or {}).get("settings") or plan(resources),
+                    "data_hash": data_hash,
+                    "git_commit": git_commit(Path(__file__).parent),
+                }
+            )
+            record = folder.read("study")
+            run = tracker.run("study", folder.path.name, record["settings"], _tags(frame.source, record))
+            tracker.reopen(run)
+            tracker.dataset(run, frame.puzzles.task, data_hash, args.data or "the sweep's test puzzles", "test")
+            try:
+                work(record, resources, run)
+            except BaseException as error:
+                tracker.close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+                raise
+            tracker.finish(run, "FINISHED")
+    print(f"\nwall time {time.monotonic() - began:.0f} s, {frame.work_s:.0f} s of work")
+
+
+def _tags(source: sources.Source, record: dict) -> dict[str, str]:
+    named = {f"rrm.source_{name}": value for name, value in source.provenance.items()}
+    return named | {
+        "rrm.label": source.label,
+        "rrm.checkpoint_hash": source.weights_hash,
+        "rrm.data_hash": record["data_hash"],
+        "mlflow.source.git.commit": record["git_commit"],
+    }
+
+

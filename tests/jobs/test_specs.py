@@ -1,0 +1,92 @@
+"""Every recipe in tune_specs: whatever it may ask for can be trained within its budget, and its arms are told apart."""
+
+import runpy
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rrm.cluster.search import sampled
+from rrm.cluster.session import Request
+from rrm.cluster.trial import Job
+from rrm.errors import InputError
+from rrm.models import build
+from rrm.studies.sweep import _check_recipes, _with_flag
+from rrm.tasks import get_task
+from rrm.tasks.splits import generate_splits
+from rrm.training import interventions
+
+FOLDER = Path(__file__).resolve().parents[2] / "tune_specs"
+SPECS = {path.stem: runpy.run_path(str(path))["SPEC"] for path in sorted(FOLDER.glob("*.py"))}
+SWEEPS = {name: spec for name, spec in SPECS.items() if hasattr(spec, "recipe")}
+
+
+def job_of(spec, preset):
+    return Job(spec.recipe, preset, "", Request(), "", arm=spec.arm, baseline=spec.baseline)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_configuration_fits_its_budget_and_every_model_type_has_its_baseline(name):
+    spec = SWEEPS[name]
+    models = list(spec.models)
+    fixed, drawn = spec.fixed(models), sampled(spec, models, None, seed=0)
+    for preset in spec.presets.values():
+        task, baselines, arms = get_task(preset.task), set(), set()
+        for config in fixed + drawn:
+            recipe = spec.recipe(config, task, preset, seed=0)
+            with torch.device("meta"):
+                model = build(recipe.model)
+            rollouts = interventions.perturbation(**recipe.perturbation).trajectories
+            steps = recipe.steps(model, rollouts)
+            spent = steps * recipe.units_per_step(model, rollouts) + recipe.flossing_units(model, steps)
+            assert 0.95 * recipe.budget < spent <= recipe.budget, config
+            found = job_of(spec, preset).arm_of(config, recipe)
+            arms.add((config["model"], found["arm"]))
+            if found["baseline"]:
+                baselines.add(config["model"])
+        assert baselines == set(models)
+        assert len(arms) == len({tuple(sorted(config.items())) for config in fixed + drawn})
+
+
+def test_an_arm_says_what_was_changed():
+    spec = SWEEPS["perturb_sweep"]
+    preset = spec.presets["default"]
+    config = {"model": "hrm", "sigma": 0.01, "kind": "every_call", "location": "z_L", "flossing": "pre"}
+    found = job_of(spec, preset).arm_of(config, spec.recipe(config, get_task(preset.task), preset, seed=0))
+    assert found == {
+        "arm": "every call σ = 0.01 on z_L, flossing pre, steps 53",
+        "baseline": False,
+        "settings": {"kind": "every_call", "sigma": 0.01, "location": "z_L", "flossing": "pre, steps 53"},
+    }
+    spec, config = SWEEPS["interventions"], {"model": "trm_mlp", "arm": "eqr"}
+    found = job_of(spec, preset).arm_of(config, spec.recipe(config, get_task("sudoku-6x6"), preset, 0))
+    settings = {"kind": "eqr", "sigma": 0.01, "location": "both", "flossing": "none"}
+    assert found == {"arm": "eqr", "baseline": False, "settings": settings}
+
+
+def test_arms_that_train_differently_have_different_names_and_one_is_the_baseline(tmp_path):
+    spec = SWEEPS["interventions"]
+    preset = spec.presets["smoke"]
+    splits = generate_splits(preset.task, (64, 8, 8), 0, preset.givens, tmp_path)
+
+    def check(**changes):
+        args = Namespace(model=["trm_mlp"], seed=0, sigma=None, workers_per_trial=1, data=None)
+        _check_recipes(replace(spec, **changes), args, preset, splits)
+
+    check()
+    check(arm=lambda config, recipe: f"mine: {config['arm']}", baseline="mine: baseline")
+    with pytest.raises(InputError, match="'the same': give the sweep interventions an arm"):
+        check(arm=lambda config, recipe: "the same", baseline="the same")
+    with pytest.raises(InputError, match="no arm called 'uniform' for trm_mlp"):
+        check(baseline="uniform")
+
+
+def test_records_of_arms_from_before_they_had_a_flag():
+    settings = {"kind": "none", "sigma": 0.0, "location": "both", "flossing": "none"}
+    old = [{"name": "a", "arm": settings | {"arm": "baseline"}}, {"arm": settings | {"flossing": "pre", "arm": "pre"}}]
+    plain, flossed = map(_with_flag, old)
+    assert plain == {"name": "a", "arm": {"arm": "baseline", "baseline": True, "settings": settings}}
+    assert flossed["arm"]["arm"] == "pre" and not flossed["arm"]["baseline"]
+    assert _with_flag(plain) == plain
