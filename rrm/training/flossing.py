@@ -6,7 +6,7 @@ course of it (interleaved), or both.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
 
@@ -134,3 +134,20 @@ FLOSSING: dict[str, Flossing | None] = {
     # One-sided, where rollouts end and only where they end wrong, the more the worse.
     "inter_late_failed": Flossing(**_INTER, penalty="spectrum", late=True, examples="failed", weighted=True),
 }
+
+
+def flossing(schedule: str | dict) -> Flossing | None:
+    """The settings of a flossing schedule, None for "none".
+
+    `schedule` is the name of a preset, or {"preset": name, and the settings to change}.
+    """
+    name, changes = (schedule, {}) if isinstance(schedule, str) else (schedule.get("preset"), dict(schedule))
+    changes.pop("preset", None)
+    if name not in FLOSSING:
+        raise InputError(f"flossing schedule {name!r} is unknown: use one of {', '.join(FLOSSING)}")
+    allowed = [f.name for f in fields(Flossing)] if FLOSSING[name] else []
+    for setting in changes:
+        if setting not in allowed:
+            has = f"it has {', '.join(allowed)}" if allowed else "it has none"
+            raise InputError(f"flossing schedule {name!r} has no setting {setting!r}: {has}")
+    return replace(FLOSSING[name], **changes) if changes else FLOSSING[name]

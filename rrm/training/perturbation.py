@@ -3,8 +3,12 @@
 One class spans the published methods; `PRESETS` holds their settings by name.
 """
 
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,3 +137,27 @@ def clean_copies(copies: int = 1) -> TrajectoryPerturbation:
 def eqr() -> TrajectoryPerturbation:
     """EqR's perturbation, which is the model's own (`EQR`): training adds none."""
     return TrajectoryPerturbation()
+
+
+# By the time of the noise, by published name, and the control arm.
+PERTURBATIONS: dict[str, Callable[..., TrajectoryPerturbation]] = {
+    **{time: partial(TrajectoryPerturbation, time=time) for time in TIMES},
+    **{name: partial(TrajectoryPerturbation, **settings) for name, settings in PRESETS.items()},
+    "eqr": eqr,
+    "clean_copies": clean_copies,
+}
+
+# What a perturbation needs of the model it trains: settings that take the place of the recipe's own.
+MODEL_SETTINGS = {"eqr": EQR}
+
+
+def perturbation(kind: str, **settings: Any) -> TrajectoryPerturbation:
+    """The perturbation `kind` with its settings."""
+    if kind not in PERTURBATIONS:
+        raise InputError(f"perturbation {kind!r} is unknown: use one of {', '.join(PERTURBATIONS)}")
+    allowed = [name for name in inspect.signature(PERTURBATIONS[kind]).parameters if name != "time"]
+    for name in settings:
+        if name not in allowed:
+            takes = f"it has {', '.join(allowed)}" if allowed else "it has none"
+            raise InputError(f"perturbation {kind!r} has no setting {name!r}: {takes}")
+    return PERTURBATIONS[kind](**settings)

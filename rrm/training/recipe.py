@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 
 from rrm.errors import InputError
 from rrm.models import RecursiveModel
-from rrm.training import interventions
+from rrm.training.flossing import flossing
 from rrm.training.last_step import LEAST_DEPTH
+from rrm.training.perturbation import MODEL_SETTINGS
 from rrm.training.schedule import Growth
 
 
@@ -18,8 +19,8 @@ class Recipe:
     call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
     perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget.
 
-    `perturbation` = {"kind": a name of `interventions.PERTURBATIONS`, and its settings}. A kind that is a property of
-    the model ("eqr") sets the settings of the model.
+    `perturbation` = {"kind": a name of `rrm.training.perturbation.PERTURBATIONS`, and its settings}. A kind that is a
+    property of the model ("eqr") sets the settings of the model.
 
     `flossing` is the name of a preset of `rrm.training.flossing`, or {"preset": name, and the settings to change}. Its
     episodes are paid from the budget too.
@@ -62,7 +63,7 @@ class Recipe:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
         self.share(1)
-        needed = interventions.MODEL_SETTINGS.get(self.perturbation["kind"], {})
+        needed = MODEL_SETTINGS.get(self.perturbation["kind"], {})
         object.__setattr__(self, "model", self.model | needed)
 
     def share(self, workers: int) -> int:
@@ -100,19 +101,19 @@ class Recipe:
 
     def flossing_units(self, model: RecursiveModel, total_steps: int) -> int:
         """Call units of the flossing episodes in a training of `total_steps`."""
-        flossing = interventions.flossing(self.flossing)
+        settings = flossing(self.flossing)
         growth, units = self.growth_schedule(), 0
-        for step in flossing.episodes_at(total_steps) if flossing else ():
+        for step in settings.episodes_at(total_steps) if settings else ():
             H, L = growth.depth(step + 1, total_steps)
             rollout = (self.halt_max_steps, len(model.segment_calls)) if model.carries_state else (H, L + 1)
-            units += flossing.steps * flossing.units(*rollout)
+            units += settings.steps * settings.units(*rollout)
         return units
 
     def steps(self, model: RecursiveModel, trajectories: int) -> int:
         """Optimizer steps that the budget pays for, after what flossing takes."""
         per_step = self.units_per_step(model, trajectories)
         steps = int(self.budget // per_step)
-        if interventions.flossing(self.flossing):
+        if flossing(self.flossing):
             # More steps can bring more episodes, so the price of a training is a function of its length.
             def price(steps: int) -> float:
                 return steps * per_step + self.flossing_units(model, steps)
