@@ -1,13 +1,17 @@
-"""Reading files that strangers wrote: nothing in them runs code, and no memory is taken on a file's word alone.
+"""Files: one way to write whole or not at all, and reading files that strangers wrote.
+
+Nothing in a file of strangers runs code, and no memory is taken on the file's word alone.
 
 What a file declares (sizes in the directory of an archive, shapes in a header, the length of a line) is held against
 the file's own size before anything is allocated, and what is read is bounded. Whatever is wrong ends in an InputError
 of one line: the file, the reason, and the way out, which the caller gives as `remedy`.
 """
 
+import hashlib
 import json
 import math
 import os
+import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +36,25 @@ MOST_DIRECTORY = 8 * MB
 MOST_HEADER = 8 * MB
 # The longest reason of a parser that a message repeats.
 _LONGEST_REASON = 160
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A path beside `path` for the block to write: in its place when the block succeeds, removed when it does not."""
+    path = Path(path)
+    # A name of its own each time, as two processes may write the same file.
+    unfinished = path.with_name(f".{path.name}.unfinished-{uuid.uuid4().hex}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def file_hash(path: Path | str) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
