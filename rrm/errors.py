@@ -1,12 +1,16 @@
-"""Input that the user can put right, and how a command says so."""
+"""Errors that the user can put right, and how a command prints them."""
 
 import argparse
 import functools
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn, ParamSpec, TypeVar
 
 from rrm.terminal import console
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -16,11 +20,11 @@ class InputError(ValueError):
 class OneLineParser(argparse.ArgumentParser):
     """argparse, except that an error is one line without the usage in front of it."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
-# What an error says when Ray itself is gone, and with it all work in hand. Tune passes on no more than the text.
+# The text of the error for a Ray whose processes died, and all its work with them. Tune passes on the text alone.
 CLUSTER_LOST = "Ray's processes are gone"
 
 
@@ -30,8 +34,9 @@ def out_of_space(error: object) -> bool:
 
 
 def _check_working_folder() -> None:
-    """InputError where the folder that a shell stands in was removed, which PyTorch ends the process for, or where its
-    name is no text in this locale, which no database takes.
+    """InputError where the working folder was removed or where its name is no text in this locale.
+
+    PyTorch ends the process in a removed folder, and no database takes a name that is no text.
     """
     try:
         os.getcwd().encode()
@@ -44,14 +49,15 @@ def _check_working_folder() -> None:
         raise InputError("the working folder was removed: cd to another one and start again") from None
 
 
-def exit_on_bad_input(main: Callable) -> Callable:
-    """A command's main function that ends with one line on stderr: exit code 2 on InputError, 130 on Ctrl-C.
+def exit_on_bad_input(main: Callable[P, T]) -> Callable[P, T]:
+    """Wrap a command's main function: bad input ends the command with one line on stderr and exit code 2.
 
-    What the streams cannot encode is replaced, and 141 is the code where nobody reads the output any more.
+    Ctrl-C gives exit code 130, a reader that closed the pipe 141. A full disk gives exit code 2. Streams replace
+    characters that they cannot encode.
     """
 
     @functools.wraps(main)
-    def command(*args, **kwargs):
+    def command(*args: P.args, **kwargs: P.kwargs) -> T:
         console.open_closed_streams()
         console.accept_all_text()
         try:
@@ -68,7 +74,7 @@ def exit_on_bad_input(main: Callable) -> Callable:
         except OSError as error:
             if not out_of_space(error):
                 raise
-            console.discard(sys.stdout)  # the rest that it holds would not find room either
+            console.discard(sys.stdout)  # the buffered rest would not find room either
             print("error: no space left for files or for what is printed: make room there", file=sys.stderr)
             sys.exit(2)
 

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -156,7 +157,7 @@ def open_zip(path: Path | str, kind: str, remedy: str, stored: bool = False) -> 
             yield archive
 
 
-def _check_directory_size(file) -> None:
+def _check_directory_size(file: BinaryIO) -> None:
     """zipfile reads the whole directory before it looks at it."""
     file.seek(max(0, file.seek(0, 2) - 98))
     end = file.read()
@@ -214,7 +215,7 @@ def map_npy(path: Path | str, remedy: str) -> np.ndarray:
         return np.memmap(path, dtype, "r", offset, shape, "F" if columns_first else "C")
 
 
-def _npy_header(file, size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _npy_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, order and type of the array that `size` bytes, header included, declare; ValueError where it cannot be."""
     # Later versions are for the headers of records, and their length is not bounded.
     if (version := np.lib.format.read_magic(file)) != (1, 0):

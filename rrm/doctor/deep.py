@@ -1,4 +1,4 @@
-"""What only a real run shows: two processes that add their tensors over gloo."""
+"""The check that starts processes: two of them add their tensors over gloo."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Devices as PyTorch sees them, against those the driver sees, and whether they compute."""
+"""The devices that PyTorch sees, against the devices that the driver sees, and whether they compute."""
 
 import os
 import shutil
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from rrm.doctor.finding import Finding, Setting, fail, ok, warn
 
-# Of a float32 product of 64 terms of order one, against float64. TF32 would pass, garbage does not.
+# Largest error of a float32 product of 64 terms of order one, against float64. TF32 passes, garbage does not.
 TOLERANCE = 0.05
 
 
 def _driver_sees() -> tuple[list[str], str]:
-    """(names of the GPUs that nvidia-smi lists, what it complained about)."""
+    """(names of the GPUs that nvidia-smi lists, the first line of its complaint or "")."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return [], ""
@@ -31,7 +31,7 @@ def _count(names: list[str]) -> str:
 
 
 def gpus(setting: Setting) -> Iterator[Finding]:
-    """GPUs that are there and that PyTorch would not use."""
+    """GPUs that the driver sees and PyTorch does not use."""
     import torch
 
     names, complaint = _driver_sees()

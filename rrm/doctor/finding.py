@@ -1,4 +1,4 @@
-"""What a check yields, and what it is told."""
+"""The finding that a check yields, and the setting that a check gets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Setting:
-    """What the user named: the storage folder, the store or server of MLflow, and the Ray cluster, None without one."""
+    """The storage folder, the store or server of MLflow, and the address of the Ray cluster (None without one)."""
 
     storage: Path
     tracking_uri: str
@@ -15,7 +15,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: its level ("ok", "warn" or "fail"), what was found, and else what that means and the way out."""
+    """One line: level ("ok", "warn" or "fail") and fact; a problem also has its meaning and the way out (`cure`)."""
 
     level: str
     found: str

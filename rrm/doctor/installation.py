@@ -1,4 +1,4 @@
-"""Python and packages: is what is installed what pyproject.toml asks for, and is the imported rrm the installed one?"""
+"""Python and packages: do they match pyproject.toml, and is the imported rrm the installed one?"""
 
 import json
 import platform
@@ -6,10 +6,14 @@ import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 import rrm
 from rrm.doctor.finding import Finding, Setting, fail, ok, warn
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 HERE = Path(rrm.__file__).resolve().parents[1]
 
@@ -62,7 +66,7 @@ def packages(setting: Setting) -> Iterator[Finding]:
         yield ok(", ".join(good))
 
 
-def _missing_of_extras(wanted) -> set[str]:
+def _missing_of_extras(wanted: "Requirement") -> set[str]:
     """Names of packages that the extras of an installed requirement ask for and that are not there."""
     from packaging.requirements import Requirement
 

@@ -75,7 +75,7 @@ def cpus(setting: Setting) -> Iterator[Finding]:
 
 
 def load(setting: Setting) -> Iterator[Finding]:
-    """What other programs leave of the CPUs."""
+    """CPUs that other programs leave free, by the load of the last minute."""
     waiting, count = os.getloadavg()[0], os.cpu_count() or 1
     if waiting > 4 * count:
         yield warn(
@@ -146,8 +146,8 @@ def shared_memory(setting: Setting) -> Iterator[Finding]:
 
 def _limit(kind: int) -> tuple[float, float]:
     """(soft, hard) limit, infinite where there is none."""
-    soft, hard = resource.getrlimit(kind)
-    return tuple(float("inf") if value == resource.RLIM_INFINITY else value for value in (soft, hard))
+    soft, hard = (float("inf") if value == resource.RLIM_INFINITY else value for value in resource.getrlimit(kind))
+    return soft, hard
 
 
 def open_files(setting: Setting) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rrm.doctor.finding import Finding, Setting, fail, ok, warn
 from rrm.doctor.processes import Listener, Process, listeners, own_processes
 
-# What stands there by default, and what to do where something else does.
+# Port: (the server that uses it by default, the way out where another program holds the port).
 PORTS = {
     8265: ("Ray", "Ray takes the next free port for its dashboard; name it with `ray start --dashboard-port`"),
     6379: ("Ray", "`ray start --head --port` with another one, and that one in --address"),
@@ -51,10 +51,10 @@ def exposed(setting: Setting) -> Iterator[Finding]:
     yield from judge_exposure(listeners(processes), processes)
 
 
-def judge_exposure(found: list[Listener], processes: dict[int, Process]) -> Iterator[Finding]:
+def judge_exposure(listening: list[Listener], processes: dict[int, Process]) -> Iterator[Finding]:
     """A finding for each Ray session and each MLflow server among the listeners, one in all where nothing is open."""
-    groups = defaultdict(list)
-    for listener in found:
+    groups: dict[tuple[str, str], list[Listener]] = defaultdict(list)
+    for listener in listening:
         if (process := listener.process) and process.kind and listener.open_to_others:
             if not _asks_for_password(process, processes):
                 groups[process.kind, _root(process, processes)].append(listener)
@@ -78,7 +78,7 @@ def judge_exposure(found: list[Listener], processes: dict[int, Process]) -> Iter
 
 
 def _root(process: Process, processes: dict[int, Process]) -> str:
-    """What a server belongs to: a session of Ray, by the topmost of its processes, or a process."""
+    """The owner of a server: the session of Ray that its topmost process names, or that process."""
     while (parent := processes.get(process.parent)) and parent.kind == process.kind:
         process = parent
     return process.session or f"process {process.pid}"
@@ -87,7 +87,7 @@ def _root(process: Process, processes: dict[int, Process]) -> str:
 def _asks_for_password(process: Process, processes: dict[int, Process]) -> bool:
     if process.kind == "MLflow":
         return "basic-auth" in process.words or "--app-name=basic-auth" in process.words
-    # Workers overwrite their environment with their title; that of their raylet is whole.
+    # Workers overwrite their environment with their title; the environment of their raylet is whole.
     while process.words[0].startswith("ray::") and process.parent in processes:
         process = processes[process.parent]
     return process.environment().get("RAY_AUTH_MODE", "").lower() == "token"

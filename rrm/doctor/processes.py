@@ -55,7 +55,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Listener:
-    """A TCP port that something listens on; the process is None where it is of another user."""
+    """A TCP port that a process listens on; `process` is None where another user owns the process."""
 
     address: str
     port: int
@@ -95,7 +95,7 @@ def listeners(processes: dict[int, Process]) -> list[Listener]:
                 host, port = columns[1].split(":")
                 packed = b"".join(bytes.fromhex(host[i : i + 8])[::-1] for i in range(0, len(host), 8))
                 sockets[columns[9]] = (socket.inet_ntop(family, packed), int(port, 16))
-    owner = {}
+    owner: dict[str, Process] = {}
     for process in processes.values():
         try:
             for link in (PROC / str(process.pid) / "fd").iterdir():

@@ -62,7 +62,7 @@ def refusal(folder: Path) -> OSError | None:
 
 
 def unusable(folder: Path, option: str = "--storage") -> Finding | None:
-    """What keeps a command from writing into a folder, there or to be made; None where nothing does."""
+    """The problem that keeps a command from writing into a folder, or from making it; None without a problem."""
     base = nearest(folder)
     if not base.is_dir():
         return fail(
@@ -94,7 +94,7 @@ def output_folder(text: str) -> Path:
 
 
 def folder(setting: Setting) -> Iterator[Finding]:
-    """There or to be made, and writable: a file and its atomic replacement."""
+    """The storage folder exists or can be made, and takes a file and its atomic replacement."""
     base = nearest(setting.storage)
     kind = file_system(base)
     where = f"{setting.storage}" if base == setting.storage else f"{setting.storage} (not there yet, can be made)"

@@ -7,15 +7,16 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-# For processes that a command starts: text is UTF-8, and what a stream cannot show is replaced there too.
+# Environment of the processes that a command starts: text is UTF-8, and streams replace what they cannot encode.
 CHILDREN = {"PYTHONUTF8": "1", "PYTHONIOENCODING": ":replace"}
 
 
 def open_closed_streams() -> None:
-    """Let a standard stream that was closed before the start read or write nothing.
+    """Replace a standard stream that was closed before the start by one that reads or writes nothing.
 
-    Else the next file that is opened takes its number, and gets what a library prints.
+    Otherwise the next file that the process opens takes the stream's number, and libraries print into that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -37,7 +38,7 @@ def accept_all_text() -> None:
 
 @contextmanager
 def quiet_without_reader() -> Iterator[None]:
-    """A block that ends the process with the exit code of SIGPIPE, and no word, once `head` or `less` has gone."""
+    """A block that ends the process silently, with the exit code of SIGPIPE, once `head` or `less` has gone."""
     try:
         try:
             yield
@@ -53,8 +54,8 @@ def quiet_without_reader() -> Iterator[None]:
         sys.exit(128 + signal.SIGPIPE)
 
 
-def discard(stream) -> None:
-    """What is written to a stream from now on, and what it still holds, goes nowhere."""
+def discard(stream: TextIO | None) -> None:
+    """Throw away what the stream still holds and everything that is written to the stream from now on."""
     if stream is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -64,10 +65,13 @@ def _reader_gone() -> bool:
     return _closed(sys.stdout) or _closed(sys.stderr)
 
 
-def _closed(stream) -> bool:
+def _closed(stream: TextIO | None) -> bool:
+    """Whether the other end of a stream is closed; False for no stream, a closed one, or one without a file."""
+    if stream is None:
+        return False
     try:
         end = select.poll()
         end.register(stream.fileno(), 0)
-    except (AttributeError, OSError, ValueError):  # no stream, one without a file, or a closed one
+    except (AttributeError, OSError, ValueError):
         return False
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in end.poll(0))

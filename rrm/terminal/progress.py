@@ -1,4 +1,4 @@
-"""What a user watches: a live table of trials and a bar for the analysis. Plain text where there is no terminal."""
+"""Progress on a terminal: a block of lines drawn in place, and a bar. Plain text where there is no terminal."""
 
 import shutil
 import sys
@@ -29,7 +29,7 @@ class Live:
         self.last = time.monotonic()
         if self.tty:
             columns, rows = shutil.get_terminal_size()
-            if len(lines) >= rows:  # what has left the screen cannot be drawn over
+            if len(lines) >= rows:  # a line above the screen cannot be drawn over
                 lines = [*lines[:2], "...", *lines[len(lines) - max(1, rows - 4) :]]
             lines = [line[: columns - 1] for line in lines]
             sys.stdout.write(f"\x1b[{self.height}F\x1b[J" if self.height else "")
@@ -39,7 +39,7 @@ class Live:
 
 
 class Pace:
-    """Time since the start, and how long the rest takes if it goes on like this."""
+    """Time since the start, and the time that the rest takes at the same pace."""
 
     def __init__(self, total: float):
         self.total, self.began = total, time.monotonic()
@@ -50,7 +50,7 @@ class Pace:
         return time.monotonic() - self.began
 
     def left(self, done: float, before: float) -> str:
-        """What is left when `done` is done, of which `before` was done at the start; "?" while nothing is known."""
+        """Time left ("1:05") with `done` done, of which `before` was done at the start; "?" before the first step."""
         return duration(self.elapsed / (done - before) * (self.total - done)) if done > before else "?"
 
 
@@ -63,7 +63,7 @@ class Bar:
         self._draw(force=False)
 
     def advance(self, amount: int, before: bool = False) -> None:
-        """`amount` more is done, or was done before."""
+        """Count `amount` as done; `before`: an earlier process did it, and the pace leaves it out."""
         self.done += amount
         self.before += amount if before else 0
         self._draw(force=self.done >= self.total)

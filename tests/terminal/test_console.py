@@ -53,7 +53,7 @@ def test_files_are_in_utf8_whatever_the_locale(run, tmp_path):
     code = f"""
 from pathlib import Path
 from rrm.jobs.folder import write_json
-from rrm.terminal.progress import write_csv
+from rrm.terminal.table import write_csv
 from rrm.tracking.spool import Spool
 folder = Path({str(tmp_path)!r})
 write_csv([{{"σ": "λ₁"}}], folder / "table.csv")
