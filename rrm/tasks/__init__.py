@@ -20,7 +20,11 @@ TASKS: dict[str, Task] = {
 
 
 def get_task(name: str) -> Task:
-    """The task of that name: one of `TASKS`, or mazes of any size; InputError that lists them for an unknown one."""
+    """The task of that name: one of `TASKS`, or mazes of any size (`rrm.tasks.maze.maze_task`).
+
+    Raises:
+        InputError: for an unknown name; the message lists the names.
+    """
     task = TASKS.get(name) or maze_task(name)
     if task is None:
         raise InputError(

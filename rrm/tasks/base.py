@@ -1,13 +1,15 @@
-"""What every task offers, and the set of puzzles that tasks, splits and trainers pass around."""
+"""The contract of a task, and the set of puzzles that tasks, splits and trainers pass around."""
 
 import hashlib
 import uuid
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from rrm.tasks.checks import Place
 from rrm.tasks.distinct import first_of_each
 
 
@@ -18,13 +20,23 @@ class PuzzleSet:
     task: str
     inputs: np.ndarray  # uint8 tokens [N, S]
     labels: np.ndarray  # uint8 tokens [N, S]
-    puzzle_identifiers: np.ndarray  # int32 [N]: row of the puzzle embedding, 0 where a task has no such thing
+    puzzle_identifiers: np.ndarray  # int32 [N]: row of the puzzle embedding; 0 for a task without one
     rating: np.ndarray  # float32 [N]: difficulty as the source states it, nan when unknown
     source: np.ndarray  # str [N]: where the puzzle comes from
 
     @classmethod
-    def of(cls, task: str, inputs, labels, rating=None, source="") -> "PuzzleSet":
-        """A set with puzzle identifier 0, and with unknown ratings where none are given."""
+    def of(
+        cls, task: str, inputs: np.ndarray, labels: np.ndarray, rating: ArrayLike | None = None, source: ArrayLike = ""
+    ) -> "PuzzleSet":
+        """A set with puzzle identifier 0.
+
+        Args:
+            task: Name of the task.
+            inputs: Tokens [N, S].
+            labels: Tokens [N, S].
+            rating: [N]; None: all unknown (nan).
+            source: One text for all puzzles, or [N] texts.
+        """
         count = len(inputs)
         return cls(
             task=task,
@@ -49,7 +61,7 @@ class PuzzleSet:
         """The arrays by name, in the order of the fields."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "task"}
 
-    def subset(self, index) -> "PuzzleSet":
+    def subset(self, index: np.ndarray | slice | list[int]) -> "PuzzleSet":
         """The puzzles that `index` (integers, booleans or a slice) selects, in its order."""
         return PuzzleSet(self.task, **{name: array[index] for name, array in self.arrays.items()})
 
@@ -78,7 +90,8 @@ class PuzzleSet:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             with open(temporary, "wb") as file:
-                np.savez_compressed(file, task=np.array(self.task), **self.arrays)
+                arrays: dict[str, Any] = {"task": np.array(self.task), **self.arrays}
+                np.savez_compressed(file, **arrays)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -91,12 +104,25 @@ class Task(Protocol):
     Every method that takes a batch works on rows independently and leaves its arguments unchanged.
     """
 
-    name: str
-    seq_len: int  # S: tokens of a puzzle, row by row
-    vocab_size: int  # number of tokens, padding included
-    grid_shape: tuple[int, int]
-    ignore_label_id: int  # label token that the loss leaves out
-    augmentable: bool  # whether `augment` knows a symmetry but the identity
+    @property
+    def name(self) -> str:
+        """The name that `get_task` takes."""
+
+    @property
+    def seq_len(self) -> int:
+        """S: tokens of a puzzle, row by row."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, padding included."""
+
+    @property
+    def ignore_label_id(self) -> int:
+        """Label token that the loss leaves out."""
+
+    @property
+    def augmentable(self) -> bool:
+        """Whether `augment` knows a symmetry besides the identity."""
 
     def encode(self, text: str) -> np.ndarray:
         """Tokens [S] of a puzzle or an answer in text form; InputError on a wrong length or character."""
@@ -107,30 +133,44 @@ class Task(Protocol):
     def generate(self, count: int, seed: int, givens: int | tuple[int, int] | None = None) -> PuzzleSet:
         """`count` puzzles of the family, no two of them equal up to symmetry; the same for the same seed.
 
-        `givens` bounds the number of given cells (task's default when None). InputError when the family holds fewer.
+        Args:
+            count: Number of puzzles N.
+            seed: Seed of the generator.
+            givens: Number of given cells, or (least, most); None: the default of the task.
+
+        Raises:
+            InputError: when the family holds fewer puzzles, or for bad givens.
         """
 
-    def augment(self, inputs, labels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def augment(
+        self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Apply a random symmetry to every row of inputs and labels [B, S]: an equally valid puzzle and its answer."""
 
-    def symmetry_key(self, inputs, labels) -> np.ndarray:
+    def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """uint8 [B, S]: equal rows exactly for puzzles that a symmetry maps on each other. Exact, and slow."""
 
-    def equivalence_classes(self, inputs, labels) -> np.ndarray:
+    def equivalence_classes(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """int [B]: equal numbers exactly for rows with equal symmetry keys, found without a key for every row."""
 
-    def check(self, puzzles: PuzzleSet, where) -> None:
-        """InputError at the first puzzle that breaks a rule of its family or has a wrong answer.
+    def check(self, puzzles: PuzzleSet, where: Place) -> None:
+        """Refuse puzzles that break a rule of their family or have a wrong answer.
 
-        A Sudoku must have just one solution, and a maze of a unique-path family just one path.
+        A Sudoku must have exactly one solution, and a maze of a unique-path family exactly one path.
 
-        `where(i)` names row i for the message, such as "train.csv line 7".
+        Raises:
+            InputError: at the first such puzzle i; the message begins with `where(i)`, such as "train.csv line 7".
         """
 
-    def score(self, inputs, labels, predictions) -> dict[str, np.ndarray]:
-        """Judge predictions [N, S].
+    def score(self, inputs: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:
+        """Judge predictions [N, S] of puzzles [N, S] with labels [N, S].
 
-        exact (bool [N]: equals the label), cells (float [N]: share of right cells), violations (int [N]: broken
-        constraints of the prediction, no label needed), changed_givens (int [N]: given cells that it changes). A
-        prediction without violations and changed givens solves the puzzle. Mazes add valid, shortest and length_gap.
+        A prediction without violations and changed givens solves the puzzle, whatever its label says.
+
+        Returns:
+            exact: bool [N]: the prediction equals the label.
+            cells: float [N]: share of right cells.
+            violations: int [N]: constraints that the prediction breaks, found without the label.
+            changed_givens: int [N]: given cells that the prediction changes.
+            Mazes add valid, shortest and length_gap (`rrm.tasks.maze`).
         """

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     started = time.monotonic()
 
-    def report(done, total):
+    def report(done: int, total: int) -> None:
         left = (time.monotonic() - started) * (total - done) / done
         print(f"{done} of {total} train puzzles, {left:.0f} s left", file=sys.stderr)
 

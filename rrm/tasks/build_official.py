@@ -11,7 +11,7 @@ from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import MOST_INT32, OfficialDataset, OfficialPart
 from rrm.tasks.puzzle_csv import count_rows, read_puzzles
 
-BLOCK = 100_000  # copies that are made between two reports of the progress
+BLOCK = 100_000  # copies between two reports of the progress
 
 
 def build_official(
@@ -22,12 +22,18 @@ def build_official(
     seed: int,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> OfficialDataset:
-    """Write a data set to the new folder `out`; the same bytes for the same rows and settings.
+    """Write a data set to a new folder; the same bytes for the same rows and settings.
 
-    `source` is a CSV file, which becomes the train part, or a folder with train.csv and test.csv. `subsample` train
-    puzzles are drawn without repetition (all in the order of the file when None), and each is followed in its group by
-    `augmentations` random symmetric copies. The test part is not changed. `report(done, total)` is called with numbers
-    of train puzzles, copies included. InputError on bad files or settings, and when labels do not stand symmetries.
+    Args:
+        source: A CSV file, which becomes the train part, or a folder with train.csv and test.csv.
+        out: The new folder.
+        subsample: Train puzzles to draw without repetition; None: all, in the order of the file.
+        augmentations: Random symmetric copies that follow each train puzzle in its group. The test part gets none.
+        seed: Seed of the sample and the copies.
+        report: Called as `report(done, total)` with numbers of train puzzles, copies included.
+
+    Raises:
+        InputError: on bad files or settings, and for copies of a task whose labels no symmetry keeps.
     """
     source = Path(source)
     files = {"train": source / "train.csv", "test": source / "test.csv"} if source.is_dir() else {"train": source}
@@ -56,7 +62,8 @@ def build_official(
     return dataset
 
 
-def _sample(file, subsample, rng):
+def _sample(file: Path, subsample: int | None, rng: np.random.Generator) -> np.ndarray | None:
+    """int [M]: rows of a CSV file to read, None for all."""
     if subsample is None:
         return None
     rows = count_rows(file)
@@ -65,7 +72,9 @@ def _sample(file, subsample, rng):
     return rng.choice(rows, subsample, replace=False)
 
 
-def _augmented(originals, augmentations, rng, report):
+def _augmented(
+    originals: PuzzleSet, augmentations: int, rng: np.random.Generator, report: Callable[[int, int], None]
+) -> PuzzleSet:
     """The originals, each followed by its copies."""
     task = get_task(originals.task)
     if augmentations and not task.augmentable:

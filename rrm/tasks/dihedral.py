@@ -6,7 +6,7 @@ COUNT = 8
 
 
 def apply(symmetry: int, grids: np.ndarray) -> np.ndarray:
-    """Square token grids [B, S] after one of the eight symmetries."""
+    """Square token grids [B, S] after one of the eight symmetries (0 to 7, 0 the identity)."""
     n = round(grids.shape[1] ** 0.5)
     squares = grids.reshape(-1, n, n)
     if symmetry >= 4:
@@ -15,7 +15,7 @@ def apply(symmetry: int, grids: np.ndarray) -> np.ndarray:
 
 
 def apply_each(symmetries: np.ndarray, grids: np.ndarray) -> np.ndarray:
-    """Square token grids [B, S], row b after symmetry symmetries[b]."""
+    """Square token grids [B, S], row b after the symmetry symmetries[b] (int [B])."""
     moved = np.empty_like(grids)
     for symmetry in range(COUNT):
         chosen = symmetries == symmetry

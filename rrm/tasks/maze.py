@@ -1,15 +1,17 @@
 """Mazes as tasks: Maze-Hard, with many shortest paths of which the label is one, and mazes with a single path."""
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import ClassVar
 
 import numpy as np
 
 from rrm.errors import InputError
 from rrm.tasks import dihedral, maze_generator, maze_unique
 from rrm.tasks.base import PuzzleSet
-from rrm.tasks.checks import refuse
+from rrm.tasks.checks import Place, refuse
 from rrm.tasks.maze_cells import CHARACTERS, GOAL, LARGEST, OPEN, PAD, PATH, START, WALL, distances, pack
 from rrm.tasks.maze_labels import label_mazes
 from rrm.tasks.text_form import TextForm
@@ -19,26 +21,23 @@ ATTEMPTS = 20  # draws in a row without a new maze after which generation gives 
 
 
 @dataclass(frozen=True)
-class MazeTask:
+class MazeTask(ABC):
     """Square mazes as token grids: "# SGo" (wall, open, start, goal, path) are 1 to 5, 0 is padding.
 
     The answer is the maze with the cells of a shortest path between S and G marked `o`. The rating is the length of
-    that path in steps. See `rrm.tasks.base.Task` for the methods.
+    that path in steps. See `rrm.tasks.base.Task` for the methods. Subclasses draw mazes and know their symmetries.
     """
 
     name: str
     n: int  # rows and columns
 
-    vocab_size = len(CHARACTERS)
-    ignore_label_id = PAD
+    vocab_size: ClassVar[int] = len(CHARACTERS)
+    ignore_label_id: ClassVar[int] = PAD
+    augmentable: ClassVar[bool]
 
     @property
     def seq_len(self) -> int:
         return self.n * self.n
-
-    @property
-    def grid_shape(self) -> tuple[int, int]:
-        return self.n, self.n
 
     @cached_property
     def _text(self) -> TextForm:
@@ -50,8 +49,20 @@ class MazeTask:
     def decode(self, tokens: np.ndarray) -> str:
         return self._text.decode(tokens)
 
+    @abstractmethod
+    def augment(
+        self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    @abstractmethod
+    def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray: ...
+
+    @abstractmethod
+    def _draw(self, missing: int, rng: np.random.Generator) -> np.ndarray:
+        """About `missing` mazes, uint8 tokens [B, S]; none where the family holds none."""
+
     def generate(self, count: int, seed: int, givens: int | tuple[int, int] | None = None) -> PuzzleSet:
-        """`count` mazes, no two equal up to the symmetries of the task. InputError for `givens`: mazes have no such."""
+        """`count` mazes, no two equal up to the symmetries of the task. InputError for `givens`: mazes have none."""
         if givens is not None:
             raise InputError(f"givens {givens} for {self.name}: mazes have no number of givens; leave it out")
         rng = np.random.Generator(np.random.Philox(seed))
@@ -70,11 +81,11 @@ class MazeTask:
         labels, lengths = label_mazes(inputs[:count])
         return PuzzleSet.of(self.name, inputs[:count], labels, lengths, "generated")
 
-    def equivalence_classes(self, inputs, labels) -> np.ndarray:
+    def equivalence_classes(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return np.unique(self.symmetry_key(inputs, labels), axis=0, return_inverse=True)[1].reshape(-1)
 
-    def check(self, puzzles: PuzzleSet, where) -> None:
-        """As the contract says; the answer may be any shortest path."""
+    def check(self, puzzles: PuzzleSet, where: Place) -> None:
+        """As `rrm.tasks.base.Task.check`; the answer may be any shortest path."""
         inputs, labels = puzzles.inputs, puzzles.labels
         refuse(where, (inputs < WALL) | (inputs > GOAL), "a token of the maze is none of '#', ' ', 'S' and 'G'")
         ends = ((inputs == START).sum(axis=1) != 1) | ((inputs == GOAL).sum(axis=1) != 1)
@@ -85,13 +96,17 @@ class MazeTask:
         refuse(where, ~score["valid"], "the 'o' cells of the answer do not join S and G")
         refuse(where, ~score["shortest"], "the path of the answer is not a shortest one")
 
-    def score(self, inputs, labels, predictions) -> dict[str, np.ndarray]:
-        """The scores of every task, and the three of mazes that need no label.
+    def score(self, inputs: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:
+        """Judge predictions [N, S]: the scores of `rrm.tasks.base.Task.score`, and three of mazes that need no label.
 
-        violations: open cells that are predicted as anything but open or path, and one more where the `o` cells do not
-        join S and G. valid (bool [N]): no violation and no changed given (wall, S or G). length_gap (float32 [N]):
-        `o` cells above those of a shortest path, nan where not valid. shortest (bool [N]): valid with length gap 0.
-        Exact asks for the label's path, one of millions of shortest ones in a Maze-Hard maze: never report it alone.
+        `exact` asks for the label's path, one of millions of shortest paths in a Maze-Hard maze: never report it alone.
+
+        Returns:
+            violations: int [N]: open cells that are predicted as neither open nor path, and one more where the `o`
+                cells do not join S and G.
+            valid: bool [N]: no violation and no changed given (wall, S or G).
+            shortest: bool [N]: valid with length gap 0.
+            length_gap: float32 [N]: number of `o` cells minus their number on a shortest path, nan where not valid.
         """
         inputs, predictions = np.asarray(inputs), np.asarray(predictions)
         right = predictions == labels
@@ -113,7 +128,7 @@ class MazeTask:
             "length_gap": gap,
         }
 
-    def _distances(self, inputs, walkable):
+    def _distances(self, inputs: np.ndarray, walkable: np.ndarray) -> np.ndarray:
         """int [N]: steps from S to G over the cells bool [N, S], -1 where there is no way."""
         sets = (walkable, inputs == START, inputs == GOAL)
         return distances(*(pack(cells.reshape(-1, self.n, self.n)) for cells in sets))
@@ -130,12 +145,16 @@ class HardMazeTask(MazeTask):
 
     least: int
 
-    augmentable = False
+    augmentable: ClassVar[bool] = False
 
-    def augment(self, inputs, labels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def augment(
+        self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         return inputs, labels
 
-    def transform(self, inputs, labels, symmetry: int, relabel: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def transform(
+        self, inputs: np.ndarray, labels: np.ndarray, symmetry: int, relabel: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Mazes and labels [B, S] after one of the symmetries of `rrm.tasks.dihedral`, the labels found anew.
 
         InputError without `relabel`, as moved labels contradict the rule of the others.
@@ -150,10 +169,10 @@ class HardMazeTask(MazeTask):
         moved = dihedral.apply(symmetry, inputs)
         return moved, label_mazes(moved)[0]
 
-    def symmetry_key(self, inputs, labels) -> np.ndarray:
+    def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return np.array(inputs, np.uint8)
 
-    def _draw(self, missing, rng):
+    def _draw(self, missing: int, rng: np.random.Generator) -> np.ndarray:
         return maze_generator.draw_mazes(self.n, self.least, missing, rng)
 
 
@@ -166,25 +185,27 @@ class UniqueMazeTask(MazeTask):
 
     lengths: tuple[int, int]
 
-    augmentable = True
+    augmentable: ClassVar[bool] = True
 
-    def augment(self, inputs, labels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def augment(
+        self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         symmetries = rng.integers(dihedral.COUNT, size=len(inputs))
         return dihedral.apply_each(symmetries, inputs), dihedral.apply_each(symmetries, labels)
 
-    def transform(self, inputs, labels, symmetry: int) -> tuple[np.ndarray, np.ndarray]:
+    def transform(self, inputs: np.ndarray, labels: np.ndarray, symmetry: int) -> tuple[np.ndarray, np.ndarray]:
         """Mazes and labels [B, S] after one of the symmetries of `rrm.tasks.dihedral`."""
         return dihedral.apply(symmetry, inputs), dihedral.apply(symmetry, labels)
 
-    def symmetry_key(self, inputs, labels) -> np.ndarray:
+    def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return dihedral.smallest_copy(np.asarray(inputs, np.uint8))
 
-    def check(self, puzzles: PuzzleSet, where) -> None:
+    def check(self, puzzles: PuzzleSet, where: Place) -> None:
         super().check(puzzles, where)
         loops = ~maze_unique.is_tree(puzzles.inputs.reshape(-1, self.n, self.n))
         refuse(where, loops, "the open cells of the maze are not a tree, so that paths need not be unique")
 
-    def _draw(self, missing, rng):
+    def _draw(self, missing: int, rng: np.random.Generator) -> np.ndarray:
         low, high = self.lengths
         return maze_unique.draw_mazes(self.n, rng.integers(low, high + 1, missing), rng)
 

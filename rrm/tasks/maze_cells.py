@@ -1,10 +1,11 @@
-"""The cells of a maze as tokens, and as sets: every row of a grid is the bits of one unsigned integer.
+"""The cells of a maze as tokens, and as sets: the bits of one unsigned integer are one row of a grid.
 
 A set of cells of B square grids is an array [n, B] of uint32 (uint64 above 32 columns), bit c of entry [r, b] standing
 for column c of row r of grid b. Searches then move the fronts of thousands of grids with a dozen array operations.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 PAD, WALL, OPEN, START, GOAL, PATH = range(6)  # "# SGo" -> 1..5, as in the data sets of the field
 CHARACTERS = "?# SGo"
@@ -31,7 +32,7 @@ def single(cells: np.ndarray, n: int) -> np.ndarray:
     """The sets [n, B] that hold one cell each, numbered row by row in int [B]."""
     kind = np.uint32 if n <= 32 else np.uint64
     sets = np.zeros((n, len(cells)), kind)
-    sets[cells // n, np.arange(len(cells))] = kind(1) << (cells % n).astype(kind)
+    sets[cells // n, np.arange(len(cells))] = np.left_shift(kind(1), (cells % n).astype(kind))
     return sets
 
 
@@ -46,7 +47,7 @@ def next_front(front: np.ndarray, unseen: np.ndarray) -> np.ndarray:
 
 
 def reachable(walkable: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """The cells of `walkable` that a way inside it joins to `start`, which counts as walkable (sets [n, B])."""
+    """The cells that a way inside `walkable` joins to `start`, which counts as walkable (all sets [n, B])."""
     front, seen = start, start
     while front.any():
         front = next_front(front, walkable & ~seen)
@@ -94,7 +95,7 @@ def far_cells(walkable: np.ndarray, start: np.ndarray, least: int) -> tuple[np.n
     return rows, far
 
 
-def _select(grids, *arrays):
-    """The arrays for the grids of bool [B]; `take`, as indexing would leave the sets transposed in memory, and slow."""
+def _select(grids: ArrayLike, *arrays: np.ndarray) -> list[np.ndarray]:
+    """The arrays [..., B] for the true entries of bool [B]; `take`, as indexing would transpose the sets in memory."""
     index = np.flatnonzero(grids)
     return [array.take(index, axis=-1) for array in arrays]

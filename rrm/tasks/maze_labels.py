@@ -1,4 +1,4 @@
-"""The answer of a maze: the one shortest path that the data sets of the field state among many.
+"""The answer of a maze: of its many shortest paths, the one that the data sets of the field state.
 
 Each label of Maze-Hard is the path that a breadth-first search from S finds when it looks at the neighbours of a cell
 in the order down, left, right, up and every cell keeps the neighbour that reached it first.
@@ -6,7 +6,7 @@ in the order down, left, right, up and every cell keeps the neighbour that reach
 
 import numpy as np
 
-from rrm.tasks.maze_cells import GOAL, OPEN, PATH, START, WALL
+from rrm.tasks.maze_cells import GOAL, PATH, START, WALL
 
 
 def shortest_path(maze: np.ndarray) -> list[int] | None:
@@ -36,17 +36,18 @@ def shortest_path(maze: np.ndarray) -> list[int] | None:
 
 
 def label_mazes(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The answers (uint8 tokens [B, S]) and the path lengths in steps (int [B]) of mazes [B, S] whose S reaches G."""
+    """The answers (uint8 tokens [B, S]) and the path lengths in steps (int [B]) of mazes (tokens [B, S]).
+
+    Raises:
+        ValueError: for a maze whose S does not reach G.
+    """
     inputs = np.asarray(inputs, np.uint8)
     n = round(inputs.shape[1] ** 0.5)
     labels, lengths = inputs.copy(), np.zeros(len(inputs), np.int64)
     for row, maze in enumerate(inputs):
         path = shortest_path(maze.reshape(n, n))
+        if path is None:
+            raise ValueError(f"maze {row}: no path joins S and G")
         labels[row, path[1:-1]] = PATH
         lengths[row] = len(path) - 1
     return labels, lengths
-
-
-def open_cells(mazes: np.ndarray) -> np.ndarray:
-    """bool like `mazes`: the cells of token grids that a path may use, S and G among them."""
-    return (mazes == OPEN) | (mazes == START) | (mazes == GOAL)

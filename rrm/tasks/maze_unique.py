@@ -46,7 +46,7 @@ def is_tree(mazes: np.ndarray) -> np.ndarray:
     return connected & (edges == cells - 1)
 
 
-def _tree(n, rng):
+def _tree(n: int, rng: np.random.Generator) -> np.ndarray:
     """bool [n, n]: the open cells of one random spanning tree."""
     rooms = (n + 1) // 2
     free = np.zeros((n, n), bool)
@@ -73,7 +73,7 @@ def _tree(n, rng):
     return free
 
 
-def _at_distance(free, start, lengths):
+def _at_distance(free: np.ndarray, start: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """bool [B, n, n]: the cells of the open cells `free` that are exactly lengths[b] steps from the cell start[b]."""
     front = single(start, free.shape[1])
     unseen = pack(free) & ~front

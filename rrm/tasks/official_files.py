@@ -2,8 +2,8 @@
 
 A part (train or test) holds dataset.json and five arrays. Examples (rows of all__inputs and all__labels) make up
 puzzles, from all__puzzle_indices[i] to the next, and puzzles make up groups in the same way: an original followed by
-its augmentations. HRM's files lack total_puzzles in dataset.json, TRM's have it, with the number of groups. What is
-read here keeps types and texts, so that writing it gives the same bytes (numpy 1.23 or later wrote the arrays).
+its augmentations. HRM's files lack total_puzzles in dataset.json, TRM's have it, with the number of groups.
+Reading keeps types and texts, so that writing gives the same bytes (numpy 1.23 or later wrote the arrays).
 """
 
 import json
@@ -22,13 +22,13 @@ from rrm.tasks.recognise import task_of_tokens
 
 PARTS = ("train", "test")
 MOST_INT32 = (1 << 31) - 1
-# The numbers of dataset.json that are used: the least one, and whether it must be there.
+# Numbers of dataset.json: (the least allowed value, whether the number must be there).
 _NUMBERS = {
     "seq_len": (1, True), "vocab_size": (1, True), "num_puzzle_identifiers": (1, False),
     "ignore_label_id": (-MOST_INT32, False),
 }  # fmt: skip
 MASKED = -100  # the label that the public losses leave out, whatever dataset.json says
-BLOCK = 1 << 16  # examples whose tokens are looked at together
+BLOCK = 1 << 16  # examples whose tokens are checked together
 REMEDY = "build the folder again"
 MOST_NAMES = 512 * MB  # of identifiers.json: one name for each of some million augmented puzzles
 
@@ -51,7 +51,7 @@ class OfficialPart:
 
     @classmethod
     def of(cls, puzzles: PuzzleSet, group_size: int) -> "OfficialPart":
-        """A part of puzzles with one example each, `group_size` after another being a group."""
+        """A part of puzzles with one example each; every `group_size` puzzles in a row are a group."""
         task = get_task(puzzles.task)
         groups = len(puzzles) // group_size
         metadata = {
@@ -105,7 +105,7 @@ class OfficialPart:
 
     @property
     def originals(self) -> np.ndarray:
-        """int [G]: the first example of every group, the puzzle that the others of its group are copies of."""
+        """int [G]: the first example of every group; the others of the group are copies of its puzzle."""
         return self.puzzle_indices[self.group_indices[:-1]]
 
     def distinct(self) -> np.ndarray:
@@ -116,14 +116,14 @@ class OfficialPart:
 
     @property
     def task(self) -> Task:
-        """The task of the puzzles; InputError when the platform has none of that shape."""
+        """The task of the puzzles; InputError when no task has that shape."""
         first = np.asarray(self.inputs[0], np.uint8)
         return task_of_tokens(first, self.metadata["vocab_size"], self.place)
 
     def puzzles(self, examples: np.ndarray) -> PuzzleSet:
         """The examples (numbers from 0) as a set of the platform, checked; InputError names the first wrong one.
 
-        A label that the public losses leave out is that of a cell which the puzzle gives.
+        Where the public losses leave a label out, the cell is a given one and the label becomes its token.
         """
         task = self.task
         puzzle = np.searchsorted(self.puzzle_indices, examples, side="right") - 1
@@ -142,7 +142,7 @@ class OfficialPart:
             ) from None
         return puzzles
 
-    def _check_metadata(self):
+    def _check_metadata(self) -> None:
         path = Path(self.place) / "dataset.json"
         metadata = parse_object(self.metadata_text, path, REMEDY)
         for key, (least, needed) in _NUMBERS.items():
@@ -155,7 +155,7 @@ class OfficialPart:
             sets = repr(metadata["sets"])
             raise InputError(f'{path}: sets is {sets:.40}, only ["all"] is read; give a folder with that set')
 
-    def _check_shapes(self):
+    def _check_shapes(self) -> None:
         for name in _ARRAYS:
             array = getattr(self, name)
             path = _array_path(Path(self.place), name)
@@ -178,8 +178,8 @@ class OfficialPart:
                 f"{len(self.puzzle_identifiers) + 1}: one more than in all__puzzle_identifiers; {REMEDY}"
             )
 
-    def _check_indices(self, name, end):
-        indices = getattr(self, name).astype(np.int64)  # of numbers beyond it, some come out negative
+    def _check_indices(self, name: str, end: int) -> None:
+        indices = getattr(self, name).astype(np.int64)  # larger numbers wrap around and show as falling
         wrong = np.flatnonzero(np.diff(indices) <= 0)
         path = _array_path(Path(self.place), name)
         if len(wrong):
@@ -190,7 +190,7 @@ class OfficialPart:
         if indices[0] != 0 or indices[-1] != end:
             raise InputError(f"{path}: numbers from {indices[0]} to {indices[-1]}, needed are 0 to {end}; {REMEDY}")
 
-    def _check_values(self):
+    def _check_values(self) -> None:
         metadata = self.metadata
         for name, block, first in self._token_blocks():
             wrong = (block < 0) | (block >= metadata["vocab_size"])
@@ -248,10 +248,10 @@ def is_official(path: str | Path) -> bool:
     return (Path(path) / "train" / "dataset.json").is_file()
 
 
-def _array_path(folder, name):
+def _array_path(folder: Path, name: str) -> Path:
     return folder / f"all__{name}.npy"
 
 
-def _write_text(path, text):
+def _write_text(path: Path, text: str) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         file.write(text)

@@ -1,7 +1,7 @@
 """The CSV files of the field: a header and the columns source, question, answer, rating; the rating may be empty.
 
-Spreadsheets and other systems leave their marks on such files, which are read over: a byte order mark, UTF-16, line
-ends of any kind, semicolons or tabs between the fields, blank lines, spaces around the fields, capitals in the header.
+The reader accepts the marks that spreadsheets and other systems leave: a byte order mark, UTF-16, line ends of any
+kind, semicolons or tabs between the fields, blank lines, spaces around the fields, capitals in the header.
 """
 
 import codecs
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -21,19 +22,23 @@ from rrm.tasks.distinct import first_of_each
 from rrm.tasks.recognise import task_of_text
 
 COLUMNS = ("source", "question", "answer", "rating")
-# numpy gives every source the room of the longest, four bytes a character; real names have up to 22.
+# numpy stores every source at the length of the longest, four bytes a character; real names have up to 22.
 LONGEST_SOURCE = 100
-# Lines are read in pieces of at most so many characters. A longer one is refused: csv allows 131,072 characters in a
-# field, so that a row of four, every quote in it doubled, stays below.
+# Most characters of a line; a longer line is refused. csv allows 131,072 characters in a field, so that a row of four
+# fields, every quote doubled, stays below.
 LONGEST_LINE = 1 << 21
 MOST_RATING = float(np.finfo(np.float32).max)
 
 
 def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
-    """The puzzles of a CSV file, checked; with `rows` (numbers from 0, without the header) only those, in that order.
+    """Read and check the puzzles of a CSV file. The first question decides the task (`rrm.tasks.recognise`).
 
-    The task follows from the first question (`rrm.tasks.recognise`). InputError names the file and the line
-    of the first mistake.
+    Args:
+        path: The file.
+        rows: int [N]: rows to read, from 0 below the header, in this order; None: all.
+
+    Raises:
+        InputError: at the first mistake, with the file and the line.
     """
     wanted = None if rows is None else set(rows.tolist())
     inputs, labels = bytearray(), bytearray()
@@ -57,8 +62,8 @@ def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
     if task is None:
         raise InputError(f"{path}: no puzzle to read; give a file with rows of {','.join(COLUMNS)} below the header")
     shape = (len(lines), task.seq_len)
-    grids = (np.frombuffer(tokens, np.uint8).reshape(shape) for tokens in (inputs, labels))
-    puzzles = PuzzleSet.of(task.name, *grids, ratings, sources)
+    questions, answers = (np.frombuffer(tokens, np.uint8).reshape(shape) for tokens in (inputs, labels))
+    puzzles = PuzzleSet.of(task.name, questions, answers, ratings, sources)
     task.check(puzzles, lambda i: f"{path} line {lines[i]}")
     return puzzles if rows is None else puzzles.subset(np.searchsorted(numbers, rows))
 
@@ -69,7 +74,11 @@ def count_rows(path: str | Path) -> int:
 
 
 def distinct_rows(path: str | Path) -> tuple[np.ndarray, int]:
-    """(int [D]: the rows, from 0 below the header, whose question no earlier row has; the number of all rows)."""
+    """(int [D]: the rows, from 0 below the header, whose question no earlier row has; the number of all rows).
+
+    Raises:
+        InputError: on a malformed row.
+    """
     # A blank of a Sudoku has two spellings.
     questions = (row["question"].replace("0", ".").encode() for _, row in _records(path))
     return first_of_each(questions)
@@ -120,32 +129,32 @@ def _records(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
         _header([], f"{path} line 1")
 
 
-def _encoding(path):
+def _encoding(path: str | Path) -> str:
     with open(path, "rb") as file:
         start = file.read(2)
     return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
-def _delimiter(path, encoding):
-    """What stands between the columns of the header: where the comma is decimal, spreadsheets write semicolons."""
+def _delimiter(path: str | Path, encoding: str) -> str:
+    """The character between the columns of the header: where the comma is decimal, spreadsheets write semicolons."""
     with open(path, encoding=encoding) as file:
         header = next(filter(str.strip, _lines(file)), "")
     return max(",;\t", key=header.count)
 
 
-def _lines(file):
+def _lines(file: TextIO) -> Iterator[str]:
     return iter(partial(file.readline, LONGEST_LINE), "")
 
 
-def _header(row, place):
+def _header(row: list[str], place: str) -> list[str]:
     columns = [_field(text).lower() for text in row]
     if sorted(columns) != sorted(COLUMNS):
         raise InputError(f"{place}: no header with the columns {','.join(COLUMNS)}; found {','.join(row[:8])!r:.80}")
     return columns
 
 
-def _field(text):
-    """A field without spaces around it and, where those hid them from the reader, without its quotes."""
+def _field(text: str) -> str:
+    """A field without the spaces around it, and without quotes that these spaces hid from the reader."""
     if "S" in text and "#" in text:
         return text  # a maze, whose open cells are spaces
     stripped = text.strip()
@@ -153,7 +162,7 @@ def _field(text):
     return stripped[1:-1] if hidden else stripped
 
 
-def _rating(text, place):
+def _rating(text: str, place: str) -> float:
     if not text:
         return math.nan
     try:
@@ -165,7 +174,7 @@ def _rating(text, place):
     return rating
 
 
-def _source(text, place):
+def _source(text: str, place: str) -> str:
     if len(text) > LONGEST_SOURCE or not text.isprintable():
         raise InputError(
             f"{place}: source {text!r:.40} is no name; give up to {LONGEST_SOURCE} printable characters, or none"

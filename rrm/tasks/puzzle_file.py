@@ -1,4 +1,4 @@
-"""Reading a set of puzzles from the file that `PuzzleSet.save` wrote."""
+"""Read a set of puzzles from the file that `PuzzleSet.save` wrote."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -11,9 +11,12 @@ from rrm.tasks import PuzzleSet, Task, get_task
 
 
 def load_puzzles(path: str | Path) -> PuzzleSet:
-    """The puzzle set of an `.npz` file; InputError when the file is missing or is no such file.
+    """The puzzle set of an `.npz` file, with the shapes and types of a set and tokens of its task.
 
-    The arrays have the shapes and types of a set and tokens of its task; the puzzles are not solved (`Task.check`).
+    The puzzles themselves are not checked (`Task.check`).
+
+    Raises:
+        InputError: when the file is missing or holds no such set.
     """
     arrays = read_npz(path, [field.name for field in fields(PuzzleSet)], ".npz puzzle set", "write the set again")
     puzzles = PuzzleSet(str(arrays.pop("task")), **arrays)
@@ -27,7 +30,7 @@ def load_puzzles(path: str | Path) -> PuzzleSet:
 
 
 def _problem(puzzles: PuzzleSet, task: Task) -> str | None:
-    """What keeps arrays from being a set of puzzles of the task, None for nothing."""
+    """The first reason why arrays are no set of puzzles of the task; None without one."""
     grids = (len(puzzles.rating) if puzzles.rating.ndim else -1, task.seq_len)
     kinds = {"inputs": "uint8", "labels": "uint8", "puzzle_identifiers": "int32", "rating": "float32"}
     for name, array in puzzles.arrays.items():

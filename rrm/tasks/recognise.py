@@ -1,4 +1,4 @@
-"""Which task a file is about, from its first puzzle."""
+"""The task of a file, recognised by its first puzzle."""
 
 import math
 
@@ -12,10 +12,12 @@ from rrm.tasks.maze_unique import is_tree
 
 
 def task_of_text(question: str, place: str) -> Task:
-    """The task of a puzzle in text form: a maze if it has an S, otherwise the Sudoku with that many cells.
+    """The task of a puzzle in text form: a maze for a text with an S, otherwise the Sudoku with that many cells.
 
-    A maze whose open cells form a spanning tree of rooms is one of the unique-path family. InputError at `place` for
-    any other text.
+    A maze whose open cells form a spanning tree of rooms is one of the unique-path family.
+
+    Raises:
+        InputError: for any other text; the message begins with `place`.
     """
     if "S" in question and _is_maze_size(len(question)):
         maze = get_task(_maze_name(len(question)))
@@ -34,7 +36,11 @@ def task_of_text(question: str, place: str) -> Task:
 
 
 def task_of_tokens(puzzle: np.ndarray, vocab_size: int, place: str) -> Task:
-    """The task of a puzzle as tokens [S] of a vocabulary; InputError at `place` when there is none of that shape."""
+    """The task of a puzzle as tokens [S] of a vocabulary.
+
+    Raises:
+        InputError: when no task has that shape; the message begins with `place`.
+    """
     for task in TASKS.values():
         if (task.seq_len, task.vocab_size) == (len(puzzle), vocab_size):
             return task
@@ -47,16 +53,17 @@ def task_of_tokens(puzzle: np.ndarray, vocab_size: int, place: str) -> Task:
     )
 
 
-def _is_maze_size(cells):
+def _is_maze_size(cells: int) -> bool:
     return SMALLEST <= math.isqrt(cells) <= LARGEST and math.isqrt(cells) ** 2 == cells
 
 
-def _maze_name(cells, family=""):
+def _maze_name(cells: int, family: str = "") -> str:
     n = math.isqrt(cells)
     return f"maze-{family}{n}x{n}"
 
 
-def _family(puzzle):
+def _family(puzzle: np.ndarray) -> Task:
+    """The maze task of a puzzle (uint8 tokens [S])."""
     n = math.isqrt(len(puzzle))
     rooms = ((n + 1) // 2) ** 2
     # small mazes with many paths can be trees by chance, but hardly with as many cells as rooms and doors

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from rrm.tasks.puzzle_csv import distinct_rows, read_puzzles
 from rrm.tasks.puzzle_file import load_puzzles
 
 NAMES = ("train", "validation", "test")
+Sizes = tuple[int, int, int]  # puzzles for train, validation and test
 GENERATOR_VERSION = 2  # raise it with every change of the generated puzzles, the defaults of the tasks included
 READER_VERSION = 3  # raise it with every change of the rows that are chosen or refused
 
@@ -26,7 +28,7 @@ READER_VERSION = 3  # raise it with every change of the rows that are chosen or 
 class Splits:
     """Three sets of one task; no puzzle of one set is a symmetric copy of a puzzle of another.
 
-    repeated: rows of the files that were passed over, as their puzzle stands in an earlier row.
+    repeated: number of rows of the files that were passed over because an earlier row has the same puzzle.
     """
 
     train: PuzzleSet
@@ -41,19 +43,27 @@ class Splits:
 
 def generate_splits(
     task_name: str,
-    sizes: tuple[int, int, int],
+    sizes: Sizes,
     seed: int,
     givens: int | tuple[int, int] | None,
     cache_dir: str | Path,
 ) -> Splits:
-    """Generate puzzles that all differ up to symmetry and split them into `sizes` (train, validation, test).
+    """Generate puzzles that all differ up to symmetry and split them into train, validation and test.
 
-    `givens` as for `Task.generate`. InputError on bad settings or when the task has too few puzzles.
+    Args:
+        task_name: Name of the task (`rrm.tasks.get_task`).
+        sizes: Puzzles for train, validation and test.
+        seed: Seed of the generator.
+        givens: As for `Task.generate`.
+        cache_dir: Folder that keeps the splits for the next call.
+
+    Raises:
+        InputError: on bad settings, or when the task has too few puzzles.
     """
     task = get_task(task_name)
     train, validation, test = _valid_sizes(sizes)
 
-    def make():
+    def make() -> Splits:
         puzzles = task.generate(train + validation + test, seed, givens)
         return Splits(
             train=puzzles.subset(slice(0, train)),
@@ -65,31 +75,52 @@ def generate_splits(
     return _cached(Path(cache_dir), settings, make)
 
 
-def read_splits(path: str | Path, sizes: tuple[int, int, int], seed: int, cache_dir: str | Path) -> Splits:
+def read_splits(path: str | Path, sizes: Sizes, seed: int, cache_dir: str | Path) -> Splits:
     """Read a folder with train.csv and test.csv (validation is cut from train), or one CSV file that is cut in three.
 
     A folder with train/dataset.json and test/dataset.json is read as well (`rrm.tasks.official_files`), the first
-    puzzle of each group as a row: the others are its copies.
+    puzzle of each group as a row: the other puzzles are copies of the first.
 
-    A seeded sample of at most `sizes` (train, validation, test) rows with distinct puzzles is read and checked; files
-    with fewer are shared out in that proportion. Rows that are symmetric copies of a test row are passed over for
-    validation and train, copies of a validation row for train. InputError when the path or the rows are missing, or at
-    the first row that is wrong.
+    The reader draws a seeded sample of rows with distinct puzzles and checks them. For validation and train it passes
+    over symmetric copies of test rows, for train also over copies of validation rows.
+
+    Args:
+        path: File or folder.
+        sizes: Most puzzles for train, validation and test; smaller files are shared out in that proportion.
+        seed: Seed of the sample.
+        cache_dir: Folder that keeps the splits for the next call.
+
+    Raises:
+        InputError: when the path is missing, at the first wrong row, or when too few rows are left.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a CSV file, or a folder with train.csv and test.csv")
     sizes = _valid_sizes(sizes)
+    files: list[_File]
     if is_official(path):
         files = [_Part(path / name) for name in PARTS]
     else:
         files = [_Csv(file) for file in ([path / "train.csv", path / "test.csv"] if path.is_dir() else [path])]
 
-    def make():
+    def make() -> Splits:
         return _draw_splits(files, sizes, np.random.Generator(np.random.Philox(seed)))
 
     settings = {"reader": READER_VERSION, "files": [file.hash() for file in files], "sizes": sizes, "seed": seed}
     return _cached(Path(cache_dir), settings, make)
+
+
+class _File(Protocol):
+    """Puzzles by row number; `str` of a file names it in messages."""
+
+    def hash(self) -> str | list[str]:
+        """sha256 (hex) of the file, or of each of several."""
+
+    def distinct(self) -> tuple[np.ndarray, int]:
+        """(int [D]: rows that repeat no earlier one; the number of all rows)."""
+
+    def read(self, rows: np.ndarray) -> PuzzleSet:
+        """The puzzles of rows int [N], checked; InputError at the first wrong one."""
 
 
 class _Csv:
@@ -133,7 +164,8 @@ class _Part:
         return self.part.puzzles(rows)
 
 
-def _draw_splits(files, sizes, rng):
+def _draw_splits(files: list[_File], sizes: Sizes, rng: np.random.Generator) -> Splits:
+    """The splits of one file, or of a train and a test file."""
     distinct, counts = zip(*(file.distinct() for file in files), strict=True)
     repeated = sum(counts) - sum(map(len, distinct))
     rows = [rng.permutation(rows) for rows in distinct]
@@ -151,22 +183,22 @@ def _draw_splits(files, sizes, rng):
     return Splits(train, validation, test, repeated)
 
 
-def _fit(file, sizes, available):
-    """The sizes, scaled down where the file has fewer rows than they add up to."""
+def _fit(file: _File, sizes: tuple[int, ...], available: int) -> list[int]:
+    """The sizes, scaled down where the file has fewer rows than their sum."""
     if available < len(sizes):
         raise InputError(f"{file}: {available} distinct puzzles for {len(sizes)} splits; give a file with more")
     share = min(1, available / sum(sizes))
     return [max(1, int(size * share)) for size in sizes]
 
 
-def puzzles_needed(path: str | Path, sizes: tuple[int, int, int], least: int) -> int:
-    """Distinct puzzles from which `read_splits` gives `least` training puzzles: in the file, or in the train part."""
+def puzzles_needed(path: str | Path, sizes: Sizes, least: int) -> int:
+    """Fewest distinct puzzles, in the file or the train part, of which `read_splits` makes `least` training puzzles."""
     together = sum(sizes[:2] if Path(path).is_dir() else sizes)
     return next(count for count in itertools.count(least) if int(sizes[0] * min(1, count / together)) >= least)
 
 
-def _draw(file, rows, size, apart_from):
-    """The first `size` puzzles of `rows` that are no symmetric copies of puzzles apart from them; the rows behind."""
+def _draw(file: _File, rows: np.ndarray, size: int, apart_from: list[PuzzleSet]) -> tuple[PuzzleSet, np.ndarray]:
+    """(the first `size` puzzles of `rows` that are no symmetric copies of puzzles in `apart_from`, the rows behind)."""
     drawn = []
     missing = size
     while missing and len(rows):
@@ -181,30 +213,31 @@ def _draw(file, rows, size, apart_from):
     return PuzzleSet.concatenate(drawn), rows
 
 
-def _copies(puzzles, others):
-    """bool [N]: which puzzles are symmetric copies of a puzzle in the other sets (of the same task)."""
+def _copies(puzzles: PuzzleSet, others: list[PuzzleSet]) -> np.ndarray:
+    """bool [N]: the puzzle is a symmetric copy of a puzzle in the other sets of the same task."""
     sets = [puzzles, *(other for other in others if other.task == puzzles.task)]
     together = PuzzleSet.concatenate(sets)
     classes = get_task(puzzles.task).equivalence_classes(together.inputs, together.labels)
     return np.isin(classes[: len(puzzles)], classes[len(puzzles) :])
 
 
-def _valid_sizes(sizes):
+def _valid_sizes(sizes: Sizes) -> Sizes:
     if len(sizes) != 3 or min(sizes) < 1:
         raise InputError(f"split sizes {tuple(sizes)}; give three numbers of puzzles from 1: train, validation, test")
-    return tuple(int(size) for size in sizes)
+    train, validation, test = map(int, sizes)
+    return train, validation, test
 
 
-def _file_hash(path):
+def _file_hash(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
-    """The splits that were kept for these settings, or else `make()`, kept.
+    """The splits that the folder keeps for these settings, or else `make()`, which the folder then keeps.
 
     An entry is three sets and a record with the settings and the content hash. The record is written last and every
-    file is renamed into place; an entry that is incomplete or does not have its content hash is made again.
+    file is renamed into place. An incomplete entry, or one that does not match its content hash, is made again.
     """
     text = json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()

@@ -7,7 +7,7 @@ import numpy as np
 
 from rrm.errors import InputError
 from rrm.tasks.base import PuzzleSet
-from rrm.tasks.checks import refuse
+from rrm.tasks.checks import Place, refuse
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, PAD, Box
 from rrm.tasks.sudoku_generator import dig, random_grids
 from rrm.tasks.sudoku_solver import TooHard, count_solutions
@@ -16,8 +16,8 @@ from rrm.tasks.text_form import TextForm
 
 DIGITS = "123456789ABCDEFG"
 MOST_DRAWS = 8192  # puzzles that are generated together
-# Guesses of the solver that reading may take for each puzzle of a file, and for the file beyond that: 3,000 puzzles of
-# a list of the hardest take 120 on average and 1483 at most, but nothing bounds those of a 16 x 16 grid made to last.
+# Most guesses of the solver per puzzle of a file, and per file beyond that. 3,000 puzzles of a list of the hardest take
+# 120 on average and 1483 at most, but a 16 x 16 grid can be made to take any number.
 MOST_GUESSES, SPARE_GUESSES = 2_000, 200_000
 EXHAUSTED = 0.01  # generation gives up when a smaller share of many draws is new
 
@@ -43,10 +43,6 @@ class SudokuTask:
     @property
     def vocab_size(self) -> int:
         return self.box.digits + FIRST_DIGIT
-
-    @property
-    def grid_shape(self) -> tuple[int, int]:
-        return self.box.digits, self.box.digits
 
     @cached_property
     def _text(self) -> TextForm:
@@ -85,27 +81,29 @@ class SudokuTask:
                 least = min(4 * least, MOST_DRAWS)
         return PuzzleSet.of(self.name, inputs[:count], labels[:count], source="generated")
 
-    def _givens_range(self, givens):
+    def _givens_range(self, givens: int | tuple[int, int] | None) -> tuple[int, int]:
         if givens is None:
             return self.givens
-        bounds = [givens, givens] if np.isscalar(givens) else list(givens)
+        bounds = list(givens) if isinstance(givens, (tuple, list)) else [givens, givens]
         if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= self.seq_len:
             raise InputError(
                 f"givens {givens} for {self.name}; give a number or a pair (low, high) inside 0 to {self.seq_len}"
             )
         return int(bounds[0]), int(bounds[1])
 
-    def augment(self, inputs, labels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def augment(
+        self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         symmetries = random_symmetries(self.box, len(inputs), rng)
         return apply_symmetries(symmetries, inputs), apply_symmetries(symmetries, labels)
 
-    def symmetry_key(self, inputs, labels) -> np.ndarray:
+    def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return symmetry_key(inputs, labels, self.box)
 
-    def equivalence_classes(self, inputs, labels) -> np.ndarray:
+    def equivalence_classes(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return equivalence_classes(inputs, labels, self.box)
 
-    def check(self, puzzles: PuzzleSet, where) -> None:
+    def check(self, puzzles: PuzzleSet, where: Place) -> None:
         inputs, labels = puzzles.inputs, puzzles.labels
         refuse(where, (inputs >= self.vocab_size) | (inputs == PAD), "a token of the puzzle is no cell of this task")
         refuse(where, (labels >= self.vocab_size) | (labels < FIRST_DIGIT), "a cell of the answer is not a digit")
@@ -120,8 +118,8 @@ class SudokuTask:
         everything = np.arange(len(inputs))
         refuse(where, self._solutions(inputs, everything, 2, where) > 1, "the puzzle has two or more solutions")
 
-    def _solutions(self, inputs, rows, limit, where):
-        """int [M]: solutions of the rows up to `limit`; InputError where they are too hard to count."""
+    def _solutions(self, inputs: np.ndarray, rows: np.ndarray, limit: int, where: Place) -> np.ndarray:
+        """int [M]: solutions, up to `limit`, of the rows int [M]; InputError where they are too hard to count."""
         try:
             return count_solutions(inputs[rows], self.box, limit, MOST_GUESSES * len(rows) + SPARE_GUESSES)
         except TooHard as error:
@@ -130,7 +128,7 @@ class SudokuTask:
                 f"solution; correct or remove it"
             ) from None
 
-    def score(self, inputs, labels, predictions) -> dict[str, np.ndarray]:
+    def score(self, inputs: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:
         inputs, predictions = np.asarray(inputs), np.asarray(predictions)
         right = predictions == labels
         return {
@@ -140,15 +138,17 @@ class SudokuTask:
             "changed_givens": ((inputs != BLANK) & (predictions != inputs)).sum(axis=1),
         }
 
-    def _unit_counts(self, tokens):
+    def _unit_counts(self, tokens: np.ndarray) -> np.ndarray:
         """int8 [N, 3N, digits]: how often each unit of token grids [N, S] holds each digit."""
         counts = np.zeros((len(tokens), len(self.box.units), self.box.digits), np.int8)
         for digit in range(self.box.digits):
             counts[:, :, digit] = (tokens == digit + FIRST_DIGIT)[:, self.box.units].sum(axis=2)
         return counts
 
-    def _repeats(self, tokens):
-        return (self._unit_counts(tokens) > 1).any(axis=(1, 2))
+    def _repeats(self, tokens: np.ndarray) -> np.ndarray:
+        """bool [N]: whether a unit of token grids [N, S] holds a digit twice."""
+        return self._unit_counts(tokens).max(axis=(1, 2)) > 1
 
-    def _missing(self, tokens):
+    def _missing(self, tokens: np.ndarray) -> np.ndarray:
+        """int [N]: digits that units of token grids [N, S] lack, summed over the units."""
         return (self._unit_counts(tokens) == 0).sum(axis=(1, 2))

@@ -26,9 +26,9 @@ def dig(answers: np.ndarray, givens: np.ndarray, box: Box, rng: np.random.Genera
 def thin(
     puzzles: np.ndarray, answers: np.ndarray, givens: np.ndarray, tried: np.ndarray, box: Box, rng: np.random.Generator
 ) -> np.ndarray:
-    """The puzzles [M, S] with given cells, of those `tried` (bool [M, S]), taken out as for `dig`.
+    """The puzzles [M, S] without the givens that `dig` would take out; only cells in `tried` (bool [M, S]) may go.
 
-    Every cell is tried once in random order, which is enough: a cell that is needed stays needed when others go.
+    One try of every cell, in random order, is enough: a cell that is needed stays needed when others go.
     """
     puzzles = puzzles.copy()
     order = (rng.random(answers.shape) + ~tried).argsort(axis=1)

@@ -1,7 +1,8 @@
-"""Puzzles of every difficulty, rated, by vicinity search: a small change of a hard puzzle is often hard, too.
+"""Rated puzzles of every difficulty by vicinity search: a small change of a hard puzzle is often hard, too.
 
-A step drops a given of a minimal puzzle, takes a random other solution of the rest as the answer, adds givens until it
-is the only one, and minimises. While hard puzzles are too few, steps start from the hardest ones.
+A step drops a given of a minimal puzzle, takes a random other solution of the rest as the answer, adds givens until the
+answer is the only solution, and takes out the givens that are not needed. While hard puzzles are too few, steps start
+from the hardest ones.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,18 @@ def rated_puzzles(
 ) -> PuzzleSet:
     """`count` minimal 9 x 9 puzzles with ratings, no two equal up to symmetry; the same for the same seed.
 
-    While less than a `share` of them has a rating (`rrm.tasks.sudoku_rating`) of `least` or more, steps start from the
-    hardest puzzles so far, otherwise from all; small counts can end with fewer. The first `STARTS` puzzles are random
-    ones, the hard ones come late. `report(done)` is called after every step. InputError on a share out of range.
+    The first `STARTS` puzzles are random, the hard ones come late.
+
+    Args:
+        count: Number of puzzles.
+        seed: Seed of the search.
+        least: Rating from which a puzzle is hard, in guesses (`rrm.tasks.sudoku_rating`).
+        share: Share of hard puzzles, 0 to 1. While fewer are hard, steps start from the hardest puzzles so far,
+            otherwise from all; small counts can end with fewer.
+        report: Called after every step with the number of puzzles so far.
+
+    Raises:
+        InputError: on a share out of range.
     """
     if not 0 <= share <= 1:
         raise InputError(f"share {share} of hard puzzles; give a number from 0 to 1")
@@ -67,7 +77,7 @@ def vicinity(puzzles: np.ndarray, box: Box, rng: np.random.Generator) -> tuple[n
     return _minimal(_constrained(rest, answers, box, rng), answers, box, rng), answers
 
 
-def _constrained(puzzles, answers, box, rng):
+def _constrained(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
     """The puzzles with givens added, each to rule out another solution, until `answers` are the only ones."""
     puzzles = puzzles.copy()
     left = np.arange(len(puzzles))
@@ -81,7 +91,7 @@ def _constrained(puzzles, answers, box, rng):
     return puzzles
 
 
-def _minimal(puzzles, answers, box, rng):
+def _minimal(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
     """The puzzles with givens taken out until each is needed.
 
     Most givens are needed from the start and stay so; to test all at once fills the chunks of the solver.

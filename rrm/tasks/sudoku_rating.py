@@ -6,6 +6,8 @@ ruled by one unlucky copy. The rating is exp(that mean) - 1, which is in guesses
 (but counted by another solver) and in the same order as the mean of logarithms.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from rrm.tasks.sudoku_box import Box
@@ -19,7 +21,7 @@ BLOCK = 512  # puzzles whose copies are solved together
 def guesses(puzzles: np.ndarray, box: Box) -> np.ndarray:
     """int [M]: splits of the search that finds the solution of each puzzle (tokens [M, S]) and proves it the only one.
 
-    A search to the end visits the same states in any order, so the count depends on nothing but the puzzle.
+    A search to the end visits the same states in any order, so the count depends on the puzzle alone.
     """
     return solve(puzzles, box, limit=2).guesses
 
@@ -27,7 +29,7 @@ def guesses(puzzles: np.ndarray, box: Box) -> np.ndarray:
 def rate(puzzles: np.ndarray, box: Box, rng: np.random.Generator, copies: int = COPIES) -> np.ndarray:
     """float32 [M]: rating of puzzles (tokens [M, S]) with one solution; 0 for those that need no guess."""
     ratings = np.zeros(len(puzzles), np.float32)
-    # whether rounds of singles solve a puzzle is the same for all copies
+    # rounds of singles solve all copies of a puzzle or none
     for rows in _blocks(np.flatnonzero(guesses(puzzles, box))):
         repeated = puzzles[rows.repeat(copies)]
         counts = guesses(apply_symmetries(random_symmetries(box, len(repeated), rng), repeated), box)
@@ -35,5 +37,5 @@ def rate(puzzles: np.ndarray, box: Box, rng: np.random.Generator, copies: int = 
     return ratings
 
 
-def _blocks(rows):
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
     return (rows[first : first + BLOCK] for first in range(0, len(rows), BLOCK))

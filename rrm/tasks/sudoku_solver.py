@@ -18,7 +18,7 @@ ROUNDS = 2  # rounds between two sortings of the states into dead, solved, chang
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found for each of M puzzles."""
+    """The result of a search for each of M puzzles."""
 
     counts: np.ndarray  # int [M]: solutions found, at most the limit
     solutions: np.ndarray  # uint8 tokens [M, S]: one solution, zeros (padding) where there is none
@@ -42,9 +42,10 @@ class TooHard(ValueError):
 
 
 def count_solutions(puzzles: np.ndarray, box: Box, limit: int = 2, most_guesses: int | None = None) -> np.ndarray:
-    """int [M]: the number of solutions of each puzzle (uint8 tokens [M, S]), `limit` standing for `limit` or more.
+    """int [M]: the number of solutions of each puzzle (uint8 tokens [M, S]); `limit` stands for `limit` or more.
 
-    TooHard where that takes more than `most_guesses` for all of them together.
+    Raises:
+        TooHard: when the search takes more than `most_guesses` for all puzzles together.
     """
     return search(candidates(puzzles, box), box, limit, None, most_guesses).counts
 
@@ -73,7 +74,7 @@ def search(
     waiting: list[tuple[np.ndarray, np.ndarray]] = []  # blocks of (states [S, m], puzzle of each state [m])
     opened = spent = 0
     while opened < total or waiting:
-        size = min(CHUNK, 64 + 2 * np.count_nonzero(counts < limit))
+        size = min(CHUNK, 64 + 2 * int(np.count_nonzero(counts < limit)))
         states, owner, opened = _next_chunk(waiting, masks, opened, size)
         unfinished = counts[owner] < limit
         if not unfinished.all():
@@ -95,7 +96,7 @@ def search(
         solutions[found] = np.bitwise_count(states[:, solved] - 1).T + FIRST_DIGIT
         np.add.at(counts, found, 1)
         np.add.at(guesses, owner[stuck], 1)
-        spent += np.count_nonzero(stuck)
+        spent += int(np.count_nonzero(stuck))
         if most_guesses is not None and spent > most_guesses:
             row = int(guesses.argmax())
             raise TooHard(row, int(guesses[row]))
@@ -105,8 +106,10 @@ def search(
     return Search(np.minimum(counts, limit), solutions, guesses)
 
 
-def _next_chunk(waiting, masks, opened, size):
-    """Take the `size` newest waiting states, and open puzzles if there are fewer."""
+def _next_chunk(
+    waiting: list[tuple[np.ndarray, np.ndarray]], masks: np.ndarray, opened: int, size: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Take the `size` newest waiting states, and open puzzles if there are fewer: states [S, m], owner [m], opened."""
     blocks, room = [], size
     while waiting and room:
         states, owner = waiting.pop()
@@ -122,7 +125,7 @@ def _next_chunk(waiting, masks, opened, size):
     return states, np.concatenate([block[1] for block in blocks]), opened + len(fresh)
 
 
-def _propagate(states, box):
+def _propagate(states: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
     """One round for states [S, m]: the new states, and bool [m]: in which a unit has no cell left for a digit."""
     grid = states.reshape(*box.axes, -1)
     digits = states.dtype.type((1 << box.digits) - 1)
@@ -153,7 +156,7 @@ def _propagate(states, box):
     return grid.reshape(states.shape), dead
 
 
-def _split(states, sizes, rng):
+def _split(states: np.ndarray, sizes: np.ndarray, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:
     """The two halves of states [S, m]: a cell with the fewest candidates (two or more) is one of them, or it is not."""
     sizes = np.where(sizes == 1, 255, sizes)
     columns = np.arange(states.shape[1])

@@ -35,7 +35,7 @@ def apply_symmetries(symmetries: tuple[np.ndarray, np.ndarray], grids: np.ndarra
     return np.take_along_axis(tokens, np.take_along_axis(grids, sources, axis=1), axis=1)
 
 
-def _random_lines(groups, size, count, rng):
+def _random_lines(groups: int, size: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Rows (or columns) in random order, the groups staying together: int [count, groups * size]."""
     group = rng.random((count, groups)).argsort(axis=1)
     inside = rng.random((count, groups, size)).argsort(axis=2)
@@ -80,8 +80,8 @@ def canonical_form(puzzle: np.ndarray, answer: np.ndarray, box: Box) -> np.ndarr
 def symmetry_key(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.ndarray:
     """uint8 [B, S] for puzzles and answers [B, S]: equal for symmetric copies of one puzzle, else different.
 
-    These are canonical forms up to `LARGEST_CANONICAL` digits. Above (8 million column orders for 16 digits) it is the
-    invariant in the first eight bytes, which two puzzles that are no copies share with a probability near 2 ** -64.
+    The key is the canonical form up to `LARGEST_CANONICAL` digits. Above (8 million column orders for 16 digits) the
+    key is the invariant in the first eight bytes: two puzzles that are no copies share one with probability 2 ** -64.
     """
     if box.digits > LARGEST_CANONICAL:
         keys = np.zeros((len(inputs), box.cells), np.uint8)
@@ -94,7 +94,7 @@ def symmetry_key(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.ndarray
 def equivalence_classes(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.ndarray:
     """Class numbers int [B] for puzzles and answers [B, S]: equal exactly for puzzles with equal symmetry keys.
 
-    Puzzles that no other shares its invariant with are a class of their own; only the others need a canonical form.
+    A puzzle with an invariant of its own is a class of its own; only the other puzzles need a canonical form.
     """
     marks = _invariants(inputs, labels, box)
     _, bucket, sizes = np.unique(marks, return_inverse=True, return_counts=True)
@@ -107,7 +107,7 @@ def equivalence_classes(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.
     return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _invariants(inputs, labels, box):
+def _invariants(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.ndarray:
     """`invariant` of any number of puzzles, block by block."""
     blocks = [slice(start, start + BLOCK) for start in range(0, max(len(inputs), 1), BLOCK)]
     return np.concatenate([invariant(inputs[block], labels[block], box) for block in blocks])
@@ -136,7 +136,7 @@ def invariant(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.ndarray:
     return _mix(colour.sum(axis=1))
 
 
-def _mix(values):
+def _mix(values: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 (G. L. Steele et al., OOPSLA 2014): scatters uint64 values; products wrap around."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -144,7 +144,7 @@ def _mix(values):
     return values ^ (values >> np.uint64(31))
 
 
-def _smallest(rows):
+def _smallest(rows: np.ndarray) -> np.ndarray:
     """Indices of the lexicographically smallest rows of [K, n], whose values are below n (n <= 16 fits 64 bits)."""
     n = rows.shape[1]
     codes = rows.astype(np.uint64) @ (np.uint64(n) ** np.arange(n, dtype=np.uint64)[::-1])
@@ -152,7 +152,7 @@ def _smallest(rows):
 
 
 @lru_cache
-def _column_orders(box):
+def _column_orders(box: Box) -> np.ndarray:
     """All orders of the columns that keep the stacks together: int [K, N]."""
     _, _, stacks, columns = box.axes
     insides = list(permutations(range(columns)))

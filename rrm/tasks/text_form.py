@@ -16,8 +16,8 @@ class TextForm:
 
     task: str
     cells: int
-    characters: str  # those of the tokens 1, 2, ...
-    allowed: str  # what a message tells the user to write
+    characters: str  # the characters of the tokens 1, 2, ...
+    allowed: str  # the characters in words, for a message
     variants: dict[str, int] = field(default_factory=dict)  # further spellings of tokens
 
     @cached_property
