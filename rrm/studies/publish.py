@@ -8,7 +8,7 @@ from rrm.reports.perturbation import comparison_metrics, result_path, stability_
 from rrm.reports.search import SearchFindings
 from rrm.statistics import OutcomePanel
 from rrm.statistics.arms import ArmComparison, arm_table
-from rrm.tasks import PuzzleSet
+from rrm.tasks.puzzle_file import load_puzzles
 from rrm.terminal.table import markdown_table, write_csv
 from rrm.tracking import Tracker
 from rrm.training import checkpoint
@@ -30,7 +30,7 @@ def log_report(
 ) -> None:
     """Test scores, checkpoints and result files into the trials' runs; figures and findings into the sweep's."""
     by_name = {t["name"]: panel for t, panel in zip(measured, outcome, strict=True)}
-    count = len(PuzzleSet.load(folder.path / TEST_PUZZLES))
+    count = len(load_puzzles(folder.path / TEST_PUZZLES))
     for trial in trials:
         run = tracker.run("trial", trial["name"], *describe(trial["config"]))
         values = {

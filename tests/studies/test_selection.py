@@ -14,8 +14,9 @@ from rrm.dynamics.shards import load_rows
 from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.models import build, describe, variant
 from rrm.reports import selection as selection_report
-from rrm.statistics.selection import expected_accuracies, selection
+from rrm.statistics.selection import expected_accuracies
 from rrm.statistics.within_problem import mean_correlation, mixed_problems
+from rrm.studies import selection as selection_study
 from rrm.studies import selector_sweep
 from rrm.tasks import PuzzleSet, get_task
 from rrm.training.checkpoint import save_tensors, write_meta
@@ -78,8 +79,8 @@ def test_study_interrupted_and_resumed_is_the_whole(cluster, files, tmp_path, mo
         assert np.array_equal(getattr(whole, name), getattr(alone, name))
     assert mixed_problems(whole.solved[:, 1:, -1]).any()
 
-    real = selection.save_rows
-    monkeypatch.setattr(selection, "save_rows", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    real = selection_study.save_rows
+    monkeypatch.setattr(selection_study, "save_rows", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(SystemExit) as stopped:
         study(folder, tmp_path / "broken", *OPTIONS)
     assert stopped.value.code == 130 and "--resume carries on" in capsys.readouterr().err
@@ -87,7 +88,7 @@ def test_study_interrupted_and_resumed_is_the_whole(cluster, files, tmp_path, mo
     assert len(shards) == 3
     shards[0].unlink()
     stamps = [shard.stat().st_mtime_ns for shard in shards[1:]]
-    monkeypatch.setattr(selection, "save_rows", real)
+    monkeypatch.setattr(selection_study, "save_rows", real)
     study(folder, tmp_path / "broken", *OPTIONS, "--resume", "--workers", "1")
     again = load_rows(StochasticResult, tmp_path / "broken" / "s" / "result.npz")
     assert all(np.array_equal(getattr(again, name), getattr(whole, name)) for name in whole.row_axes)
