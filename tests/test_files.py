@@ -23,7 +23,7 @@ from rrm.tasks.puzzle_csv import read_puzzles, write_puzzles
 from rrm.tasks.puzzle_file import load_puzzles
 from rrm.tasks.sudoku_solver import TooHard, count_solutions
 from rrm.training.checkpoint import load_tensors
-from tests.fuzz import fuzz_readers
+from tests.endurance.fuzz import cases, readers
 
 TASK = get_task("sudoku-4x4")
 HUGE = 10**12
@@ -285,7 +285,7 @@ def test_torch_files_read_as_torch_reads_them(tmp_path):
 
 
 def test_a_configuration_larger_than_its_weights(tmp_path):
-    weights = {key: value for key, value in fuzz_readers.public_weights().items()}
+    weights = {key: value for key, value in readers.public_weights().items()}
     for change, reason in (
         ({"hidden_size": 1 << 16}, "have shape"),
         ({"L_layers": 100}, "lack the key"),
@@ -295,16 +295,16 @@ def test_a_configuration_larger_than_its_weights(tmp_path):
         ({"expansion": float("nan")}, "'expansion' is nan"),
     ):
         with pytest.raises(InputError, match=reason):
-            load_official(weights, fuzz_readers.CONFIG | change)
+            load_official(weights, readers.CONFIG | change)
 
 
 def test_yaml_configurations(tmp_path):
-    fuzz_readers.make_yaml(tmp_path)
+    readers.make_yaml(tmp_path)
     path = tmp_path / "all_config.yaml"
     whole = path.read_text()
     settings = sources.read_config(path)
     assert (settings["seq_len"], settings["hidden_size"]) == (16, 16) and "lr" not in settings
-    fuzz_readers.use_public(tmp_path)
+    readers.use_public(tmp_path)
     for text, reason in (
         (f"!!python/object/apply:pathlib.Path.touch ['{tmp_path / 'stolen'}']", "line 1 has a tag or an alias"),
         ("a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(30)), "line 2 has a tag or an alias"),
@@ -328,8 +328,8 @@ def test_commands_end_with_one_line_and_code_2(tmp_path, capsys):
     assert stop.value.code == 2 and error.startswith(f"error: {path}") and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("reader", fuzz_readers.READERS)
+@pytest.mark.parametrize("reader", readers.READERS)
 def test_a_short_fuzz(reader):
     complaints = []
-    outcomes, _ = fuzz_readers.fuzz(reader, 40, seed=1, show=complaints.append)
+    outcomes, _ = cases.fuzz(reader, 40, seed=1, show=complaints.append)
     assert not complaints and outcomes.total() == 40 and outcomes["refused"]

@@ -1,4 +1,7 @@
-"""What is left of a job after files were cut short or a disk was full, without a cluster. With one: fault_table.py."""
+"""A job carries on after files were cut short or a disk was full, here without a cluster.
+
+With a cluster: tests/endurance/fault_table.
+"""
 
 import os
 from contextlib import contextmanager

@@ -1,12 +1,12 @@
-"""One process that runs the smoke sweep again and again: what does it keep?
+"""One process runs the smoke sweep again and again: does it keep memory, files, threads or processes?
 
-    python tests/soak.py [--only N]
+    python -m tests.endurance.soak [--only N]
 
-Prints after every run (default: 20, of about a minute) the memory of the process; what of it malloc has handed out, and
-how many blocks Python holds, which tells a leak from pages that are nearly empty; open files, threads, Ray processes.
-Exit code 1 where the last run leaves more than the first one. Files, threads and processes are counted exactly, the
-rest may differ by what caches of fixed size take in. All runs share one Ray: each start of Ray leaves a socket and a
-thread of its own in the process, whoever asks for it.
+After every run (default: 20, of about a minute) it prints the memory of the process, the bytes that malloc has handed
+out, the blocks that Python holds, open files, threads and Ray processes. Bytes and blocks tell a leak from pages that
+are nearly empty. The exit code is 1 where the last run leaves more than the first one: files, threads and processes
+are compared exactly, memory within the share that caches of fixed size take. All runs share one Ray, because each start
+of Ray leaves a socket and a thread in the process that asks for it.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from ray.util.debug import reset_log_once
 from rrm.cluster.session import ray_session
 from rrm.commands.sweep import run_command
 
-SPEC_FILE = Path(__file__).resolve().parents[1] / "tune_specs" / "perturb_sweep.py"
+SPEC_FILE = Path(__file__).resolve().parents[2] / "tune_specs" / "perturb_sweep.py"
 MORE = {"memory_mb": 0.01, "malloc_mb": 0.01, "blocks": 0.005}  # a model or a result a run would be more of each
 
 

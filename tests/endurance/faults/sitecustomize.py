@@ -1,4 +1,8 @@
-"""Faults in processes that have this folder on PYTHONPATH, at the places that RRM_FAULT names: tests/fault_table.py.
+"""Faults in every process that has this folder on PYTHONPATH, at the places that RRM_FAULT names.
+
+Python imports a module called `sitecustomize` before it runs anything else, wherever sys.path has one. The fault table
+puts this folder on PYTHONPATH, which children inherit: so the driver, the processes of Ray and the workers run
+unchanged code of rrm, and this file patches a module right after its import.
 
 RRM_FAULT   ACTION@PLACE:N[ ACTION@PLACE:N ...]: the action when the process passes the place for the N-th time, or for
             `trial` when it trains trial N. An action happens once in all processes together, unless N ends in "*".

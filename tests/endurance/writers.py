@@ -1,12 +1,12 @@
 """Does a point get lost, or logged twice, when many drivers write at once and the server is killed under them?
 
-    python tests/tracking_writers.py [--writers 16] [--batches 1000] [--store sqlite server] [--storage DIR]
+    python -m tests.endurance.writers [--writers 16] [--batches 1000] [--store sqlite server] [--storage DIR]
 
-Every writer is a process of its own that logs batches of five metrics as fast as it can: first all of them into one
-embedded sqlite store, then through an MLflow server that is killed with SIGKILL when a third and when two thirds of the
-points have arrived, and started again. What a writer could not send by its end is replayed from its spool. The points
-are then counted in the database itself. Beside the longest time that a write blocked stands the longest time by which
-a thread that only sleeps woke up late: on a busy machine, no write can be quicker than that.
+Every writer is a process of its own that logs batches of five metrics as fast as it can: first into one embedded sqlite
+store, then through an MLflow server. The server is killed with SIGKILL when a third and when two thirds of the points
+have arrived, and started again. Operations that a writer could not send by its end are replayed from its spool. Then
+the points are counted in the database itself. `longest write` is the longest time that a write blocked, `stall` the
+longest time by which a thread that only sleeps woke up late: on a busy machine no write can be quicker than that.
 """
 
 import argparse
