@@ -56,7 +56,7 @@ def check_token(config: dict) -> None:
     for command in commands(config):
         if "ray start" in command:
             assert "RAY_AUTH_MODE=token ray start" in command, f"without a token: {command}"
-    assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    assert config["file_mounts"].get("~/.ray/auth_token") == "~/.ray/auth_token", "the token does not reach the nodes"
 
 
 def test_cluster_yaml_is_what_ray_up_accepts():
@@ -94,31 +94,63 @@ def replace_in(name: str, old: str, new: str):
     return spoil
 
 
+# name: (what is done to the configuration, the words of the refusal)
 MISTAKES = {
-    "wrong key": lambda c: c.update(maxworkers=3),
-    "wrong key of a node type": lambda c: c["available_node_types"]["gpu_worker"].update(maxworkers=3),
-    "wrong type": lambda c: c.update(max_workers="8"),
-    "fraction of a GPU": lambda c: c["available_node_types"]["gpu_worker"]["resources"].update(GPU=0.5),
-    "unknown provider": lambda c: c["provider"].update(type="awz"),
-    "unknown node type": lambda c: c.update(head_node_type="nope"),
-    "more at least than at most": lambda c: c["available_node_types"]["gpu_worker"].update(min_workers=9),
-    "rule for the world": lambda c: set_group(c, "0.0.0.0/0"),
-    "rule for the world, IPv6": lambda c: set_group(c, "::/0"),
-    "Ray's own security group": lambda c: c["available_node_types"]["head"]["node_config"].pop("SecurityGroupIds"),
-    "dashboard for the world": replace_in("head_start_ray_commands", "host=127.0.0.1", "host=0.0.0.0"),
-    "MLflow for the world": replace_in("head_start_ray_commands", "--host 127.0.0.1", "--host 0.0.0.0"),
-    "MLflow for the world, IPv6": replace_in("head_start_ray_commands", "--host 127.0.0.1", "--host ::"),
-    "head without token": replace_in("head_start_ray_commands", "RAY_AUTH_MODE=token", ""),
-    "worker without token": replace_in("worker_start_ray_commands", "RAY_AUTH_MODE=token", "RAY_AUTH_MODE=disabled"),
-    "token that does not reach the nodes": lambda c: c["file_mounts"].pop("~/.ray/auth_token"),
+    "wrong key": (lambda c: c.update(maxworkers=3), "'maxworkers' was unexpected"),
+    "wrong key of a node type": (
+        lambda c: c["available_node_types"]["gpu_worker"].update(maxworkers=3),
+        "'maxworkers' was unexpected",
+    ),
+    "wrong type": (lambda c: c.update(max_workers="8"), "'8' is not of type 'integer'"),
+    "fraction of a GPU": (
+        lambda c: c["available_node_types"]["gpu_worker"]["resources"].update(GPU=0.5),
+        "0.5 is not of type 'integer'",
+    ),
+    "unknown provider": (lambda c: c["provider"].update(type="awz"), "Unsupported node provider: awz"),
+    "unknown node type": (lambda c: c.update(head_node_type="nope"), "`head_node_type` must be one of"),
+    "more at least than at most": (
+        lambda c: c["available_node_types"]["gpu_worker"].update(min_workers=9),
+        "smaller than the sum of `min_workers`",
+    ),
+    "rule for the world": (lambda c: set_group(c, "0.0.0.0/0"), "a rule lets in the whole world"),
+    "rule for the world, IPv6": (lambda c: set_group(c, "::/0"), "a rule lets in the whole world"),
+    "Ray's own security group": (
+        lambda c: c["available_node_types"]["head"]["node_config"].pop("SecurityGroupIds"),
+        "head has no security group of its own",
+    ),
+    "dashboard for the world": (
+        replace_in("head_start_ray_commands", "host=127.0.0.1", "host=0.0.0.0"),
+        "listens for the whole world: ulimit",
+    ),
+    "MLflow for the world": (
+        replace_in("head_start_ray_commands", "--host 127.0.0.1", "--host 0.0.0.0"),
+        "listens for the whole world: up",
+    ),
+    "MLflow for the world, IPv6": (
+        replace_in("head_start_ray_commands", "--host 127.0.0.1", "--host ::"),
+        "listens for the whole world: up",
+    ),
+    "head without token": (
+        replace_in("head_start_ray_commands", "RAY_AUTH_MODE=token", ""),
+        "without a token: .* --head",
+    ),
+    "worker without token": (
+        replace_in("worker_start_ray_commands", "RAY_AUTH_MODE=token", "RAY_AUTH_MODE=disabled"),
+        "without a token: .* --address",
+    ),
+    "token that does not reach the nodes": (
+        lambda c: c["file_mounts"].pop("~/.ray/auth_token"),
+        "the token does not reach the nodes",
+    ),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_caught(mistake):
+    spoil, words = MISTAKES[mistake]
     broken = copy.deepcopy(CONFIG)
-    MISTAKES[mistake](broken)
-    with pytest.raises(Exception):  # noqa: B017 - Ray raises several types
+    spoil(broken)
+    with pytest.raises(Exception, match=words):  # Ray raises several types
         check(broken)
 
 

@@ -141,7 +141,7 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
         "import runpy, sys\n"
         "from dataclasses import replace\n"
         "sys.path.insert(0, sys.argv[1])\n"
-        "from rrm.commands.options import run_command\n"
+        "from rrm.commands.sweep import run_command\n"
         "from rrm.jobs.spec import Preset\n"
         f"spec = runpy.run_path({str(SPEC_FILE)!r})['SPEC']\n"
         f"spec = replace(spec, models={MODELS!r}, presets={{'default': {TINY!r}}})\n"
@@ -161,10 +161,16 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
     done = subprocess.run([*argv, "--resume"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     whole, resumed = (json.loads((s / "perturb_sweep" / "trials.json").read_text()) for s in (finished, tmp_path))
-    for one, other in zip(*(known["searched"] + known["repeated"] for known in (whole, resumed)), strict=True):
-        assert one["config"] == other["config"]
-        if one["stopped_early"] == other["stopped_early"]:
-            assert one["best"] == other["best"] and one["final"] == other["final"]
+    pairs = list(zip(*(known["searched"] + known["repeated"] for known in (whole, resumed)), strict=True))
+    assert [one["config"] for one, _ in pairs] == [other["config"] for _, other in pairs]
+    # Two trials run at once, and whether ASHA stops a drawn one depends on which of them reports first.
+    for one, other in pairs:
+        reached = min(one["evaluation"], other["evaluation"])
+        assert one["curve"][:reached] == other["curve"][:reached] and reached >= 1
+    never_stopped = [pair for pair in pairs if not pair[0]["drawn"]]
+    assert len(never_stopped) == len(pairs) - 1
+    for one, other in never_stopped:
+        assert one["best"] == other["best"] and one["final"] == other["final"] and not other["stopped_early"]
     runs = [runs_of(storage)[1] for storage in (finished, tmp_path)]
     assert [run.data.tags["rrm.name"] for run in runs[0]] == [run.data.tags["rrm.name"] for run in runs[1]]
     assert {run.info.status for run in runs[1]} == {"FINISHED"}
