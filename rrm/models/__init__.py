@@ -4,20 +4,21 @@ from dataclasses import asdict, fields
 
 from rrm.errors import InputError
 from rrm.models.base import Readout, RecursiveModel, State, parameter_count
+from rrm.models.config import ReasonerConfig
 from rrm.models.hrm import HRM, HRMConfig
 from rrm.models.official import build_official, export_official, load_official, official_segments
 from rrm.models.public_file import read_checkpoint
 from rrm.models.srm import SRM, SRMConfig
 from rrm.models.trm import TRM, TRMConfig
 
-FAMILIES = {
+FAMILIES: dict[str, tuple[type[ReasonerConfig], type[RecursiveModel]]] = {
     "trm": (TRMConfig, TRM),
     "hrm": (HRMConfig, HRM),
     "srm": (SRMConfig, SRM),
 }
 
 # Model types as a sweep names them: a family and the settings that make the variant.
-VARIANTS = {
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "trm_mlp": ("trm", {"mlp_t": True, "pos_encodings": "none"}),
     "trm_att": ("trm", {"mlp_t": False, "pos_encodings": "rope"}),
     "hrm": ("hrm", {"pos_encodings": "rope"}),
@@ -32,7 +33,11 @@ __all__ = [
 
 
 def build(description: dict) -> RecursiveModel:
-    """A model with fresh weights from its description, {"family": "trm", "vocab_size": 6, ...}."""
+    """A model with fresh weights from its description, {"family": "trm", "vocab_size": 6, ...}.
+
+    Raises:
+        InputError: for an unknown family or setting, or settings that no network has.
+    """
     settings = dict(description)
     family = settings.pop("family", None)
     if family not in FAMILIES:
@@ -46,15 +51,18 @@ def build(description: dict) -> RecursiveModel:
 
 
 def describe(model: RecursiveModel) -> dict:
-    """The description `build` takes; plain values, fit for JSON."""
+    """The description that `build` takes; plain values, fit for JSON."""
     family = next(name for name, (_, model_class) in FAMILIES.items() if type(model) is model_class)
     return {"family": family, **asdict(model.config)}
 
 
-def variant(name: str, **shape) -> dict:
+def variant(name: str, **shape: object) -> dict:
     """The description of a swept model type (`VARIANTS`) at a shape: `variant("trm_mlp", hidden_size=64, ...)`.
 
     One shape serves all types: settings that only other families have are left out.
+
+    Raises:
+        InputError: for an unknown name.
     """
     if name not in VARIANTS:
         raise InputError(f"model {name!r} is unknown: use one of {', '.join(VARIANTS)}")

@@ -1,13 +1,14 @@
-"""The protocol every recursive reasoner obeys: start state, the sequence of network calls of a segment, readout."""
+"""The contract of every recursive reasoner: start state, the network calls of a segment, readout."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from rrm.models.config import ReasonerConfig
 from rrm.models.layers import Stack
 from rrm.models.precision import own_precision
 
@@ -23,7 +24,7 @@ class State(NamedTuple):
 
 
 class Readout(NamedTuple):
-    """What a model says of a state: logits [B, S, V], and float32 halting scores [B] (None without a Q head)."""
+    """The outputs of a model for a state: logits [B, S, V], and float32 halting scores [B] (None without a Q head)."""
 
     logits: Tensor
     q_halt: Tensor | None
@@ -41,10 +42,10 @@ class RecursiveModel(nn.Module, ABC):
     functions of their arguments, so that `rrm.dynamics` can push tangents through them.
 
     A damped, noisy model (EqR, arXiv 2605.21488) updates a half to (1 - damping) z + damping net(.) + call_noise n with
-    n ~ N(0, I), and may start from a random state. What is random is drawn from the `generator` it is given, which a
-    model without randomness never touches.
+    n ~ N(0, I), and may start from a random state. Methods draw random numbers from their `generator`, which a model
+    without randomness never touches.
 
-    Two facts the training step reads. `carries_state`: a puzzle's state is carried over training steps; otherwise each
+    The training step reads two facts. `carries_state`: a puzzle's state is carried over training steps; otherwise each
     step rolls out from the start state. `q_learning`: q_continue is trained too, by Q-learning, and a row halts when
     q_halt > q_continue; otherwise q_continue is never trained, and a row halts when q_halt > 0.
     """
@@ -54,7 +55,7 @@ class RecursiveModel(nn.Module, ABC):
     damping = 1.0
     call_noise = 0.0
 
-    config: object
+    config: ReasonerConfig
     segment_calls: tuple[str, ...]
     grad_calls: int
     forward_dtype: torch.dtype
@@ -67,8 +68,9 @@ class RecursiveModel(nn.Module, ABC):
     def embed(self, inputs_BS: Tensor, puzzle_identifiers_B: Tensor) -> Tensor:
         """Tokens [B, S] and puzzle identifiers [B] -> x [B, L, D].
 
-        ValueError for one that is no whole number below the size of its table; a training on an accelerator does not
-        look.
+        Raises:
+            ValueError: for a token or an identifier that is no row of its table. A training on an accelerator does not
+                check.
         """
 
     @abstractmethod
@@ -80,7 +82,7 @@ class RecursiveModel(nn.Module, ABC):
         """Logits and halting scores of a state."""
 
     def inject(self, half: str, state: State, x_BLD: Tensor) -> Tensor:
-        """What the network of a call sees: the state's halves and, for "L", the puzzle, summed once."""
+        """The input of the network of a call, [B, L, D]: the sum of the two halves and, for "L", the puzzle x."""
         u = state.z_L + (state.z_H + x_BLD) if half == "L" else state.z_H + state.z_L
         return u.to(self.compute_dtype)
 
@@ -90,7 +92,7 @@ class RecursiveModel(nn.Module, ABC):
             old = state.z_H if half == "H" else state.z_L
             out = (1 - self.damping) * old + self.damping * out
         if self.call_noise:
-            # Drawn in float32, whatever the state is kept in.
+            # The noise is drawn in float32, whatever the dtype of the state.
             out = out + self.call_noise * torch.randn(out.shape, generator=generator).to(out)
         return State(out, state.z_L) if half == "H" else State(state.z_H, out)
 
@@ -125,7 +127,7 @@ class RecursiveModel(nn.Module, ABC):
         return weight if weight == torch.float64 else self.forward_dtype
 
     @contextmanager
-    def precision(self, dtype: torch.dtype):
+    def precision(self, dtype: torch.dtype) -> Iterator[Self]:
         """Run the calls in `dtype` for a while: stability is measured in float32 even of a bfloat16 model.
 
         `own_precision` holds inside.
@@ -139,5 +141,5 @@ class RecursiveModel(nn.Module, ABC):
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Trained parameters; the puzzle table is a buffer and not counted, as in the papers."""
+    """Number of trained parameters; the puzzle table is a buffer and not counted, as in the papers."""
     return sum(p.numel() for p in model.parameters())

@@ -5,14 +5,14 @@ from typing import ClassVar
 
 from rrm.errors import InputError
 from rrm.models import layers
-from rrm.models.reasoner import Reasoner, ReasonerConfig
+from rrm.models.config import ReasonerConfig
+from rrm.models.reasoner import Reasoner
 
 
 @dataclass(frozen=True, kw_only=True)
 class HRMConfig(ReasonerConfig):
-    """Shape of an HRM; `H_layers` blocks update z_H (by default as many as `L_layers`, which update z_L)."""
+    """Settings of an HRM: `L_layers` blocks update z_L, and `H_layers` (None: as many) update z_H."""
 
-    mlp_t: ClassVar[bool] = False
     position_encodings: ClassVar[tuple[str, ...]] = ("learned", "rope")
 
     H_cycles: int = 2
@@ -21,16 +21,20 @@ class HRMConfig(ReasonerConfig):
     H_layers: int | None = None
     pos_encodings: str = "rope"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.H_layers is None:
             object.__setattr__(self, "H_layers", self.L_layers)
-        if self.H_layers < 1:
+        elif self.H_layers < 1:
             raise InputError(f"H_layers is {self.H_layers}: it must be at least 1")
 
     @property
-    def puzzle_emb_len(self) -> int:
-        """Positions of the prefix: as many as the puzzle vector needs."""
+    def attention(self) -> bool:
+        return True
+
+    @property
+    def prefix(self) -> int:
+        """As many positions as the puzzle vector needs."""
         return -(-self.puzzle_emb_ndim // self.hidden_size)
 
 
@@ -42,8 +46,11 @@ class HRM(Reasoner):
 
     q_learning = True
 
+    H_level: layers.Stack
+    L_level: layers.Stack
+
     def __init__(self, config: HRMConfig):
-        super().__init__(config, {"H_level": config.H_layers, "L_level": config.L_layers})
+        super().__init__(config, {"H_level": config.H_layers or config.L_layers, "L_level": config.L_layers})
         self.segment_calls = config.cycle * config.H_cycles
         self.grad_calls = 2
 

@@ -5,6 +5,7 @@ Parameters stay float32; every layer casts its weight to the dtype of its input.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -34,26 +35,31 @@ def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
 
 
 class Linear(nn.Module):
-    """y = x W^T (+ b); W [out, in] starts truncated normal with std 1/sqrt(in)."""
+    """y = x W^T (+ b); W [out, in] starts truncated normal with std 1/sqrt(in), every entry of b at `bias`."""
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = False):
+    def __init__(self, in_features: int, out_features: int, bias: float | None = None):
         super().__init__()
         self.weight = nn.Parameter(truncated_normal_(torch.empty(out_features, in_features), in_features**-0.5))
-        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.bias = None if bias is None else nn.Parameter(torch.full((out_features,), bias))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
 def swiglu_width(width: int, expansion: float) -> int:
-    """Inner width of a SwiGLU: two thirds of expansion * width, rounded up to a multiple of 256."""
+    """Inner width of a SwiGLU: two thirds of expansion * width, rounded up to a multiple of 256.
+
+    Two thirds give a gated layer the parameters of one without a gate (Shazeer, arXiv 2002.05202); the public code of
+    HRM and TRM rounds up.
+    """
     return 256 * math.ceil(round(expansion * width * 2 / 3) / 256)
 
 
 class SwiGLU(nn.Module):
-    """down(silu(gate) * up); gate is the first half of `gate_up_proj`, up the second. Over the last axis, or the first.
+    """down(silu(gate) * up), Shazeer, arXiv 2002.05202; gate is the first half of `gate_up_proj`, up the second.
 
-    The first is for the token mixer: on [L, B, D] one matrix product from the left mixes positions, without any copy.
+    `axis` -1 works on channels. `axis` 0 is the token mixer: on [L, B, D] one matrix product from the left mixes
+    positions, without any copy.
     """
 
     def __init__(self, width: int, expansion: float, axis: int = -1):
@@ -79,6 +85,9 @@ class RotaryPositions(nn.Module):
 
     Su et al., RoFormer, arXiv 2104.09864.
     """
+
+    cos: Tensor
+    sin: Tensor
 
     def __init__(self, length: int, head_width: int):
         super().__init__()
@@ -128,7 +137,10 @@ class AttentionBlock(nn.Module):
 
 
 class MixerBlock(nn.Module):
-    """TRM's: a SwiGLU over positions, normalised over *positions* (per channel), then one over channels; [L, B, D]."""
+    """Block of TRM: a SwiGLU over positions, normalised over *positions* (per channel), then one over channels.
+
+    On [L, B, D]; arXiv 2510.04871.
+    """
 
     positions_first = True
     mixed_norm_axis = 0
@@ -144,15 +156,18 @@ class MixerBlock(nn.Module):
 
 
 class ChannelNormMixerBlock(MixerBlock):
-    """SRM's: as TRM's, but what the SwiGLU over positions returns is normalised over *channels* (per position)."""
+    """Block of SRM: as that of TRM, but the norm after the SwiGLU over positions is over *channels* (per position)."""
 
     mixed_norm_axis = -1
+
+
+Block = AttentionBlock | MixerBlock
 
 
 class Stack(nn.Module):
     """The network of one call: blocks applied to u = state + injection, [B, L, D] -> [B, L, D]."""
 
-    def __init__(self, blocks: list[nn.Module], rotary: RotaryPositions | None = None):
+    def __init__(self, blocks: Sequence[Block], rotary: RotaryPositions | None = None):
         super().__init__()
         self.layers = nn.ModuleList(blocks)
         self.rotary = rotary
@@ -166,9 +181,16 @@ class Stack(nn.Module):
 
 
 def row_numbers(values: Tensor, rows: int, name: str) -> Tensor:
-    """`values` as int64 rows of a table of `rows`; ValueError for one that is no whole number of 0 to rows - 1.
+    """`values` as int64 row numbers of a table.
 
-    An index of -1 would read the last row and 1.5 the second, both in silence.
+    Args:
+        values: Numbers of any shape and dtype.
+        rows: Rows of the table.
+        name: Name of a value for the message.
+
+    Raises:
+        ValueError: for a value that is no whole number from 0 to rows - 1. An index of -1 would silently read the last
+            row and 1.5 the second.
     """
     numbers = values.long()
     wrong = (numbers < 0) | (numbers >= rows)
@@ -195,6 +217,8 @@ class PuzzleTable(nn.Module):
     [B, width], whose gradient the sparse optimizer reads; evaluation reads the table. `pending` holds (identifiers [B],
     leaf) of the batches since the last update.
     """
+
+    weights: Tensor
 
     def __init__(self, identifiers: int, width: int):
         super().__init__()

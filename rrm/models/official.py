@@ -3,7 +3,8 @@
 Weights load strictly: every name and every shape is that of the model, or nothing is loaded.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,17 +17,25 @@ from rrm.models.public_file import plain_weights
 
 
 def build_official(config: Mapping) -> RecursiveModel:
-    """A model with fresh weights from a public configuration (`arch` and data shape) of TRM, HRM or SRM."""
+    """A model with fresh weights from a public configuration (`arch` and data shape) of TRM, HRM or SRM.
+
+    Raises:
+        InputError: for whatever the configuration lacks, and for unknown or contradictory keys.
+    """
     return understand(config).model()
 
 
 def load_official(state_dict: Mapping[str, Tensor], config: Mapping) -> RecursiveModel:
     """A model in evaluation mode with the weights of a public checkpoint.
 
-    `state_dict` is what `read_checkpoint` gives, or maps the public names, with or without wrappers such as
-    `_orig_mod.model.inner.`, to tensors or arrays; `config` is the public configuration. What the checkpoint says
-    itself, such as the cycles that SRM has grown to, is heeded. A missing or unknown key, a wrong shape and a
-    contradiction raise InputError.
+    Args:
+        state_dict: The result of `read_checkpoint`, or tensors or arrays by their public names, with or without
+            wrappers such as `_orig_mod.model.inner.`. Facts that the checkpoint states itself, such as the cycles that
+            SRM has grown to, count.
+        config: The public configuration.
+
+    Raises:
+        InputError: for a missing or unknown key, a wrong shape, numbers that are not finite, or a contradiction.
     """
     weights = plain_weights(state_dict)
     described = understand(config, weights, weights.said)
@@ -36,10 +45,10 @@ def load_official(state_dict: Mapping[str, Tensor], config: Mapping) -> Recursiv
     return build_and_load(described.model, given)
 
 
-def official_segments(state_dict: Mapping[str, Tensor], config: Mapping) -> int | None:
-    """Segments of an evaluation by the public code: halt_max_steps, for SRM the depth it has grown to.
+def official_segments(state_dict: Mapping[str, Tensor], config: Mapping) -> object:
+    """Segments of an evaluation by the public code: halt_max_steps, for SRM the depth that it has grown to.
 
-    None where neither the configuration nor the checkpoint says so.
+    The value is as written, of any type; None where neither the configuration nor the checkpoint has one.
     """
     weights = plain_weights(state_dict)
     return understand(config, weights, weights.said).segments
@@ -48,7 +57,7 @@ def official_segments(state_dict: Mapping[str, Tensor], config: Mapping) -> int 
 def build_and_load(build: Callable[[], RecursiveModel], weights: Mapping[str, Tensor]) -> RecursiveModel:
     """The model that `build` makes, with these weights and in evaluation mode.
 
-    It is first made without memory, so that a description of a model larger than the weights allocates nothing.
+    The model is first made without memory, so that a description larger than the weights allocates nothing.
     """
     with torch.device("meta"), _ShortTables():
         _check_shapes(build().state_dict(), weights)
@@ -64,14 +73,16 @@ def build_and_load(build: Callable[[], RecursiveModel], weights: Mapping[str, Te
 
 
 class _ShortTables(TorchFunctionMode):
-    """Cuts rotary tables, which no weights fill, to one entry in memory; without memory, they take a 2 s import."""
+    """Cuts rotary tables, which no weights fill, to one entry in memory; on "meta" they would take a 2 s import."""
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         return torch.zeros(1, device="cpu") if function is torch.arange else function(*args, **(kwargs or {}))
 
 
 def export_official(model: RecursiveModel) -> dict[str, Tensor]:
-    """A copy of the weights under the names of the model's public implementation, as `load_official` reads them."""
+    """A copy of the weights under the names of the public implementation, for `load_official` or the public code."""
     prefix = next(family.prefix for family in PUBLIC if type(model) is family.model)
     return {prefix + key: value.detach().clone() for key, value in model.state_dict().items()}
 
@@ -79,11 +90,11 @@ def export_official(model: RecursiveModel) -> dict[str, Tensor]:
 def load_strictly(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """`load_state_dict` that names the first offending key, and both shapes where they differ.
 
-    Names of one shared tensor must bring equal values: a model cannot hold both.
+    Names of one shared tensor must have equal values: the model cannot hold both.
     """
     expected = model.state_dict()
     _check_shapes(expected, weights)
-    first_name = {}
+    first_name: dict[Tensor, str] = {}
     for key, parameter in model.named_parameters(remove_duplicate=False):
         twin = first_name.setdefault(parameter, key)
         if twin != key and not torch.equal(weights[key], weights[twin]):

@@ -1,24 +1,24 @@
-"""What the public configurations of TRM, HRM and SRM (there called RSM) say: which family, which shape, how deep.
+"""Read public configurations of TRM, HRM and SRM (there called RSM): family, shape and depth of the model.
 
-A public configuration mixes the shape of the network with settings of its training loop; the second kind is named
-here so that it can be passed over, and anything else is refused. A missing key gets the default of the public class
-where that class has one, and is asked for by name otherwise.
+A public configuration mixes the shape of the network with settings of its training loop. This module lists the settings
+of the training loop and ignores them, and refuses any other unknown key. A missing key gets the default of the public
+class, or InputError names the key where that class has no default.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 from rrm.errors import InputError
 from rrm.models.base import RecursiveModel
+from rrm.models.config import ReasonerConfig
 from rrm.models.hrm import HRM, HRMConfig
-from rrm.models.reasoner import ReasonerConfig
 from rrm.models.settings import check_settings
 from rrm.models.srm import SRM, SRMConfig
 from rrm.models.trm import TRM, TRMConfig
 
-# What stands beside the section `arch`: the shape of the data, and how far SRM's depth has grown or was to grow.
+# Keys beside the section `arch`: the shape of the data, and how far SRM's depth has grown or was to grow.
 DATA_SHAPE = ("vocab_size", "seq_len", "num_puzzle_identifiers")
 _GROWTH_PLAN = {
     "add_H_every_percent", "curriculum_milestones", "curriculum_heads_to_add", "curriculum_L_milestones",
@@ -42,7 +42,7 @@ _MIXER_DEFAULTS = {"puzzle_emb_len": 16, "mlp_t": False}
 
 
 class Family(NamedTuple):
-    """A public implementation: what rrm builds for it, and how its configurations and state dicts are written.
+    """A public implementation: the model that rrm builds for it, and the form of its configurations and state dicts.
 
     prefix: of its state dict.  names: of its module and class in `arch.name`.  required: keys without a default.
     unused: keys without a meaning.  fixed: the only value of a key that rrm has.  tied: the output layer is the token
@@ -78,7 +78,7 @@ PUBLIC = (_TRM, _HRM, _SRM)
 
 
 class Described(NamedTuple):
-    """What a configuration and a checkpoint say together; segments: of an evaluation, None where neither says."""
+    """The content of a configuration and a checkpoint; `segments` of an evaluation as written, None where not said."""
 
     family: Family
     config: ReasonerConfig
@@ -89,7 +89,7 @@ class Described(NamedTuple):
 
 
 def flat(config: Mapping) -> dict:
-    """A public configuration without its sections: `arch`, and from beside it what describes data and depth.
+    """A public configuration without its sections: the keys of `arch`, and those beside it for data and depth.
 
     References to other keys, such as `${.hidden_size}`, are resolved.
     """
@@ -108,9 +108,11 @@ def flat(config: Mapping) -> dict:
 def understand(config: Mapping, weights: Iterable[str] = (), said: Mapping | None = None) -> Described:
     """The model that a public configuration describes, for weights of these plain names.
 
-    `said` is what the checkpoint file says beside the weights: "active_L", "active_H", "config". The family is that of
-    `arch.name`, else that of the weights, else that of the configuration's keys. InputError for whatever is missing,
-    unknown or contradictory.
+    `said` holds the entries beside the weights in the checkpoint file: "active_L", "active_H", "config". `arch.name`
+    decides the family, else the weights do, else the keys of the configuration.
+
+    Raises:
+        InputError: for keys that are missing, unknown or contradictory.
     """
     said, config = said or {}, flat(config)
     family = _family(config, weights)
@@ -203,14 +205,16 @@ def _refuse_missing(family: Family, config: Mapping) -> None:
 
 def _same(value: object, only: object) -> bool:
     """Whether a value is the one supported; YAML reads 1e-5 as a text."""
+    if not isinstance(only, float):
+        return value == only
     try:
-        return float(value) == only if type(only) is float else value == only
+        return isinstance(value, (str, SupportsFloat)) and float(value) == only
     except (TypeError, ValueError):
         return False
 
 
 def _refuse_contradictions(config: Mapping, said: Mapping, shape: set[str]) -> None:
-    """A training state keeps the configuration it was written with: that of another run must not pass for it."""
+    """InputError where the configuration contradicts the one that the checkpoint holds: it is of another run."""
     kept = said.get("config")
     kept = flat(kept) if isinstance(kept, Mapping) else {}
     # A cycle may have been corrected by hand to what it has grown to, and the dtype does not change what is measured.

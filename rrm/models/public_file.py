@@ -1,4 +1,4 @@
-"""Public checkpoint files: the weights in whatever containers and under whatever wrappers they were saved.
+"""Public checkpoint files: find the weights in any container and under any wrapper.
 
 TRM and HRM write a bare state dict; SRM, EqR, PyTorch Lightning and plain training loops write dictionaries that hold
 one, or several, beside the state of the training. Weights are found by the names that all public models share, not by
@@ -21,7 +21,7 @@ from rrm.models.torch_file import Uncalled, read_torch_file
 MOST_NAMES = 2
 _KIND = "checkpoint of weights alone"
 _REMEDY = "nothing was loaded: name a checkpoint file that torch.save or safetensors wrote, with nothing but weights"
-# The modules and buffers of the public models: whatever stands before them in a name is a wrapper.
+# Modules and buffers of the public models: every part of a name before them is a wrapper.
 _ROOTS = {
     "H_init", "L_init", "embed_tokens", "embed_pos", "puzzle_emb", "H_level", "L_level", "core", "lm_head", "q_head",
 }  # fmt: skip
@@ -30,10 +30,10 @@ _WRAPPERS = {
     "module", "model", "inner", "_orig_mod", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
     "_module", "_original_module",
 }  # fmt: skip
-# Buffers, which an average over the parameters alone leaves out.
+# Buffers, which an average of the parameters lacks.
 _BUFFERS = ("H_init", "L_init", "puzzle_emb.weights")
 _AVERAGED = re.compile(r"ema|averag|shadow|swa", re.IGNORECASE)
-# What training loops keep by the names of the weights, too.
+# Entries that training loops keep under the names of the weights too, without weights.
 _NO_WEIGHTS = re.compile(r"^optim(izers?)?(_|$)|sched|^grads?$|scaler", re.IGNORECASE)
 _DEEPEST = 6
 _SAID = ("active_L", "active_H", "config")
@@ -43,8 +43,8 @@ _SHOWN = 4  # names in a message
 class PublicWeights(dict):
     """Tensors by the plain names of the field, `L_level.layers.0.mlp.down_proj.weight`.
 
-    said: what the file says beside them ("active_L", "active_H", "config").  name: of the container they were taken
-    from, "." for the file itself.  others: names of the containers with weights that were left.
+    said: entries of the file beside the weights ("active_L", "active_H", "config").  name: of the container of the
+    weights, "." for the file itself.  others: names of the other containers with weights.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], said: Mapping, name: str, others: list[str]):
@@ -55,15 +55,19 @@ class PublicWeights(dict):
 class _Container(NamedTuple):
     name: str
     weights: dict[str, Tensor]
-    said: dict
+    said: Mapping
 
 
 def read_checkpoint(path: Path | str, which: str | None = None) -> PublicWeights:
     """The weights of a public checkpoint file, for `load_official`. Nothing in the file can run code.
 
-    The file is one of torch.save (`rrm.models.torch_file`) or of safetensors; numbers may be of any precision. Of
-    several containers with weights, `which` names one; by default the averaged weights are taken, with which the public
-    loops evaluate, and InputError says where that is no choice.
+    Args:
+        path: A file of torch.save (`rrm.models.torch_file`) or safetensors; numbers may be of any precision.
+        which: Name of the container with the weights. None: the only one, or the only one with averaged weights, with
+            which the public loops evaluate.
+
+    Raises:
+        InputError: for a file without weights of a public model, or where `which` is needed.
     """
     if is_zip(path):
         content = read_torch_file(path, _KIND, _REMEDY)
@@ -83,7 +87,7 @@ def read_checkpoint(path: Path | str, which: str | None = None) -> PublicWeights
 
 
 def plain_weights(state_dict: Mapping) -> PublicWeights:
-    """The tensors or arrays of a state dict by their plain names, as `read_checkpoint` gives them."""
+    """The tensors or arrays of a state dict by their plain names, as from `read_checkpoint`."""
     if isinstance(state_dict, PublicWeights):
         return state_dict
     tensors = {key: torch.as_tensor(value) for key, value in state_dict.items()}
@@ -91,7 +95,7 @@ def plain_weights(state_dict: Mapping) -> PublicWeights:
 
 
 def _containers(node: object, path: tuple[str, ...], said: Mapping) -> Iterator[_Container]:
-    """Every dictionary below `node` that holds weights, with what stands beside it and around it."""
+    """Every dictionary below `node` that holds weights, with the entries `_SAID` beside and around it."""
     if not isinstance(node, dict) or len(path) > _DEEPEST:
         return
     said = {**said, **{key: node[key] for key in _SAID if node.get(key) is not None}}
@@ -104,7 +108,7 @@ def _containers(node: object, path: tuple[str, ...], said: Mapping) -> Iterator[
 
 
 def _split(name: str) -> tuple[str, str, bool]:
-    """(what surrounds the model, the plain name, whether it is one of the public models') of a name."""
+    """(the parts of a name around the model, the plain name, whether the name is one of the public models')."""
     parts = name.split(".")
     at = max((i for i, part in enumerate(parts) if part in _ROOTS), default=None)
     if at is None:
@@ -114,9 +118,9 @@ def _split(name: str) -> tuple[str, str, bool]:
 
 
 def _sets(tensors: Mapping[str, Tensor], name: str, said: Mapping) -> Iterator[_Container]:
-    """The weights in one state dict: one set, or where plain names come twice one for everything that surrounds them.
+    """The weights in one state dict: one set, or one for each surrounding part where plain names come twice.
 
-    Counters, such as the `n_averaged` of an averaged model, are passed over.
+    Counters, such as the `n_averaged` of an averaged model, are left out.
     """
     split = {key: _split(key) for key in tensors}
     kept = [key for key in tensors if split[key][2] or tensors[key].numel() != 1 or tensors[key].is_floating_point()]
@@ -154,7 +158,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _seen(content: object) -> str:
-    """What a file without weights holds instead, for a message."""
+    """The content of a file without weights, for a message."""
     if isinstance(content, Uncalled):
         return f"but one object: it {content}; save the state_dict() of the model"
     if not isinstance(content, dict) or not content:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 
 from rrm.errors import InputError
-from rrm.models.reasoner import ReasonerConfig
+from rrm.models.config import ReasonerConfig
 
-# Far above those of any model of the field: what the weights do not show (cycles, rotary tables) must not fill the
-# memory either.
+# Bounds far above any model of the field. They keep settings that no weights bound (cycles, rotary tables) from filling
+# the memory.
 _RANGES = {
     "vocab_size": (1, 1 << 20), "seq_len": (1, 1 << 16), "hidden_size": (1, 1 << 16), "num_heads": (1, 1 << 10),
     "H_cycles": (1, 1 << 12), "L_cycles": (1, 1 << 12), "H_layers": (1, 256), "L_layers": (1, 256),
@@ -17,7 +17,7 @@ _RANGES = {
 
 
 def check_settings(config_class: type[ReasonerConfig], settings: Mapping) -> None:
-    """InputError for a setting of the wrong type or outside of `_RANGES`; settings the class lacks are passed over."""
+    """InputError for a setting of the wrong type or outside of `_RANGES`; settings that the class lacks are ignored."""
     for field in fields(config_class):
         if field.name not in settings:
             if field.default is MISSING:

@@ -9,7 +9,7 @@ from rrm.models.trm import TRMConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SRMConfig(TRMConfig):
-    """Shape of an SRM. `H_cycles` is how many segments a rollout has in training; the network does not depend on it."""
+    """Settings of an SRM. `H_cycles` is the number of segments of a training rollout and does not shape the network."""
 
     H_cycles: int = 2
     L_cycles: int = 2
@@ -19,13 +19,15 @@ class SRMConfig(TRMConfig):
 class SRM(Reasoner):
     """A segment is one outer cycle, L_cycles z_L calls and one z_H call, all with gradient.
 
-    A rollout is any number of cycles from the start state: some while training, thousands when asked. There is no Q
-    head, and the output layer is the token table.
+    A rollout is any number of cycles from the start state: some in training, up to thousands in evaluation. The model
+    has no Q head, and its output layer is the token table.
     """
 
     carries_state = False
     has_q_head = False
     mixer_block = layers.ChannelNormMixerBlock
+
+    core: layers.Stack
 
     def __init__(self, config: SRMConfig):
         super().__init__(config, {"core": config.L_layers})
@@ -33,7 +35,7 @@ class SRM(Reasoner):
         self.set_L_cycles(config.L_cycles)
 
     def set_L_cycles(self, L_cycles: int) -> None:
-        """Make a segment `L_cycles` z_L calls deep from now on. The configuration follows, so checkpoints say so."""
+        """Make a segment `L_cycles` z_L calls deep from now on, in the configuration (and so in checkpoints) too."""
         self.config = replace(self.config, L_cycles=L_cycles)
         self.segment_calls = self.config.cycle
         self.grad_calls = len(self.segment_calls)

@@ -1,15 +1,16 @@
 """Files of `torch.save`, read without unpickling: their pickle is walked as data, and nothing it names is called.
 
-`torch.load(weights_only=True)` calls no foreign code either, but it allocates and hashes what the file asks for. Here
-a tensor is made only where its values lie in the file. Read are state dicts, and dictionaries that hold them beside
-whatever else, of PyTorch 1.6 (2020) or later: a zip archive of data.pkl and one member per storage.
+`torch.load(weights_only=True)` calls no foreign code either, but it allocates and hashes whatever the file asks for.
+This reader makes a tensor only where its values lie in the file. It reads state dicts, and dictionaries that hold them
+beside other things, of PyTorch 1.6 (2020) or later: a zip archive of data.pkl and one member per storage.
 """
 
 import math
 import pickletools
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,11 +25,12 @@ _DTYPES = {
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }  # fmt: skip
+T = TypeVar("T")
 _PLAIN = (str, int, float, bool, type(None))
 
 
 class Uncalled(NamedTuple):
-    """What stands for an object that the pickle would make by a call: nothing was called."""
+    """The place of an object that the pickle would make by a call; nothing was called."""
 
     name: str
 
@@ -43,9 +45,15 @@ class _Name(NamedTuple):
 
 
 def read_torch_file(path: Path | str, kind: str, remedy: str) -> object:
-    """What was saved: tensors, plain values, lists, tuples and dictionaries, and `Uncalled` for any other object.
+    """The saved object: tensors, plain values, lists, tuples and dictionaries, and `Uncalled` for any other object.
 
-    InputError where that cannot be read.
+    Args:
+        path: The file.
+        kind: Name of such a file, for the message.
+        remedy: The way out, for the message.
+
+    Raises:
+        InputError: for a file that cannot be read.
     """
     with open_zip(path, kind, remedy, stored=True) as archive:
         members = {member.filename.partition("/")[2]: member for member in archive.infolist()}
@@ -71,7 +79,7 @@ class _Walk:
         self.storages: dict[str, Tensor] = {}
         self.stack: list = []
         self.marks: list[int] = []
-        self.memo: dict[int, object] = {}
+        self.memo: dict[object, object] = {}
 
     def run(self, program: bytes) -> object:
         for instruction, argument, _ in pickletools.genops(program):
@@ -89,7 +97,7 @@ class _Walk:
             elif name in ("BINGET", "LONG_BINGET"):
                 self.stack.append(self.memo[argument])
             elif name == "GLOBAL":
-                self.stack.append(_Name(argument))
+                self.stack.append(_Name(str(argument)))
             elif name in ("PROTO", "FRAME"):
                 pass
             elif (step := getattr(self, f"_{name.lower()}", None)) is not None:
@@ -99,7 +107,7 @@ class _Walk:
         (content,) = self.stack
         return content
 
-    def _mark(self):
+    def _mark(self) -> None:
         self.marks.append(len(self.stack))
 
     def _since_mark(self) -> list:
@@ -113,46 +121,46 @@ class _Walk:
         del self.stack[-count:]
         return items
 
-    def _target(self, kind: type):
+    def _target(self, kind: type[T]) -> T:
         if type(self.stack[-1]) is not kind:
             raise ValueError(f"its pickle fills a {type(self.stack[-1]).__name__} like a {kind.__name__}")
         return self.stack[-1]
 
-    def _empty_dict(self):
+    def _empty_dict(self) -> None:
         self.stack.append({})
 
-    def _empty_list(self):
+    def _empty_list(self) -> None:
         self.stack.append([])
 
-    def _tuple(self):
+    def _tuple(self) -> None:
         self.stack.append(tuple(self._since_mark()))
 
-    def _tuple1(self):
+    def _tuple1(self) -> None:
         self.stack.append(tuple(self._last(1)))
 
-    def _tuple2(self):
+    def _tuple2(self) -> None:
         self.stack.append(tuple(self._last(2)))
 
-    def _tuple3(self):
+    def _tuple3(self) -> None:
         self.stack.append(tuple(self._last(3)))
 
-    def _append(self):
+    def _append(self) -> None:
         self._extend(self._last(1))
 
-    def _appends(self):
+    def _appends(self) -> None:
         self._extend(self._since_mark())
 
-    def _extend(self, items: list):
+    def _extend(self, items: list) -> None:
         if not isinstance(self.stack[-1], Uncalled):
             self._target(list).extend(items)
 
-    def _setitem(self):
+    def _setitem(self) -> None:
         self._fill(self._last(2))
 
-    def _setitems(self):
+    def _setitems(self) -> None:
         self._fill(self._since_mark())
 
-    def _fill(self, items: list):
+    def _fill(self, items: list) -> None:
         if isinstance(self.stack[-1], Uncalled):
             return
         target = self._target(dict)
@@ -162,23 +170,23 @@ class _Walk:
                 raise ValueError(f"it has a dictionary with a {type(key).__name__} as key")
             target[key] = value
 
-    def _build(self):
+    def _build(self) -> None:
         """The attributes of an object: of a state dict the versions of its modules, which nobody needs."""
         self.stack.pop()
         if not isinstance(self.stack[-1], Uncalled):
             self._target(dict)
 
-    def _stack_global(self):
+    def _stack_global(self) -> None:
         module, name = self._last(2)
         if type(module) is not str or type(name) is not str:
-            raise ValueError("it names a global by what is no text")
+            raise ValueError("it names a global by something that is no text")
         self.stack.append(_Name(f"{module} {name}"))
 
-    def _newobj(self):
+    def _newobj(self) -> None:
         made, _ = self._last(2)
         self.stack.append(_uncalled(made))
 
-    def _reduce(self):
+    def _reduce(self) -> None:
         called, arguments = self._last(2)
         if called == _Name("collections OrderedDict") and arguments == ():
             self.stack.append({})
@@ -191,7 +199,7 @@ class _Walk:
         else:
             self.stack.append(_uncalled(called))
 
-    def _binpersid(self):
+    def _binpersid(self) -> None:
         """("storage", its type, its member, the device it was on, its length) -> the whole storage as a tensor."""
         kind, type_name, key, _, length = self.stack.pop()
         module, _, storage = type_name.name.partition(" ")
@@ -215,7 +223,8 @@ class _Walk:
             check_values(np.frombuffer(content, bool))
         return torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
 
-    def _tensor(self, storage, offset, size, stride) -> Tensor:
+    def _tensor(self, storage: object, offset: int, size: Sequence[int], stride: Sequence[int]) -> Tensor:
+        """A view of a storage; ValueError for arguments of other types or beyond the storage."""
         numbers = [offset, *size, *stride]
         if any(type(number) is not int or number < 0 for number in numbers) or len(size) != len(stride):
             raise ValueError(f"a tensor has shape {str(size):.40} and strides {str(stride):.40}")

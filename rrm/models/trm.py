@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 from rrm.models import layers
-from rrm.models.reasoner import Reasoner, ReasonerConfig
+from rrm.models.config import ReasonerConfig
+from rrm.models.reasoner import Reasoner
 
 
 @dataclass(frozen=True, kw_only=True)
 class TRMConfig(ReasonerConfig):
-    """Shape of a TRM.
+    """Settings of a TRM.
 
-    `mlp_t` mixes positions by a SwiGLU instead of attention. The prefix holds `puzzle_emb_len` positions: what the
-    puzzle vector does not fill are registers.
+    mlp_t: a SwiGLU mixes positions instead of attention.
+    puzzle_emb_len: positions of the prefix; those that the puzzle vector leaves free serve as registers.
     """
 
     mlp_t: bool
@@ -20,12 +21,22 @@ class TRMConfig(ReasonerConfig):
     L_layers: int = 2
     puzzle_emb_len: int = 0
 
+    @property
+    def attention(self) -> bool:
+        return not self.mlp_t
+
+    @property
+    def prefix(self) -> int:
+        return self.puzzle_emb_len
+
 
 class TRM(Reasoner):
     """H_cycles times (L_cycles z_L calls, then one z_H call); the last cycle carries gradient.
 
     Defaults of the paper (H 3, L 6): 21 calls a segment, 7 with gradient.
     """
+
+    L_level: layers.Stack
 
     def __init__(self, config: TRMConfig):
         super().__init__(config, {"L_level": config.L_layers})

@@ -210,8 +210,8 @@ def test_missing_keys_get_the_default_of_the_public_class_or_are_asked_for(model
         with pytest.raises(InputError, match=f"lacks the key '{key}'"):
             load_official(weights, without(config, key))
     made = build_official(without(config, "forward_dtype", "puzzle_emb_len", "mlp_t"))
-    assert made.config.forward_dtype == "bfloat16" and not made.config.mlp_t
-    assert made.config.puzzle_emb_len == (1 if model_type == "hrm" else 16)
+    assert made.config.forward_dtype == "bfloat16" and made.config.attention
+    assert made.config.prefix == (1 if model_type == "hrm" else 16)
     if model_type == "srm_att":
         assert build_official(without(config, "pos_encodings")).config.pos_encodings == "none"
         assert official_segments(weights, without(config, "halt_max_steps")) == config["H_cycles"]

@@ -1,0 +1,86 @@
+"""Settings that TRM, HRM and SRM share: the shape of the network and the depth of a segment."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from rrm.errors import InputError
+
+FORWARD_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasonerConfig(ABC):
+    """Settings of a reasoner, under the names of the public implementations.
+
+    vocab_size: tokens, padding included.
+    seq_len: S: tokens of a puzzle.
+    hidden_size: D: channels of each half of the state.
+    H_cycles, L_cycles: z_H calls of a segment, and z_L calls before each of them.
+    L_layers: blocks of the network.
+    num_heads: heads of attention, each of an even width.
+    expansion: inner width of a SwiGLU in multiples of D, before `layers.swiglu_width` rounds it.
+    pos_encodings: one of `position_encodings`.
+    puzzle_emb_ndim: numbers of a puzzle's vector (0: none), which fills the prefix from the left; zeros fill the rest.
+    num_puzzle_identifiers: rows of the table of these vectors.
+    forward_dtype: one of `FORWARD_DTYPES`, for the state and the calls; parameters are float32.
+    damping, call_noise, random_start: of EqR (arXiv 2605.21488; .95, .01, True): damped updates, noise at every call
+        in training and evaluation, and a start drawn anew for every row, position and channel.
+
+    InputError for settings that no network has.
+    """
+
+    position_encodings: ClassVar[tuple[str, ...]] = ("none", "learned", "rope")
+
+    vocab_size: int
+    seq_len: int
+    hidden_size: int
+    H_cycles: int
+    L_cycles: int
+    L_layers: int
+    num_heads: int = 8
+    expansion: float = 4
+    pos_encodings: str = "none"
+    puzzle_emb_ndim: int = 0
+    num_puzzle_identifiers: int = 1
+    forward_dtype: str = "float32"
+    damping: float = 1.0
+    call_noise: float = 0.0
+    random_start: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("H_cycles", "L_cycles", "L_layers"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.pos_encodings not in self.position_encodings:
+            allowed = ", ".join(self.position_encodings)
+            raise InputError(f"pos_encodings {self.pos_encodings!r} is unknown: use {allowed}")
+        if self.forward_dtype not in FORWARD_DTYPES:
+            raise InputError(f"forward_dtype {self.forward_dtype!r} is unknown: use {', '.join(FORWARD_DTYPES)}")
+        if self.attention and (self.hidden_size % self.num_heads or self.hidden_size // self.num_heads % 2):
+            raise InputError(
+                f"hidden_size {self.hidden_size} does not split into {self.num_heads} heads of even width: "
+                f"choose hidden_size as a multiple of {2 * self.num_heads}"
+            )
+        if self.puzzle_emb_ndim > self.prefix * self.hidden_size:
+            raise InputError(
+                f"puzzle_emb_ndim {self.puzzle_emb_ndim} does not fit puzzle_emb_len {self.prefix} positions "
+                f"of width {self.hidden_size}: raise puzzle_emb_len"
+            )
+
+    @property
+    @abstractmethod
+    def attention(self) -> bool:
+        """Whether attention mixes positions; otherwise a SwiGLU over the positions does."""
+
+    @property
+    @abstractmethod
+    def prefix(self) -> int:
+        """Positions in front of the tokens."""
+
+    @property
+    def cycle(self) -> tuple[str, ...]:
+        """The calls of one cycle: `L_cycles` z_L calls, then one z_H call."""
+        return ("L",) * self.L_cycles + ("H",)
