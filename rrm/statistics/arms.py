@@ -10,10 +10,10 @@ from rrm.statistics.hypotheses import LEVEL, detectable, detectable_words, holm,
 from rrm.statistics.interval import Interval
 from rrm.statistics.sweep import SweepPoint, by_model
 
-# What is compared, and the field of a `SweepPoint` that holds it. All are accuracies: the higher the better.
+# Measures of a comparison, and the field of a `SweepPoint` with each. All are accuracies: the higher the better.
 MEASURES = {"peak": "best", "final": "final", "area": "area"}
 
-# Of compute, as a share of the baseline's, by which a fair comparison may differ.
+# Largest difference of compute, as a share of the baseline's, in a fair comparison.
 COMPUTE_TOLERANCE = 0.02
 
 
@@ -77,7 +77,7 @@ class ArmComparison:
         seeds: the training seeds that arm and baseline share.
         contrasts: by measure: "peak", test accuracy of the checkpoint chosen on validation; "final", test accuracy of
             the last checkpoint; "area", mean validation accuracy over training, where it was kept.
-        tests: how many p-values Holm's correction covers, those of other arms and model types included.
+        tests: number of p-values that Holm's correction covers, over all arms and model types.
         compute_ratio: compute of the arm over that of the baseline; None where it was not counted.
     """
 
@@ -107,9 +107,10 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
     An arm chosen as the best of many is better in this sample than it is. `p_holm` holds the chance that any claim
     among all of these comparisons is false at its level, also where arms share their baseline.
 
-    Runs that were stopped early are left out, as are those that a search drew (the luck of such a run is part of why
-    its configuration was chosen; runs of the same configuration on fresh seeds count), and arms that share no
-    seed with the baseline. Repeated runs of one arm and seed count once, with their mean.
+    The comparison leaves out runs that were stopped early and arms that share no seed with the baseline. It also leaves
+    out runs that a search drew: the luck of such a run is part of the reason why the search chose its configuration,
+    while runs of the same configuration on fresh seeds count. Repeated runs of one arm and seed count once, with their
+    mean.
 
     Raises:
         ValueError: runs of one model type were scored on different numbers of test puzzles.
@@ -132,7 +133,7 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
 
 
 def arm_sentences(comparisons: Iterable[ArmComparison]) -> list[str]:
-    """What is said of each arm: first whether the corrected tests tell it from the baseline, then the numbers."""
+    """A sentence on each arm: first whether the corrected tests tell it from the baseline, then the numbers."""
     return [_sentence(comparison) for comparison in comparisons]
 
 

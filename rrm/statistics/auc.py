@@ -28,7 +28,7 @@ def auc(score: ArrayLike, positive: ArrayLike) -> float:
 
 
 def check_scores(score: ArrayLike, positive: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """`score` as [N] float and `positive` as [N] bool, or a ValueError that says what is wrong with them."""
+    """`score` as [N] float and `positive` as [N] bool; ValueError for other shapes or values."""
     score, positive = np.asarray(score, dtype=float), np.asarray(positive)
     if score.ndim != 1 or score.shape != positive.shape:
         raise ValueError(f"score and positive must both be [N]; got shapes {score.shape} and {positive.shape}")

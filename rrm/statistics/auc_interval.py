@@ -2,7 +2,7 @@
 
 The interval holds every true AUC that the estimate is compatible with, under the variance that Hanley and McNeil
 (Radiology 143 (1982) 29) derive for that true AUC; the two classes enter alike. This is method 5 of Newcombe
-(Statistics in Medicine 25 (2006) 559). Other than an interval from an estimated variance, as DeLong's or the
+(Statistics in Medicine 25 (2006) 559). Unlike an interval from an estimated variance, as DeLong's or the
 bootstrap's, the score interval keeps its coverage close to 1, where the exponents of this field lie: separated classes
 of 50 leave AUCs down to 0.96 possible.
 """
@@ -46,8 +46,8 @@ def pairs_interval(
 ) -> Interval:
     """Interval of a weighted share of pairs (a positive, a negative) in which the positive scores higher.
 
-    The weights of the pairs sum to 1. Two pairs with one member in common agree more often than independent ones, and
-    how much weight meets in each member decides how far the share may be off.
+    The weights of the pairs sum to 1. Two pairs with one member in common agree more often than independent ones, so
+    the width depends on the weight that meets in each member.
 
     Args:
         estimate: the share, ties counted one half.
@@ -88,7 +88,7 @@ def auc_difference_interval(
     positive = np.asarray(positive, bool)
     if min(np.count_nonzero(positive), np.count_nonzero(~positive)) < 2:
         return undefined_interval(positive.size, level)
-    _, covariance = delong_covariance([score_a, score_b], positive)
+    _, covariance = delong_covariance(np.stack([np.asarray(score_a), np.asarray(score_b)]), positive)
     spread = math.sqrt(covariance[0, 0] * covariance[1, 1])
     # Scores that separate the classes completely show nothing of their correlation.
     correlation = min(1.0, covariance[0, 1] / spread) if spread > 0 else 0.0

@@ -1,4 +1,4 @@
-"""The axes of a search as plain values, and what is said of them."""
+"""The axes of a search as plain values, and the sentence on their importance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from numbers import Real
 # Keys of a configuration that are no axis.
 BESIDES = ("trial", "seed")
 
-# A number that spans more than this factor is told on a logarithmic scale.
+# An axis that spans more than this factor has a logarithmic scale.
 DECADE = 10.0
 
-# Drawn trials that it takes to say which axis goes with success: see `rrm.reports.importance`.
+# Fewest drawn trials for a statement on the axes that go with success: see `rrm.reports.importance`.
 LEAST_DRAWN = 16
 
 
@@ -45,9 +45,9 @@ def _axis(name: str, values: list) -> Axis | None:
 class AxisImportance:
     """How far an axis goes with which trials are in the better half (`rrm.reports.importance`).
 
-    importance: Pearson divergence of PED-ANOVA, not normalised.  null_95: what it stays below, in all axes at once, in
-    95 % of the shuffles of the objective.  p_value: share of the shuffles in which any axis stands out as much as this
-    one does; at most 0.05 where importance > null_95.
+    importance: Pearson divergence of PED-ANOVA, not normalised.  null_95: the importance that no axis exceeds in 95 %
+    of the shuffles of the objective.  p_value: share of the shuffles in which any axis stands out as much as this one;
+    at most 0.05 where importance > null_95.
     """
 
     name: str

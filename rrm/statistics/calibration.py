@@ -1,4 +1,4 @@
-"""Is a probability of being right as often right as it says? Reliability, Brier score, and what the score is made of.
+"""Is a probability of being right as often right as it says? Reliability, Brier score and the parts of the score.
 
 Rollouts of one puzzle are not independent draws: every interval is over puzzles.
 """
@@ -35,13 +35,13 @@ class Calibration:
     brier = reliability - resolution + uncertainty + within_bins.
 
     Attributes:
-        bins: those that hold rollouts, in order of the probability.
+        bins: the bins that hold rollouts, in order of the probability.
         brier: with its interval over puzzles; 0 is perfect.
         reliability: mean squared distance of predicted and observed share, rollouts alike; 0 for a calibrated
             probability, and raised by sampling, by about the observed variance over the rollouts of a bin.
         resolution: variance of the observed shares between bins.
         uncertainty: variance of the outcome, the Brier score of the overall share.
-        within_bins: what is left, because probabilities differ within a bin (Stephenson et al. 2008).
+        within_bins: the rest, because probabilities differ within a bin (Stephenson et al. 2008).
     """
 
     bins: tuple[ReliabilityBin, ...]

@@ -1,13 +1,13 @@
-"""Exponents that know nothing but when the search ended: what everything said of lambda_1 has to beat.
+"""Null exponents that know only when the search ended: every statement on lambda_1 has to beat them.
 
 A rollout that has found its answer contracts, one that is still searching does not, and a finite-time exponent mixes
 both. So the exponent separates failed from solved puzzles even where instability has no part in failure. Here each
 puzzle keeps its outcome, its drift and its confidence, and the local exponents alone are replaced:
 
-- before the end by those of a search of the same length, the logistic map of `transient_chaos`, brought to the mean and
-  the covariance over segments that the endless searches have. What a landing selects stays in: the step that lands,
-  and the one before, are not typical of the search.
-- from the segment that brings the end on by those of another puzzle whose search ended, aligned at its end.
+- before the end, by the exponents of a search of the same length, the logistic map of `transient_chaos`, brought to the
+  mean and the covariance over segments of the endless searches. The selection by a landing stays in: the step that
+  lands, and the one before, are not typical of the search.
+- from the segment of the end on, by the exponents of another puzzle whose search ended, aligned at its end.
 
 Statistics of the measured exponents and of these pass through the same code on the same puzzles, so that horizon,
 success rate, settling and sample size agree without being set. This is the method of surrogate data (Theiler et al.,

@@ -1,4 +1,4 @@
-"""All that one measurement says about failure and stability: the ladder, its controls and its null models together."""
+"""The evidence of one measurement on failure and stability: the ladder, its controls and its null models."""
 
 import math
 from collections.abc import Mapping
@@ -16,21 +16,19 @@ from rrm.statistics.matched import drift_decile_auc, label_shuffle, stop_time_ma
 from rrm.statistics.means import draws_interval
 from rrm.statistics.outcomes import MIN_CLASS, shortage
 from rrm.statistics.settling import (
-    Mobility,
     SettlingSweep,
     SettlingTable,
     lasts_from,
     late_drift,
-    mobility,
     settle_time,
     settling_sweep,
     settling_table,
 )
 
-# Segments left out before settling, and before the answer, when exponents are matched on either: the last ones are
-# selected by what follows. Settling itself comes a few segments after the answer.
+# Segments left out before settling, and before the answer, when exponents are matched on either: the event selects the
+# last segments before it. Settling itself comes a few segments after the answer.
 SETTLING_LEADS, ANSWER_LEADS = (1, 2, 3, 4), (1, 2, 3)
-# What a decile leaves of late drift itself: a control within deciles has to beat this, too.
+# Name of the AUC of late drift itself within its deciles: a control within deciles has to beat this AUC too.
 DRIFT_FLOOR = "late drift within its deciles"
 BEFORE_SETTLING, BEFORE_ANSWER = "before settling", "before the answer"
 # Draws of the null: for AUCs, and for the ladder, where each costs a cross-validation a step.
@@ -39,16 +37,17 @@ _AUC_DRAWS, _LADDER_DRAWS = 20, 6
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What was measured on N puzzles over T segments; rows that are not finite are left out before, counted.
+    """A measurement on N puzzles over T segments. The caller leaves out rows that are not finite, and counts them.
 
     Attributes:
         lambda_spectrum: [N, k] exponents over the whole window, leading first, nats per call.
         lambda_segments: [N, T] local lambda_1, nats per segment.
-        drift, drift_L: [N, T] z_H and z_L drift, state units per segment; without drift_L convergence is read off z_H.
+        drift, drift_L: [N, T] z_H and z_L drift, state units per segment; without drift_L the drift of z_H alone
+            measures convergence.
         solved_at: [N, T] booleans, exact answers after each segment.
         confidence: by name, [N] each at the last segment, higher for "failed": Q head, margin, entropy, ...
-        violations: [N] broken constraints of the last answer. Where the solution is unique they are the outcome itself,
-            and nothing is left for another score to add.
+        violations: [N] broken constraints of the last answer. Where the solution is unique, violations are the outcome
+            itself, and no other score can add to them.
         covariant: [N, m] features of covariant vectors, or None where they were not computed.
         untrained: [N] lambda_1 of an untrained network on the same puzzles, nan where it was not measured.
         transient: segments that `lambda_spectrum` leaves out at the start.
@@ -73,22 +72,22 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """See the modules the parts come from; None (or nan intervals) where a class or a threshold is missing.
+    """Parts of several modules; None (or nan intervals) where a class or a threshold is missing.
 
     Attributes:
         n, n_failed: puzzles, failed ones among them.
-        ladders: by what the null scores are, each with lambda_1, the spectrum and the covariant vectors on top:
+        ladders: by the name of the null scores, each with lambda_1, the spectrum and the covariant vectors on top:
             "convergence" (late drift, settling time and the drift of every segment), "convergence and confidence", and
-            those with the violations of the answer. None where a class is too small.
+            "convergence, confidence and violations" (of the answer). None where a class is too small.
         controls: AUCs of lambda_1 among comparable pairs.
         control_nulls: for each control, the mean of `convergence_null` under the same control, and the range of 95 % of
             its draws.
-        nulls: AUCs that say nothing about stability, beside which lambda_1's own has to stand; "transient chaos" is
-            that of `convergence_null`.
+        nulls: AUCs without information on stability, for comparison with the AUC of lambda_1; "transient chaos" is the
+            AUC of `convergence_null`.
         lag: segments by which settling follows the answer, median over solved puzzles that settle; nan without any.
         horizon: AUCs by window.
         late_drift: [N], state units per segment.
-        table, sweep, mobility: settled against correct.
+        table, sweep: settled against correct.
     """
 
     n: int
@@ -102,7 +101,6 @@ class Evidence:
     late_drift: np.ndarray
     table: SettlingTable | None
     sweep: SettlingSweep | None
-    mobility: Mobility | None
 
 
 def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
@@ -140,7 +138,7 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         # wavering readout, leaves a rollout of another kind than one that stays.
         ended = np.where(failed, segments + 1, examples.solved_at.argmax(1) + 1)
         stays = ended == answered
-        if table is not None:
+        if table is not None and settled is not None:
             ended = _search_end(ended, settled, drift <= table.tau, segments)
         draws = [convergence_null(examples.lambda_segments, ended, rng, stays) for _ in range(_AUC_DRAWS)]
         leading = [rates[:, examples.transient :].mean(1) for rates in draws]
@@ -157,7 +155,8 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         if examples.untrained is not None and (known := np.isfinite(examples.untrained)).any():
             nulls["untrained network"] = auc_interval(examples.untrained[known], failed[known])
         stand_ins = [_stand_in(examples, ended, stays, rng) for _ in range(_LADDER_DRAWS)]
-    tests, ladders = len(bases) * len(added), {}
+    tests = len(bases) * len(added)
+    ladders: dict[str, Ladder | None] = {}
     for name, base in bases.items():
         # Without confidence two of the bases are the same.
         same = next((known for known in ladders if bases[known].keys() == base.keys()), None)
@@ -174,14 +173,13 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         late_drift=drift,
         table=table,
         sweep=settling_sweep(drift, ~failed),
-        mobility=mobility(drift, ~failed),
     )
 
 
 def control_sentence(label: str, found: Evidence) -> str:
     """Whether lambda_1 tells failed from solved before the answer comes, beside the null of the same control.
 
-    The verdict is on the last segment before the one that brings the answer; what is said of earlier ones is no test.
+    The verdict is on the last segment before the answer; the numbers of earlier segments are no test.
     """
     before = {lead: _before(BEFORE_ANSWER, lead) for lead in ANSWER_LEADS if found.controls}
     known = {lead: name for lead, name in before.items() if math.isfinite(found.controls[name].low)}
@@ -229,12 +227,17 @@ def _controls(
 
 
 def _search_end(answered: np.ndarray, settled: np.ndarray, calm: np.ndarray, segments: int) -> np.ndarray:
-    """Segment [N] that ended each search, T + 1 for never: the answer, or for a wrong state that settles as long before
-    as the answer comes before settling.
+    """Segment [N] that ended each search, T + 1 for an endless search.
 
-    `answered` [N]: the first right answer of puzzles solved in the end.  `calm` [N]: late drift counts as settled; a
-    single quiet segment at the end does not. Where settled failures leave hardly an endless search, all failed puzzles
-    count as endless.
+    The search of a right answer ends with the answer. The search of a wrong state that settles ends before settling, by
+    the median time from answer to settling. Where fewer than 5 searches would then be endless, all failed puzzles count
+    as endless.
+
+    Args:
+        answered: [N] segment of the first right answer of puzzles that are solved at the end.
+        settled: [N] segment of settling.
+        calm: [N] booleans, late drift counts as settled; a single quiet segment at the end does not.
+        segments: T.
     """
     lag = _lag(settled, answered, segments)
     if math.isnan(lag):
@@ -247,7 +250,7 @@ def _search_end(answered: np.ndarray, settled: np.ndarray, calm: np.ndarray, seg
 def _stand_in(
     examples: Examples, ended: np.ndarray, stays: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Exponents that know nothing but when the search ended, for lambda_1 and as many more as were measured."""
+    """Null exponents that know only when the search ended: lambda_1, and the spectrum where one was measured."""
     exponents = [
         convergence_null(examples.lambda_segments, ended, rng, stays)[:, examples.transient :].mean(1)
         for _ in range(examples.lambda_spectrum.shape[1])

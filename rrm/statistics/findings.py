@@ -17,11 +17,10 @@ def separation_sentence(panel: OutcomePanel) -> str:
     The comparison is between two AUCs on the same puzzles. "No better than late drift alone" does not exclude that both
     scores together do better than drift: that is the question of the null ladder.
     """
-    shortage = class_shortage(panel)
-    if shortage:
-        unsaid = "so nothing can be said about how lambda_1 separates failed from solved"
-        return f"{panel.label}: {shortage}, {unsaid}{_left_out(panel)}."
     found = separation(panel)
+    if found is None:
+        unsaid = "so nothing can be said about how lambda_1 separates failed from solved"
+        return f"{panel.label}: {class_shortage(panel)}, {unsaid}{_left_out(panel)}."
     return (
         f"{panel.label}: lambda_1 has median {np.median(panel.lambda_1[panel.failed]):+.3f} nats per call on "
         f"{np.count_nonzero(panel.failed)} failed and {np.median(panel.lambda_1[panel.solved]):+.3f} on "
@@ -37,8 +36,8 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
 
     Among several runs the one best on validation is taken, on both sides. The interval pairs the two puzzle by puzzle
     (`paired_newcombe_interval`); where their outcomes on single puzzles were not kept, it treats the test scores as
-    independent (`newcombe_interval`) and is wide. It covers the draw of test puzzles only: what another seed would
-    give, and what the choice of the best of many owes to its luck, is the matter of `compare_arms`.
+    independent (`newcombe_interval`) and is wide. It covers the draw of test puzzles only. `compare_arms` treats
+    the spread between seeds and the luck of the best of many.
 
     Raises:
         ValueError: the points belong to more than one model type.
@@ -46,12 +45,12 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
     models = sorted({point.model for point in points})
     if len(models) > 1:
         raise ValueError(f"a perturbation effect is stated for one model type at a time; got {', '.join(models)}")
-    if not points:
-        return "No run was scored, so nothing can be said about the perturbation."
     others = [point for point in points if not point.baseline]
     baseline, baseline_fair = select(point for point in points if point.baseline)
     best, best_fair = select(others)
     if best is None:
+        if baseline is None:
+            return "No run was scored, so nothing can be said about the perturbation."
         return (
             f"{models[0]}: only the baseline was run ({_accuracy_words(baseline)}), "
             "so nothing can be said about the perturbation."
@@ -62,7 +61,7 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
         return f"{subject}, but no baseline was run to compare it with."
     if best.solved and baseline.solved:
         paired = "paired on the same puzzles"
-        difference = paired_newcombe_interval(*(np.frombuffer(run.solved, bool) for run in (best, baseline)))
+        difference = paired_newcombe_interval(_outcomes(best.solved), _outcomes(baseline.solved))
     else:
         paired = "unpaired and so too wide, for outcomes of single puzzles were not kept"
         difference = newcombe_interval(_successes(best), best.n, _successes(baseline), baseline.n)
@@ -114,6 +113,11 @@ def _missed(difference: Interval) -> str:
 def _accuracy_words(point: SweepPoint) -> str:
     accuracy = wilson_interval(_successes(point), point.n) * 100
     return f"{accuracy:.1f} % of {point.n} test puzzles" + (" (stopped early)" if point.stopped_early else "")
+
+
+def _outcomes(solved: bytes) -> np.ndarray:
+    """bool [N] of the N bytes of `SweepPoint.solved`."""
+    return np.frombuffer(solved, np.bool_)
 
 
 def _successes(point: SweepPoint) -> int:

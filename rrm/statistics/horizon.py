@@ -1,7 +1,7 @@
 """The horizon curve: when does an exponent tell failed from solved, and is the signal there before settling?
 
-All windows use the same puzzles. Beside the AUC for failure at the window stands that of `convergence_null`: what an
-exponent yields that knows nothing but when the search ended.
+All windows use the same puzzles. The AUC for failure at the window stands beside the AUC of `convergence_null`, an
+exponent that knows only when the search ended.
 """
 
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def horizon_curve(
         windows = sorted({*range(2, segments + 1, 2), segments})
     if not all(1 <= window <= segments for window in windows):
         raise ValueError(f"windows must lie between 1 and {segments} segments; got {[*windows]}")
-    failed, nulls = ~solved_at[:, -1], [np.asarray(null, dtype=float) for null in nulls]
+    failed, rates_of_nulls = ~solved_at[:, -1], [np.asarray(null, dtype=float) for null in nulls]
 
     def exponents(rates: np.ndarray, window: int) -> np.ndarray:
         return rates[:, :window].mean(axis=1)
@@ -91,7 +91,7 @@ def horizon_curve(
             drift[:, window - 1],
             solved_at[:, window - 1],
             failed,
-            [exponents(null, window) for null in nulls],
+            [exponents(null, window) for null in rates_of_nulls],
         )
         for window in windows
     ]

@@ -1,4 +1,4 @@
-"""Student's t-tests of differences, Holm's correction over several of them, and what they would have found."""
+"""Student's t-tests of differences, Holm's correction over several tests, and the differences that they would find."""
 
 import math
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ def paired_t(differences: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, n
 def mean_over_seeds(values: ArrayLike) -> Interval:
     """Mean of [n], one number a seed, with the 95 % interval of Student's t; its ends are nan without spread."""
     mean, margin, _ = map(float, paired_t(values))
-    return Interval(mean, mean - margin, mean + margin, 0.95, len(values))
+    return Interval(mean, mean - margin, mean + margin, 0.95, np.size(values))
 
 
 def p_value(mean: Interval) -> float:
@@ -57,8 +57,8 @@ def p_value(mean: Interval) -> float:
 def detectable(mean: Interval, tests: int = 1) -> float:
     """The smallest true mean that so many differences, at their observed spread, find 4 times in 5.
 
-    "Find" is a two-sided t-test at 5 %, or at 5 % shared by `tests` of them: what Holm's correction asks of its first.
-    From few differences the spread itself is roughly known, and so is this number.
+    "Find" is a two-sided t-test at 5 %, or at 5 % / `tests`, the level of the first test in Holm's correction. Few
+    differences show their own spread only roughly, and so this number.
 
     Args:
         mean: of the differences, with its interval by Student's t; where that has no width, the answer is nan.
@@ -103,7 +103,7 @@ def noncentrality(n: int, power: float = 0.8, level: float = 0.95) -> float:
 
 
 class Verdicts:
-    """What is said of several means that one report tests against 0, after Holm's correction over all of them.
+    """The verdicts on several means that one report tests against 0, after Holm's correction over all of them.
 
     Args:
         means: with their intervals by Student's t. Those without a p-value (`p_value`) are not counted.

@@ -37,7 +37,7 @@ class Interval:
 
 
 def difference_interval(a: Interval, b: Interval, n: int, correlation: float = 0.0) -> Interval:
-    """Interval of a - b, where those of a and b need not be symmetric: the distances to their ends, added by squares.
+    """Interval of a - b from the intervals of a and b, symmetric or not: the distances to their ends add by squares.
 
     Newcombe's method 10 for two proportions, and in general Zou, Psychological Methods 12 (2007) 399.
 

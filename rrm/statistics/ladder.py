@@ -7,8 +7,8 @@ a score says nothing, the interval of its gain holds the mean gain over samples 
 strong score and 500 puzzles (`tests/benchmarks/coverage.py`).
 
 Scores are blunt. An exponent that measures convergence once more helps a model whose own scores of convergence are
-noisy, although it knows nothing else. So each gain stands beside the gain of exponents that are known to say nothing
-more, on the same puzzles and by the same fits, and counts only if it beats both 0 and these.
+noisy, although the exponent knows nothing else. So each gain stands beside the gains of null exponents, which know
+convergence alone, on the same puzzles and by the same fits. A gain counts only if it beats both 0 and the null.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
+from rrm.statistics.auc_interval import auc_interval
 from rrm.statistics.detectable_gain import MEASURABLE, NO_NULL, Null, detectable_gain
 from rrm.statistics.interval import Interval
 from rrm.statistics.logistic import log_loss, out_of_fold
@@ -51,15 +51,13 @@ class Step:
     """A model of several scores, compared with the one below it on the same puzzles.
 
     Attributes:
-        name: of what this model has and the one below has not.
+        name: of the score that this model adds to the one below.
         log_loss: held-out, nats per puzzle.
         auc: of the held-out probabilities.
         gain: log-loss of the model below minus `log_loss`, paired; positive is better.
-        auc_gain: `auc` minus that of the model below, paired.
-        null_gain: gain of exponents that say nothing more, in the mean, with the range in which 95 % of such exponents
-            lie; None without them.
+        null_gain: mean gain of null exponents, with the range of 95 % of them; None without null exponents.
         p: two-sided p-value of the hypothesis that the gain is no larger than 0, or no larger than that of the null.
-        tests: comparisons among which this one was made.
+        tests: number of comparisons that the correction covers.
         detectable: gain that would have been found with a power of 80 %, nats per puzzle.
     """
 
@@ -67,7 +65,6 @@ class Step:
     log_loss: Interval
     auc: Interval
     gain: Interval
-    auc_gain: Interval
     null_gain: Interval | None
     p: float
     tests: int
@@ -86,14 +83,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Ladder:
-    """What each score says about failure, alone and beyond the others.
+    """The information of each score about failure, alone and beyond the others.
 
     Attributes:
         n, n_failed: puzzles, and failed ones among them.
         prevalence_log_loss: nats per puzzle of knowing the success rate alone, the entropy of the outcome.
         rungs: every score alone, null scores first, in the order given.
         base: the model of all null scores, its gain counted from the success rate (and its AUC from 0.5).
-        steps: what is added to it, one after another.
+        steps: the models with one more score each.
     """
 
     n: int
@@ -121,8 +118,8 @@ def ladder(
         added: exponents by name, [N] or [N, m] likewise, in the order in which they are put on top of all of `base`;
             lambda_1 comes first.
         failed: [N] booleans.
-        nulls: stand-ins for `added` that say nothing more than `base` should, such as of `convergence_null`: two draws
-            or more, each by name. A name that is missing ends the comparison there.
+        nulls: null exponents in the place of `added`, such as of `convergence_null`: two draws or more, each by name.
+            A missing name ends the comparison with the null there.
         tests: comparisons that are corrected for; the number of `added` if None.
         seed: of the partitions of the cross-validation.
 
@@ -181,9 +178,9 @@ def ladder(
 
 
 def ladder_sentence(label: str, found: Ladder | None, nulls: str = "convergence detection") -> str:
-    """What the first added score is worth beside the first null score, and beyond all of them, for people.
+    """A sentence on the first added score beside the first null score, and beyond all of them.
 
-    `nulls` says what the null scores amount to.
+    `nulls` names the null scores together.
     """
     if found is None:
         return (
@@ -231,7 +228,7 @@ def _gain(below: np.ndarray, above: np.ndarray, failed: np.ndarray) -> np.ndarra
 def _step(
     name: str, below: np.ndarray, above: np.ndarray, failed: np.ndarray, null_gains: np.ndarray | None, tests: int
 ) -> Step:
-    """`null_gains`: [draws, N], of exponents that say nothing more."""
+    """The comparison of two models by their probabilities [N]; `null_gains`: [draws, N] gains of null exponents."""
     gain = _gain(below, above, failed)
     p, null_gain, null = _p_value(gain), None, NO_NULL
     if null_gains is not None:
@@ -242,7 +239,6 @@ def _step(
         log_loss=positive_mean_interval(log_loss(above, failed)),
         auc=auc_interval(above, failed),
         gain=mean_interval(gain),
-        auc_gain=auc_difference_interval(above, below, failed),
         null_gain=null_gain,
         p=p,
         tests=tests,

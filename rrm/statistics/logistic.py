@@ -83,8 +83,8 @@ def log_loss(probabilities: ArrayLike, positive: ArrayLike) -> np.ndarray:
 
     Probabilities are clipped to [1e-6, 1 - 1e-6], so no row costs more than 13.8 nats.
     """
-    probabilities = np.clip(np.asarray(probabilities, dtype=float), _CLIP, 1 - _CLIP)
-    return -np.log(np.where(np.asarray(positive, dtype=bool), probabilities, 1 - probabilities))
+    clipped = np.clip(np.asarray(probabilities, dtype=float), _CLIP, 1 - _CLIP)
+    return -np.log(np.where(np.asarray(positive, dtype=bool), clipped, 1 - clipped))
 
 
 def _stratified_folds(positive: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -98,7 +98,7 @@ def _stratified_folds(positive: np.ndarray, folds: int, rng: np.random.Generator
 def _normal_scores(train: np.ndarray, column: np.ndarray) -> np.ndarray:
     """`column` [N] through the map from value to normal quantile of the mid-rank in `train`, linear between its values.
 
-    Values beyond those in `train` get the score of the nearest.
+    Values beyond the range of `train` get the score of the nearest value.
     """
     value, count = np.unique(train, return_counts=True)
     score = ndtri((np.cumsum(count) - count / 2) / train.size)

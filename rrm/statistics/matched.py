@@ -41,18 +41,18 @@ def stratified_auc(score: ArrayLike, positive: ArrayLike, strata: ArrayLike, *, 
         n_positive = np.count_nonzero(here)
         won[rows[here]], won[rows[~here]] = wins(score[rows], here)
         met[rows[here]], met[rows[~here]] = rows.size - n_positive, n_positive
-    n, n_pairs = np.count_nonzero(met), met[positive].sum()
+    n, n_pairs = int(np.count_nonzero(met)), met[positive].sum()
     if n == 0:
         return undefined_interval(n, level)
-    of_class = [(met[rows] ** 2).sum() / n_pairs**2 for rows in (positive, ~positive)]
-    return pairs_interval(won[positive].sum() / n_pairs, 1 / n_pairs, *of_class, n, level)
+    of_positives, of_negatives = ((met[rows] ** 2).sum() / n_pairs**2 for rows in (positive, ~positive))
+    return pairs_interval(won[positive].sum() / n_pairs, 1 / n_pairs, of_positives, of_negatives, n, level)
 
 
 def drift_decile_auc(score: ArrayLike, positive: ArrayLike, late_drift: ArrayLike, *, level: float = 0.95) -> Interval:
     """`stratified_auc` within the deciles of late drift, equal drifts together.
 
-    A decile still spans a range of drifts, so a copy of late drift scores above 0.5 too. Quote the figure beside
-    `drift_decile_auc(late_drift, positive, late_drift)`: only what exceeds that is not drift.
+    A decile still spans a range of drifts, so a copy of late drift scores above 0.5 too. Quote the AUC beside
+    `drift_decile_auc(late_drift, positive, late_drift)`: only the excess over that AUC is not drift.
 
     Args:
         score, positive, late_drift: [N] each, finite.
@@ -73,8 +73,8 @@ def stop_time_matched_auc(
 
     A solved puzzle that settles at segment t is compared with every failed puzzle not settled at t, both by their
     exponent over the first t - `lead` segments (risk-set matching, as in a nested case-control study). The estimate is
-    the mean over solved puzzles of the share of those failed puzzles with the larger exponent, ties one half. An
-    exponent that knows nothing but the settling time scores about 0.5.
+    the mean over solved puzzles of the share of these failed puzzles with the larger exponent, ties one half. An
+    exponent that knows only the settling time scores about 0.5.
 
     The last segments must be left out because settling selects them: the first quiet segment contracts, and the one
     before is chosen by where it landed. `transient_chaos`, whose exponent is blind to correctness, scores 0.80, 0.28,
@@ -114,7 +114,8 @@ def stop_time_matched_auc(
             pairs += n_settling / n_moving
             of_failed[moving] += n_settling / n_moving
     compared = np.isfinite(stays_below)
-    n_compared, n = np.count_nonzero(compared), np.count_nonzero(compared) + np.count_nonzero(of_failed)
+    n_compared = int(np.count_nonzero(compared))
+    n = n_compared + int(np.count_nonzero(of_failed))
     if n_compared == 0:
         return undefined_interval(n, level)
     return pairs_interval(

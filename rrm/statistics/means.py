@@ -65,5 +65,5 @@ def normal_interval(estimate: float, variance: float, n: int, level: float = 0.9
 
 
 def undefined_interval(n: int, level: float = 0.95) -> Interval:
-    """What stands for a statistic that the `n` puzzles at hand do not define."""
+    """The interval, all nan, of a statistic that the `n` puzzles do not define."""
     return Interval(math.nan, math.nan, math.nan, level, int(n))

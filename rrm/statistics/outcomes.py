@@ -1,4 +1,4 @@
-"""One trained model's puzzles, and how well an exponent or a drift tells the failed from the solved."""
+"""The puzzles of one trained model, and AUCs of the exponent and the drift for failed against solved puzzles."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
 from rrm.statistics.interval import Interval
 
-# Below this many members of a class an AUC interval is a statement about a handful of puzzles.
+# Fewest members of a class for an AUC interval; with fewer it speaks of a handful of puzzles.
 MIN_CLASS = 5
 
 
@@ -41,7 +41,7 @@ class OutcomePanel:
 
         Args:
             label, lambda_spectrum, solved, late_drift: as the attributes, before anything is left out.
-            finite: [N] booleans, the rollout stayed finite; None where that was not kept.
+            finite: [N] booleans, the rollout stayed finite; None where the source did not keep them.
         """
         spectrum, drift = np.asarray(lambda_spectrum, float), np.asarray(late_drift, float)
         rows = np.isfinite(spectrum).all(1) & np.isfinite(drift)
@@ -49,7 +49,7 @@ class OutcomePanel:
             rows &= finite
         return cls(label, spectrum[rows], np.asarray(solved)[rows], drift[rows], int(np.count_nonzero(~rows)))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, dtype in (("lambda_spectrum", float), ("solved", bool), ("late_drift", float)):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
         shapes = self.lambda_spectrum.shape, self.solved.shape, self.late_drift.shape
@@ -74,7 +74,7 @@ class OutcomePanel:
 
 @dataclass(frozen=True)
 class Separation:
-    """How well failed puzzles are told from solved ones by a high score; every interval is over puzzles.
+    """AUCs of high scores for "failed"; every interval is over puzzles.
 
     Attributes:
         lambda_1: AUC of the leading exponent.
@@ -99,12 +99,12 @@ def separation(panel: OutcomePanel) -> Separation | None:
 
 
 def class_shortage(panel: OutcomePanel) -> str | None:
-    """Which class has too few members (fewer than 5) for an AUC, in words, or None when both have enough."""
+    """The class with too few members (fewer than 5) for an AUC, in words; None when both have enough."""
     return shortage(panel.solved, MIN_CLASS)
 
 
 def shortage(solved: np.ndarray, at_least: int) -> str | None:
-    """Which class of `solved` [N] has fewer members than `at_least`, in words, or None when both have enough."""
+    """The class of `solved` [N] with fewer members than `at_least`, in words; None when both have enough."""
     short = []
     for name, members in (("solved", solved), ("failed", ~solved)):
         n = np.count_nonzero(members)

@@ -1,4 +1,4 @@
-"""Intervals for exact accuracies: one proportion, the difference of two, and what a count of zero excludes."""
+"""Intervals for exact accuracies: one proportion, one of clustered rows, and the difference of two."""
 
 import math
 from dataclasses import replace
@@ -85,17 +85,9 @@ def paired_newcombe_interval(solved_a: ArrayLike, solved_b: ArrayLike, level: fl
     if a.shape != b.shape or a.ndim != 1 or not a.size:
         raise ValueError(f"paired outcomes must be two times [N], N at least 1; got {a.shape} and {b.shape}")
     n, in_a, in_b, both = a.size, int(a.sum()), int(b.sum()), int((a & b).sum())
-    covariance = both * n - in_a * in_b  # n^2 times: both x neither - only a x only b
+    covariance = float(both * n - in_a * in_b)  # n^2 times: both x neither - only a x only b
     if covariance > 0:
         covariance = max(0.0, covariance - n / 2)
     spread = math.sqrt(in_a * (n - in_a) * in_b * (n - in_b))
     found = newcombe_interval(in_a, n, in_b, n, level, covariance / spread if spread else 0.0)
     return replace(found, n=n)
-
-
-def rule_of_three(n: int, level: float = 0.95) -> float:
-    """Largest proportion that a count of zero in `n` trials leaves possible: 1 - (1 - level)^(1/n), about 3 / n.
-
-    One-sided and exact (Hanley and Lippman-Hand, JAMA 249 (1983) 1743); 1 without a trial.
-    """
-    return 1 - (1 - level) ** (1 / n) if n else 1.0

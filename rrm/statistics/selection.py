@@ -1,4 +1,4 @@
-"""Choosing one answer among several rollouts of a puzzle: how often is it right, and how far from the best choice?
+"""Selectors choose one answer among several rollouts of a puzzle: their accuracy, and the gap to the best choice.
 
 A selector sees k of the K rollouts of a puzzle. Its accuracy is the exact mean over all C(K, k) subsets, puzzle by
 puzzle, so that no draw of subsets adds noise; the interval is over puzzles. The K rollouts must be exchangeable.
@@ -23,7 +23,7 @@ RANDOM, MAJORITY, ORACLE = "random", "majority", "oracle"
 
 @dataclass(frozen=True)
 class Selected:
-    """How often a selector's choice among k rollouts is right; intervals over puzzles.
+    """Accuracy of a selector's choice among k rollouts; intervals over puzzles.
 
     Attributes:
         selector: its name.
@@ -53,7 +53,7 @@ def selection(
         counts: numbers of rollouts, 1 to K; default 1, 4, 16, ... and K.
 
     Returns:
-        Random, majority, those of `scores` and the oracle, for each of `counts` in turn.
+        Random, majority, the selectors of `scores` and the oracle, for each of `counts` in turn.
 
     Raises:
         ValueError: as `expected_accuracies`, or fewer than two puzzles.
@@ -65,21 +65,15 @@ def selection(
     for k in powers_of_four(solved.shape[1]) if counts is None else counts:
         expected = expected_accuracies(solved, answer, scores, k)
         for name, of_puzzle in expected.items():
-            table.append(
-                Selected(
-                    name,
-                    int(k),
-                    _share(of_puzzle),
-                    *(
-                        _difference(*pair)
-                        for pair in (
-                            (expected[ORACLE], of_puzzle),
-                            (of_puzzle, expected[RANDOM]),
-                            (of_puzzle, expected[MAJORITY]),
-                        )
-                    ),
-                )
+            found = Selected(
+                selector=name,
+                k=int(k),
+                accuracy=_share(of_puzzle),
+                gap=_difference(expected[ORACLE], of_puzzle),
+                over_random=_difference(of_puzzle, expected[RANDOM]),
+                over_majority=_difference(of_puzzle, expected[MAJORITY]),
             )
+            table.append(found)
     return table
 
 
@@ -144,11 +138,11 @@ def expected_accuracies(
         ValueError: shapes that do not match, k out of range, or a score with the name of another selector.
     """
     solved, answer = np.asarray(solved, bool), np.asarray(answer)
-    scores = {name: np.asarray(score, float) for name, score in scores.items()}
-    for name, array in {"answer": answer, **scores}.items():
+    of_score = {name: np.asarray(score, float) for name, score in scores.items()}
+    for name, array in {"answer": answer, **of_score}.items():
         if array.shape != solved.shape or solved.ndim != 2:
             raise ValueError(f"{name} has shape {array.shape}, solved {solved.shape}: all must be [N, K]")
-    if taken := {RANDOM, MAJORITY, ORACLE} & set(scores):
+    if taken := {RANDOM, MAJORITY, ORACLE} & set(of_score):
         raise ValueError(f"{taken.pop()!r} is no name for a score: it names another selector")
     K = solved.shape[1]
     if not 1 <= k <= K:
@@ -157,7 +151,7 @@ def expected_accuracies(
     return {
         RANDOM: solved.mean(1),
         MAJORITY: np.array([_majority(*row, k) for row in zip(solved, answer, strict=True)]),
-        **{name: (_weights(score, k) * solved).sum(1) for name, score in scores.items()},
+        **{name: (_weights(score, k) * solved).sum(1) for name, score in of_score.items()},
         ORACLE: 1 - none_right[solved.sum(1)],
     }
 
@@ -214,5 +208,5 @@ def _share(of_puzzle: np.ndarray) -> Interval:
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> Interval:
-    # What is left of equal probabilities by rounding would be an interval beside 0.
+    # Rounding of equal probabilities would otherwise give an interval beside 0.
     return mean_interval(np.where(np.isclose(one, other, rtol=0, atol=1e-12), 0.0, one - other))

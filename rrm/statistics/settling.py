@@ -1,7 +1,7 @@
-"""Has the state stopped moving? Late drift, the Otsu split of it, and the 2x2 of settled against correct.
+"""Has the state stopped moving? Late drift, its Otsu split, and the 2x2 of settled against correct.
 
-The split is a rule, so the 2x2 is also given for every threshold, and in two statements that need none. The floor that
-a number format sets under every drift is here too.
+The split is a rule, so the module also gives the 2x2 for every threshold. The floor that a number format sets under
+every drift is here too.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
-
-from rrm.statistics.interval import Interval
-from rrm.statistics.proportions import wilson_interval
 
 # Explicit bits of the significand.
 _FRACTION_BITS = {"float32": 23, "bfloat16": 7, "float16": 10}
@@ -40,7 +37,7 @@ class SettlingTable:
 
 @dataclass(frozen=True, eq=False)
 class SettlingSweep:
-    """The 2x2 at many thresholds, to see how much of it the threshold decides.
+    """The 2x2 at many thresholds, which shows how much the counts depend on the threshold.
 
     Attributes:
         percentile: [m] of the late drift of all puzzles.
@@ -54,20 +51,6 @@ class SettlingSweep:
     B: np.ndarray
     C: np.ndarray
     D: np.ndarray
-
-
-@dataclass(frozen=True)
-class Mobility:
-    """Do failed puzzles move more than solved ones? Without a threshold.
-
-    Attributes:
-        calm_failures: share of failed puzzles that move less than the median solved one.
-        least_mobile_failure: share of solved puzzles that move less than the least mobile failed one: 0.965 says that
-            it moves more than 96.5 % of them.
-    """
-
-    calm_failures: Interval
-    least_mobile_failure: float
 
 
 def late_drift(drift: ArrayLike, last: int = 4) -> np.ndarray:
@@ -109,7 +92,7 @@ def settle_time(drift: ArrayLike, tau: float) -> np.ndarray:
 
 
 def lasts_from(holds: ArrayLike) -> np.ndarray:
-    """First segment from which a condition holds until the end; of right answers: when the answer came, to stay.
+    """First segment from which a condition holds until the end, such as "the answer is right".
 
     Args:
         holds: [N, T] booleans, after each segment.
@@ -199,24 +182,6 @@ def settling_sweep(
     B = np.searchsorted(np.sort(drift[~correct]), tau, side="right")
     n_correct = np.count_nonzero(correct)
     return SettlingSweep(np.asarray(percentiles, dtype=float), tau, A, B, n_correct - A, correct.size - n_correct - B)
-
-
-def mobility(late_drift: ArrayLike, correct: ArrayLike) -> Mobility | None:
-    """Two threshold-free statements on late drift and outcome, or None where all puzzles have one outcome.
-
-    Args:
-        late_drift: [N] at least 0.
-        correct: [N] booleans.
-
-    Raises:
-        ValueError: no puzzle, shapes that do not match, or a drift that is negative or not finite.
-    """
-    drift, correct = _check_outcomes(late_drift, correct)
-    if correct.all() or not correct.any():
-        return None
-    of_solved, of_failed = drift[correct], drift[~correct]
-    n_calm = int(np.count_nonzero(of_failed < np.median(of_solved)))
-    return Mobility(wilson_interval(n_calm, of_failed.size), float((of_solved < of_failed.min()).mean()))
 
 
 def rounding_norm(entries: int, dtype: Literal["float32", "bfloat16", "float16"]) -> float:

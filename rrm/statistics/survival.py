@@ -40,8 +40,8 @@ class Survival:
 def kaplan_meier(time: ArrayLike, escaped: ArrayLike) -> Survival:
     """Share of puzzles that have not escaped, as a function of time.
 
-    Where the log-log interval is undefined it ends at what is known: before the first escape it runs from the exact
-    lower limit for no escape among those at risk to 1, and where all have escaped from 0 to the end before.
+    The log-log interval is undefined at two places. Before the first escape this interval runs from the exact lower
+    limit for no escape among the puzzles at risk to 1; after the last escape from 0 to the upper end before.
 
     Args:
         time: [N] segments until the escape, or until observation ended, above 0.

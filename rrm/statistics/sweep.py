@@ -14,14 +14,14 @@ class SweepPoint:
 
     Attributes:
         model: model type, such as "TRM".
-        arm: name of the configuration without model and seed: what is compared.
+        arm: name of the configuration without model and seed; comparisons are between arms.
         best: test accuracy, as a fraction, of the checkpoint that was best on validation.
         final: test accuracy, as a fraction, of the last checkpoint.
         n: number of test puzzles.
         stopped_early: the run ended before its budget.
-        baseline: the arm is the one that all others of its model type are compared with.
-        settings: what makes the arm, by name and in any number, such as sigma (the standard deviation of a
-            perturbation in units of the state).
+        baseline: the arm is the baseline of its model type.
+        settings: the settings that define the arm, by name and in any number, such as sigma (the standard deviation
+            of a perturbation in units of the state).
         validation: validation accuracy, as a fraction, of the best checkpoint; None when it was not kept.
         seed: training seed.
         area: mean validation accuracy, as a fraction, over the evaluations, which are evenly spaced in the budget: the
@@ -51,7 +51,7 @@ class SweepPoint:
     drawn: bool = False
     solved: bytes | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.arm:
             raise ValueError(f"{self.model}: the arm has no name, and arms are compared by name")
         for name in ("best", "final", "validation", "area"):
@@ -96,6 +96,7 @@ def select(points: Iterable[SweepPoint]) -> tuple[SweepPoint | None, bool]:
     points = list(points)
     if len(points) < 2:
         return (points[0] if points else None), True
-    if any(point.validation is None for point in points):
+    judged = [(point.validation, point) for point in points if point.validation is not None]
+    if len(judged) < len(points):
         return max(points, key=lambda point: point.best), False
-    return max(points, key=lambda point: point.validation), True
+    return max(judged, key=lambda pair: pair[0])[1], True

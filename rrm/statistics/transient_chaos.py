@@ -1,10 +1,10 @@
-"""Transient chaos: a toy search in which a finite-time exponent knows nothing but when the search ended.
+"""Transient chaos: a toy search in which a finite-time exponent knows only when the search ended.
 
 Each puzzle draws a solution s ~ U(0.15, 0.85) and a start x ~ U(0, 1). The search is the logistic map x <- 4 x (1 - x)
 with local rate log|4 - 8 x|, ln 2 on average; a step that ends within eps of s captures the state, which from then on
 contracts, x <- s + (x - s) / 2 with rate ln 0.5. Captured by the horizon means solved. Correctness has no part in the
-rates beyond the capture time, yet the exponent separates captured from uncaptured with an AUC close to 1: that is what
-convergence detection yields.
+rates beyond the capture time, yet the exponent separates captured from uncaptured with an AUC close to 1: the
+AUC of convergence detection.
 Transient chaos as such: Lai and Tel, Transient Chaos (2011), chapter 2.
 """
 

@@ -24,8 +24,8 @@ _EXPLAINED = 1e-9
 
 def mixed_problems(solved: ArrayLike) -> np.ndarray:
     """bool [N]: problems of which some of the rollouts [N, K] are right and some are wrong."""
-    solved = np.asarray(solved, bool)
-    return solved.any(1) & ~solved.all(1)
+    right = np.count_nonzero(np.asarray(solved, bool), axis=1)
+    return (right > 0) & (right < np.shape(solved)[1])
 
 
 def agreement(answer: ArrayLike) -> np.ndarray:
@@ -37,7 +37,7 @@ def agreement(answer: ArrayLike) -> np.ndarray:
 def within_problem(x: ArrayLike, y: ArrayLike, controls: Sequence[ArrayLike] = ()) -> np.ndarray:
     """Spearman's rank correlation of x and y over the rollouts of each problem; partial, with controls.
 
-    The partial one is the correlation of what is left of both ranks by a linear regression on the ranks of the
+    The partial correlation is that of the residuals of both ranks after a linear regression on the ranks of the
     controls, problem by problem.
 
     Args:

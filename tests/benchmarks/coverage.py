@@ -16,22 +16,14 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import norm
 
-from rrm.statistics import (
-    Interval,
-    auc_difference_interval,
-    auc_interval,
-    escape_probability,
-    kaplan_meier,
-    ladder,
-    newcombe_interval,
-    stop_time_matched_auc,
-    stratified_auc,
-    wilson_interval,
-)
+from rrm.statistics import Interval, escape_probability, kaplan_meier, wilson_interval
+from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
 from rrm.statistics.calibration import calibration
 from rrm.statistics.hypotheses import mean_over_seeds
+from rrm.statistics.ladder import ladder
+from rrm.statistics.matched import stop_time_matched_auc, stratified_auc
 from rrm.statistics.means import mean_interval, median_interval, positive_mean_interval
-from rrm.statistics.proportions import clustered_wilson_interval, paired_newcombe_interval
+from rrm.statistics.proportions import clustered_wilson_interval, newcombe_interval, paired_newcombe_interval
 from rrm.statistics.selection import selection
 from rrm.statistics.within_problem import pooled_correlation
 

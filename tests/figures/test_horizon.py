@@ -5,7 +5,8 @@ import pytest
 
 from rrm.figures import horizon_figure
 from rrm.figures.style import DRIFT, LAMBDA, NULL
-from rrm.statistics import HorizonPoint, Interval, wilson_interval
+from rrm.statistics import Interval, wilson_interval
+from rrm.statistics.horizon import HorizonPoint
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan, 0.95, 3)
 

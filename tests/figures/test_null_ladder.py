@@ -6,7 +6,8 @@ from matplotlib.colors import same_color
 
 from rrm.figures import null_ladder
 from rrm.figures.style import GREY, LAMBDA
-from rrm.statistics import Interval, Ladder, Rung, Step
+from rrm.statistics import Interval
+from rrm.statistics.ladder import Ladder, Rung, Step
 
 
 def interval(estimate, margin=0.02, n=2048):
@@ -16,7 +17,7 @@ def interval(estimate, margin=0.02, n=2048):
 def step(name, gain, margin, null_gain=None):
     p = 1e-4 if gain > margin else 0.5
     return Step(
-        name, interval(0.08), interval(0.97), interval(gain, margin), interval(0.001), null_gain, p, tests=2,
+        name, interval(0.08), interval(0.97), interval(gain, margin), null_gain, p, tests=2,
         detectable=0.001,
     )  # fmt: skip
 

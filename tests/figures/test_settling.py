@@ -4,7 +4,8 @@ from matplotlib.collections import PathCollection, PolyCollection
 
 from rrm.figures import settling_figure
 from rrm.figures.style import FAILED, SOLVED
-from rrm.statistics import settling_sweep, settling_table, wilson_interval
+from rrm.statistics import wilson_interval
+from rrm.statistics.settling import settling_sweep, settling_table
 
 
 def puzzles(n_solved=60, n_failed=40, seed=0):

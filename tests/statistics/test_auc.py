@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rrm.statistics import auc, auc_difference_interval, auc_interval, delong_covariance
+from rrm.statistics.auc import auc
+from rrm.statistics.auc_interval import auc_difference_interval, auc_interval
+from rrm.statistics.delong import delong_covariance
 
 
 def by_pairs(score, positive):

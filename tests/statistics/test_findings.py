@@ -1,19 +1,11 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import (
-    OutcomePanel,
-    SweepPoint,
-    auc_interval,
-    by_model,
-    class_shortage,
-    paired_newcombe_interval,
-    perturbation_sentence,
-    select,
-    separation,
-    separation_sentence,
-)
-from rrm.statistics.sweep import pack_outcomes, unpack_outcomes
+from rrm.statistics import OutcomePanel, SweepPoint, by_model, perturbation_sentence, separation, separation_sentence
+from rrm.statistics.auc_interval import auc_interval
+from rrm.statistics.outcomes import class_shortage
+from rrm.statistics.proportions import paired_newcombe_interval
+from rrm.statistics.sweep import pack_outcomes, select, unpack_outcomes
 from tests.sweep_points import perturbed
 
 

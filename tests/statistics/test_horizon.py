@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import auc_interval, horizon_curve, transient_chaos
+from rrm.statistics.auc_interval import auc_interval
 from rrm.statistics.convergence_null import convergence_null
+from rrm.statistics.horizon import horizon_curve
+from rrm.statistics.transient_chaos import transient_chaos
 
 
 def test_the_toy_lies_on_its_null_and_has_no_antecedent_signal():

@@ -3,8 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rrm.statistics import auc, auc_interval, ladder, ladder_lines, ladder_sentence, out_of_fold
+from rrm.statistics import ladder_lines, ladder_sentence
+from rrm.statistics.auc import auc
+from rrm.statistics.auc_interval import auc_interval
 from rrm.statistics.detectable_gain import detectable_gain
+from rrm.statistics.ladder import ladder
+from rrm.statistics.logistic import out_of_fold
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +41,12 @@ def test_rungs_are_the_scores_alone(data, deflated):
     assert deflated.prevalence_log_loss == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
     assert deflated.base.log_loss.estimate < min(rung.log_loss.estimate for rung in deflated.rungs)
     assert deflated.base.gain.estimate == pytest.approx(deflated.prevalence_log_loss - deflated.base.log_loss.estimate)
-    assert deflated.base.auc_gain.estimate == pytest.approx(deflated.base.auc.estimate - 0.5)
 
 
 def test_a_noisy_copy_of_drift_adds_nothing_and_the_sentence_says_so(deflated):
     assert deflated.rungs[2].auc.low > 0.9
     assert not any(step.adds for step in deflated.steps)
-    assert all(abs(step.gain.estimate) < 1e-3 and 0 in step.auc_gain for step in deflated.steps)
+    assert all(abs(step.gain.estimate) < 1e-3 for step in deflated.steps)
     sentence = ladder_sentence("TRM", deflated)
     assert sentence.startswith(
         f"TRM: lambda_1 alone has AUC {deflated.rungs[2].auc:.3f} for {deflated.n_failed} failed"
@@ -56,7 +59,7 @@ def test_a_noisy_copy_of_drift_adds_nothing_and_the_sentence_says_so(deflated):
 def test_information_of_its_own_is_a_gain(data):
     found = ladder(data["base"], {"lambda_1": data["fresh"], "again": data["fresh"]}, data["failed"])
     first, second = found.steps
-    assert first.adds and first.gain.low > 0.005 and first.auc_gain.low > 0
+    assert first.adds and first.gain.low > 0.005
     assert first.gain.estimate == pytest.approx(found.base.log_loss.estimate - first.log_loss.estimate)
     assert not second.adds
     sentence = ladder_sentence("TRM", found)

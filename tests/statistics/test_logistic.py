@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import auc, log_loss, out_of_fold
+from rrm.statistics.auc import auc
+from rrm.statistics.logistic import log_loss, out_of_fold
 
 
 def two_classes(n=600, gap=2.0, seed=0):

@@ -2,15 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rrm.statistics import (
-    auc,
-    auc_interval,
-    drift_decile_auc,
-    label_shuffle,
-    stop_time_matched_auc,
-    stratified_auc,
-    transient_chaos,
-)
+from rrm.statistics.auc import auc
+from rrm.statistics.auc_interval import auc_interval
+from rrm.statistics.matched import drift_decile_auc, label_shuffle, stop_time_matched_auc, stratified_auc
+from rrm.statistics.transient_chaos import transient_chaos
 
 
 def toy(n=4000, horizon=16):

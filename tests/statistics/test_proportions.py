@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import newcombe_interval, paired_newcombe_interval, rule_of_three, wilson_interval
+from rrm.statistics import wilson_interval
+from rrm.statistics.proportions import newcombe_interval, paired_newcombe_interval
 
 
 def test_wilson_published_example():
@@ -23,12 +24,6 @@ def test_newcombe_published_examples():
     zero = newcombe_interval(0, 10, 0, 20)
     assert (zero.low, zero.high) == pytest.approx((-0.1611, 0.2775), abs=5e-5)
     assert (a.n, a.estimate) == (150, pytest.approx(0.2))
-
-
-def test_what_a_count_of_zero_excludes():
-    assert rule_of_three(254) == pytest.approx(0.0117, abs=5e-5)
-    assert rule_of_three(254) == pytest.approx(3 / 254, rel=0.01)
-    assert rule_of_three(0) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,8 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import (
-    late_drift,
-    mobility,
-    otsu_threshold,
-    rounding_norm,
-    settle_time,
-    settling_sweep,
-    settling_table,
-)
+from rrm.statistics import late_drift, rounding_norm
+from rrm.statistics.settling import otsu_threshold, settle_time, settling_sweep, settling_table
 
 
 def otsu_by_force(x):
@@ -100,14 +93,6 @@ def test_sweep_repeats_the_table_at_its_threshold():
     whole = settling_sweep(drift, correct)
     assert list(whole.percentile) == [*range(5, 100, 5)]
     assert (whole.A + whole.B + whole.C + whole.D == 200).all() and (np.diff(whole.A + whole.B) > 0).all()
-
-
-def test_mobility_by_hand():
-    found = mobility([1, 2, 3, 4, 2.5, 9, 10, 11], [1, 1, 1, 1, 0, 0, 0, 0])
-    assert (found.calm_failures.estimate, found.calm_failures.n, found.least_mobile_failure) == (0, 4, 0.5)
-    assert mobility([1, 2, 3, 2.9], [1, 1, 1, 0]).calm_failures.estimate == 0
-    assert mobility([1, 2, 3, 0.5], [1, 1, 1, 0]).calm_failures.estimate == 1
-    assert mobility([1, 2], [1, 1]) is None
 
 
 def test_rounding_norm_equals_rounding():

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from rrm.statistics import auc, matched_eps, transient_chaos
+from rrm.statistics.auc import auc
+from rrm.statistics.transient_chaos import matched_eps, transient_chaos
 
 
 @pytest.mark.parametrize(
