@@ -14,6 +14,7 @@ from rrm.cluster.session import Request, trials_at_once
 from rrm.dynamics import LyapunovResult, Settings, choose_batch, join_files, load_result, measure, save_result
 from rrm.dynamics.shards import join, load_rows, save_rows
 from rrm.errors import InputError
+from rrm.files import replacing
 from rrm.jobs.folder import read_json, write_json
 from rrm.models import RecursiveModel, build, describe
 from rrm.models.official import load_strictly
@@ -238,6 +239,5 @@ def _call_on_rows(function, description, weights, puzzles: PuzzleSet, rows: np.n
 
 
 def _write_shard(part: LyapunovResult, path: Path) -> None:
-    unfinished = path.with_suffix(".part")
-    save_result(part, unfinished)
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        save_result(part, unfinished)

@@ -10,6 +10,8 @@ from zipfile import BadZipFile, ZipFile
 
 from ray import tune
 
+from rrm.files import replacing
+
 COPY = "state.zip"
 # Each session of a driver writes its own, with the time in the name.
 STATE = ("experiment_state-*.json", "searcher-state-*.pkl", "search_gen_state-*.json")
@@ -48,11 +50,10 @@ class KeepState(tune.Callback):
         newest = [max(own.glob(pattern), default=None) for pattern in STATE]
         if None in newest or (written := [file.stat().st_mtime_ns for file in newest]) == self._copied:
             return False
-        unfinished = folder / f".{COPY}"
-        with ZipFile(unfinished, "w", strict_timestamps=False) as archive:  # a clock may stand at 1970
-            for file in newest:
-                archive.write(file, file.name)
-        unfinished.replace(folder / COPY)
+        with replacing(folder / COPY) as unfinished:
+            with ZipFile(unfinished, "w", strict_timestamps=False) as archive:  # a clock may stand at 1970
+                for file in newest:
+                    archive.write(file, file.name)
         self._copied = written
         return True
 

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from rrm.dynamics.shards import join
 from rrm.errors import InputError
-from rrm.files import check_values, open_tensors, parse_object
+from rrm.files import check_values, open_tensors, parse_object, replacing
 
 SCHEMA = "rrm-lyapunov"
 VERSION = 2
@@ -184,8 +184,7 @@ def join_files(paths: Sequence[Path], target: Path, provenance: dict[str, str]) 
         table[name] = {"dtype": _DTYPES[array.dtype.name], "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(table, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    unfinished = target.with_name(f".{target.name}.part")
-    with open(unfinished, "wb") as file:
+    with replacing(target) as unfinished, open(unfinished, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(file.tell() + end)
         start, row = file.tell(), 0
@@ -198,7 +197,6 @@ def join_files(paths: Sequence[Path], target: Path, provenance: dict[str, str]) 
                 file.seek(start + table[name]["data_offsets"][0] + row * array[0].nbytes)
                 file.write(array.tobytes())
             row += len(part)
-    unfinished.replace(target)
 
 
 _DTYPES = {"float64": "F64", "float32": "F32", "int64": "I64", "int32": "I32", "bool": "BOOL"}

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from rrm.errors import InputError
-from rrm.files import read_npz
+from rrm.files import read_npz, replacing
 from rrm.tasks.base import PuzzleSet
 
 Result = TypeVar("Result")
@@ -59,10 +59,8 @@ def join(parts: Sequence[Result]) -> Result:
 
 def save_rows(result, path: Path) -> None:
     """Write a shard whose fields are arrays and numbers as `.npz`, without pickles; it appears whole or not at all."""
-    unfinished = path.with_suffix(".part")
-    with open(unfinished, "wb") as file:
+    with replacing(path) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, **{field.name: getattr(result, field.name) for field in fields(result)})
-    unfinished.replace(path)
 
 
 def load_rows(kind: type[Result], path: Path) -> Result:

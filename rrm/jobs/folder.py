@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rrm.doctor.storage import check_folder
 from rrm.errors import InputError
-from rrm.files import read_object
+from rrm.files import read_object, replacing
 
 TEST_PUZZLES = "test.npz"
 OUTCOMES = "outcomes"
@@ -98,6 +98,5 @@ def read_json(folder: Path, name: str) -> dict | None:
 
 def write_json(folder: Path, name: str, content: dict) -> None:
     """Write NAME.json into a folder, whole or not at all."""
-    unfinished = folder / f".{name}.json"
-    unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(folder / f"{name}.json")
+    with replacing(folder / f"{name}.json") as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

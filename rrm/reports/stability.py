@@ -1,6 +1,5 @@
 """What a stability study says: tables, sentences, metrics and figures, printed and logged."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from rrm.dynamics import (
     positive_sum,
     relapsed,
 )
+from rrm.files import file_hash
 from rrm.jobs.folder import JobFolder
 from rrm.models import build
 from rrm.reports.metrics import interval_metrics
@@ -120,8 +120,7 @@ def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
     tracker.artifact(run, folder.path / "tables.txt")
     print("found\n  " + "\n  ".join(sentences))
     target = folder.path / "result.safetensors"
-    with open(target, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_hash(target)
     tracker.summary(run, metrics)
     tracker.tags(run, {"mlflow.note.content": "\n\n".join(sentences), "rrm.result_hash": digest})
     for path in (target, folder.path / "untrained.safetensors", folder.path / "study.json"):

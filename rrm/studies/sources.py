@@ -1,6 +1,5 @@
 """What a study is made on: the checkpoint and the puzzles, from a run, from a folder of ours or from public files."""
 
-import hashlib
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rrm.errors import InputError
-from rrm.files import MOST_CONFIG, parse_object, read_text, refusing
+from rrm.files import MOST_CONFIG, file_hash, parse_object, read_text, refusing
 from rrm.jobs.folder import TEST_PUZZLES
 from rrm.models import RecursiveModel, load_official, official_segments, read_checkpoint
 from rrm.models.public_config import DATA_SHAPE, flat
@@ -80,10 +79,8 @@ def _of_public(path: Path, config: str | None, segments: int | None, which: str)
     if type(depth) is not int or not 1 <= depth <= checkpoint.MOST_SEGMENTS:
         said = "do not say how many segments an evaluation has" if depth is None else f"say {depth!r:.40} segments"
         raise InputError(f"{path} and {config} {said} (halt_max_steps, for SRM active_H): give --segments, from 1")
-    with open(path, "rb") as file:
-        hashed = hashlib.file_digest(file, "sha256").hexdigest()
     taken = {"weights": weights.name} if weights.others else {}
-    return Source(model, depth, hashed, path.stem, {"checkpoint": path.name} | taken)
+    return Source(model, depth, file_hash(path), path.stem, {"checkpoint": path.name} | taken)
 
 
 # The names under which the public loops keep their configuration beside a checkpoint.

@@ -1,7 +1,6 @@
 """The contract of a task, and the set of puzzles that tasks, splits and trainers pass around."""
 
 import hashlib
-import uuid
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rrm.files import replacing
 from rrm.tasks.checks import Place
 from rrm.tasks.distinct import first_of_each
 
@@ -86,15 +86,9 @@ class PuzzleSet:
 
     def save(self, path: str | Path) -> None:
         """Write an `.npz` file without pickles. The file appears complete or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            with open(temporary, "wb") as file:
-                arrays: dict[str, Any] = {"task": np.array(self.task), **self.arrays}
-                np.savez_compressed(file, **arrays)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        arrays: dict[str, Any] = {"task": np.array(self.task), **self.arrays}
+        with replacing(path) as unfinished, open(unfinished, "wb") as file:
+            np.savez_compressed(file, **arrays)
 
 
 class Task(Protocol):

@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from rrm.errors import InputError
-from rrm.files import read_object
+from rrm.files import file_hash, read_object, replacing
 from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.official_files import PARTS, OfficialPart, is_official
 from rrm.tasks.puzzle_csv import distinct_rows, read_puzzles
@@ -135,7 +134,7 @@ class _Csv:
         return str(self.path)
 
     def hash(self) -> str:
-        return _file_hash(self.path)
+        return file_hash(self.path)
 
     def distinct(self) -> tuple[np.ndarray, int]:
         return distinct_rows(self.path)
@@ -155,7 +154,7 @@ class _Part:
         return str(self.path)
 
     def hash(self) -> list[str]:
-        return [_file_hash(path) for path in sorted(self.path.iterdir()) if path.is_file()]
+        return [file_hash(path) for path in sorted(self.path.iterdir()) if path.is_file()]
 
     def distinct(self) -> tuple[np.ndarray, int]:
         return self.part.distinct(), len(self.part.originals)
@@ -228,11 +227,6 @@ def _valid_sizes(sizes: Sizes) -> Sizes:
     return train, validation, test
 
 
-def _file_hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
     """The splits that the folder keeps for these settings, or else `make()`, which the folder then keeps.
 
@@ -255,8 +249,7 @@ def _cached(folder: Path, settings: dict, make: Callable[[], Splits]) -> Splits:
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in paths.items():
         getattr(splits, name).save(path)
-    temporary = folder / f".{key}.{uuid.uuid4().hex}"
     content = {"settings": settings, "content_hash": splits.content_hash(), "repeated": splits.repeated}
-    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    temporary.replace(record)
+    with replacing(record) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return splits

@@ -1,9 +1,9 @@
 """A new sqlite store, which is there as a whole or not at all."""
 
 import fcntl
-import shutil
-import tempfile
 from pathlib import Path
+
+from rrm.files import replacing
 
 
 def create_store(file: Path, artifact_root: Path) -> None:
@@ -20,11 +20,8 @@ def create_store(file: Path, artifact_root: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of two drivers that begin, one waits for the other's
         if file.exists():
             return
-        unfinished = f".{file.name}.unfinished-"
-        for left in file.parent.glob(f"{unfinished}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        # A folder of its own each time: MLflow keeps what it once opened by name.
-        with tempfile.TemporaryDirectory(prefix=unfinished, dir=file.parent) as folder:
-            made = Path(folder, file.name)
-            SqlAlchemyStore(f"sqlite:///{made}", artifact_root.resolve().as_uri()).engine.dispose()
-            made.replace(file)
+        with replacing(file) as unfinished:
+            # A process that was killed has left its own, an interrupted one sqlite's journal.
+            for left in file.parent.glob(f".{file.name}.unfinished-*"):
+                left.unlink()
+            SqlAlchemyStore(f"sqlite:///{unfinished}", artifact_root.resolve().as_uri()).engine.dispose()

@@ -6,7 +6,6 @@
     training.safetensors  raw weights, EMA shadow, optimizer moments, carry: all that resuming needs besides the step
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rrm.errors import InputError
-from rrm.files import open_tensors, read_object
+from rrm.files import file_hash, open_tensors, read_object
 from rrm.models import FAMILIES, RecursiveModel, build
 from rrm.models.official import build_and_load
 from rrm.models.settings import check_settings
@@ -90,5 +89,4 @@ def load_model(folder: Path | str, which: str = "best") -> RecursiveModel:
 
 def weights_hash(folder: Path | str, which: str) -> str:
     """sha256 of the weights file: what a result names as the checkpoint it came from."""
-    with open(Path(folder) / f"{which}.safetensors", "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_hash(Path(folder) / f"{which}.safetensors")
