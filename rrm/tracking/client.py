@@ -1,10 +1,16 @@
 """MLflow's client, made the same way wherever a store is written or read."""
 
+from __future__ import annotations
+
 import logging
 import os
+from typing import TYPE_CHECKING
 
 from rrm.tracking.database import check_database
 from rrm.tracking.secrets import logged_in
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 # Whether a request is repeated is decided by whoever makes it; MLflow would repeat the creation of a run as well.
 SETTINGS = {
@@ -27,7 +33,7 @@ def configure() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
-def make_client(uri: str, writes: bool):
+def make_client(uri: str, writes: bool) -> MlflowClient:
     """A client of a store that exists; InputError for a sqlite file that MLflow could not read or write."""
     configure()
     from mlflow import MlflowClient

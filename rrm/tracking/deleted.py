@@ -1,10 +1,17 @@
 """Experiments and runs that were deleted in MLflow's UI, which keeps them and takes no new ones of their name."""
 
+from __future__ import annotations
+
 import shlex
+from typing import TYPE_CHECKING
 
 from rrm.errors import InputError
 from rrm.tracking.address import VARIABLE
 from rrm.tracking.secrets import mask
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
 
 DELETED = "deleted"  # MLflow's lifecycle_stage
 
@@ -15,7 +22,7 @@ def restore_command(uri: str, kind: str, identity: str) -> str:
     return f"{VARIABLE}={shlex.quote(mask(uri))} mlflow {kind}s restore {option} {identity}"
 
 
-def refuse_deleted_experiment(uri: str, experiment) -> None:
+def refuse_deleted_experiment(uri: str, experiment: Experiment) -> None:
     """InputError for an experiment that was deleted."""
     if experiment.lifecycle_stage == DELETED:
         raise InputError(
@@ -24,7 +31,7 @@ def refuse_deleted_experiment(uri: str, experiment) -> None:
         )
 
 
-def refuse_deleted_run(uri: str, client, run) -> None:
+def refuse_deleted_run(uri: str, client: MlflowClient, run: Run) -> None:
     """InputError for a run that was deleted, by itself or with its experiment."""
     if run.info.lifecycle_stage == DELETED:
         refuse_deleted_experiment(uri, client.get_experiment(run.info.experiment_id))
@@ -34,12 +41,12 @@ def refuse_deleted_run(uri: str, client, run) -> None:
         )
 
 
-def deleted_runs(client, experiment_id: str, job: str) -> list:
+def deleted_runs(client: MlflowClient, experiment_id: str, job: str) -> list[Run]:
     """The runs of a job that were deleted and have no living one of the same role and name."""
     from mlflow.entities import ViewType
 
     query = f"tags.`rrm.job` = '{job}'"
-    found = {ViewType.ACTIVE_ONLY: {}, ViewType.DELETED_ONLY: {}}
+    found: dict[int, dict[tuple, Run]] = {ViewType.ACTIVE_ONLY: {}, ViewType.DELETED_ONLY: {}}
     for view, runs in found.items():
         for run in client.search_runs([experiment_id], query, run_view_type=view, max_results=5000):
             runs[run.data.tags.get("rrm.role"), run.data.tags.get("rrm.name")] = run

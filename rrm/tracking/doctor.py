@@ -86,11 +86,12 @@ def _ask(uri: str, path: str) -> str:
 
     parts = urlsplit(uri)
     # From the environment, or from ~/.mlflow/credentials.
-    user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else read_mlflow_creds()
+    given = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    user, password = given or read_mlflow_creds()
     plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")) + path
     request = urllib.request.Request(plain)
-    if all(user):
-        request.add_header("Authorization", "Basic " + base64.b64encode(":".join(user).encode()).decode())
+    if user and password:
+        request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
     elif token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         request.add_header("Authorization", f"Bearer {token}")
     with urllib.request.urlopen(request, timeout=5) as answer:

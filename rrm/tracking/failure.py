@@ -1,6 +1,7 @@
 """What an error of MLflow means: a server that is away for now, or an operation that will never be accepted."""
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rrm.doctor import Finding
@@ -41,7 +42,7 @@ def away_reason(error: Exception, uri: str) -> str | None:
 
 
 @contextmanager
-def answering(uri: str, always: bool = False):
+def answering(uri: str, always: bool = False) -> Iterator[None]:
     """A block that asks the store of `uri`: InputError of one line where that is away, or refuses the credentials.
 
     With `always`, other errors of the store end the same way.

@@ -1,13 +1,20 @@
 """Storage folders that were moved, whose sqlite store still names the old place."""
 
+from __future__ import annotations
+
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rrm.errors import InputError
 from rrm.tracking.address import database_file
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
-def refuse_moved(uri: str, client, experiment, root: Path) -> None:
+
+def refuse_moved(uri: str, client: MlflowClient, experiment: Experiment, root: Path) -> None:
     """InputError where a sqlite store looks for the artifacts of an experiment elsewhere than in `root`, their folder.
 
     MLflow fixes the place when it makes an experiment or a run, and has no call that changes it. A place that only

@@ -158,7 +158,8 @@ class Outbox:
 
     def _next(self, most: int) -> list[dict]:
         """The next operation, and those behind it as long as all log metrics, at most so many points."""
-        batch, points = [], 0
+        batch: list[dict] = []
+        points = 0
         for operation in self._waiting:
             points += len(operation.get("metrics", ())) + 1
             if batch and (operation["op"] != "metrics" or batch[0]["op"] != "metrics" or points > most):

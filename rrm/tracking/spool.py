@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TextIO
 from uuid import uuid4
 
 from rrm.errors import InputError
@@ -17,9 +18,9 @@ LOCK_WAIT_S = 20.0
 class Spool:
     """FOLDER/operations.jsonl, one JSON line per operation, emptied whenever all are confirmed.
 
-    The first line, `header`, says where the operations belong: "uri", "experiment" and "job". Whoever has operations
-    in the file holds its lock. Replaying from the first line is always right, because every operation can be repeated
-    (see `Writer`).
+    The first line, `header`, says where the operations belong: "uri", "experiment", "job" and the job's "kind". Whoever
+    has operations in the file holds its lock. Replaying from the first line is always right, because every operation
+    can be repeated (see `Writer`).
 
     files/           what artifacts looked like when they were logged
     refused.jsonl    operations that the store will not take, and why
@@ -28,16 +29,16 @@ class Spool:
     def __init__(self, folder: Path, header: dict):
         self.folder, self.header = folder, header
         self._path, self._files = folder / "operations.jsonl", folder / "files"
-        self._file = None
+        self._file: TextIO | None = None
         self._held = False
 
     def append(self, operation: dict) -> None:
         """Add one operation; OSError where the disk cannot take it."""
-        self._open()
+        file = self._open()
         lines = [operation] if self._held else [self.header, operation]
-        self._lock()
-        self._file.write("".join(json.dumps(line) + "\n" for line in lines))
-        self._file.flush()
+        self._lock(file)
+        file.write("".join(json.dumps(line) + "\n" for line in lines))
+        file.flush()
 
     def sync(self) -> None:
         """Force to disk what was added: until then it outlives its process, but not the machine."""
@@ -57,17 +58,17 @@ class Spool:
         """The operations of a driver that is gone, now held by this one; InputError for a file that is no spool."""
         if not self._path.exists() or not self._path.stat().st_size:
             return []
-        self._open()
-        self._lock()
+        file = self._open()
+        self._lock(file)
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):
             # The last line was cut when its writer died, which had not been told that it is safe.
             lines.pop()
-            self._file.truncate(sum(len(line.encode()) for line in lines))
+            file.truncate(sum(len(line.encode()) for line in lines))
         try:
             _, operations = self._parse(lines)
         except InputError:
-            self._unlock()
+            self._unlock(file)
             raise
         if not operations:
             self.clear()
@@ -75,10 +76,10 @@ class Spool:
 
     def clear(self) -> None:
         """All operations are confirmed."""
-        if self._held:
+        if self._file is not None and self._held:
             self._file.truncate(0)
             shutil.rmtree(self._files, ignore_errors=True)
-            self._unlock()
+            self._unlock(self._file)
 
     def close(self) -> None:
         """Leave no empty folder behind; operations that remain stay where they are."""
@@ -117,21 +118,23 @@ class Spool:
             return self.header, []
         try:
             header, *operations = [json.loads(line) for line in whole]
-            header = {name: str(header[name]) for name in ("uri", "experiment", "job")}
-            return header, [operation for operation in operations if operation["op"]]
+            header = {"kind": ""} | header  # older ones have none
+            known = {name: str(header[name]) for name in ("uri", "experiment", "job", "kind")}
+            return known, [operation for operation in operations if operation["op"]]
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{self._path} is no spool of tracking operations: move it away") from None
 
-    def _open(self) -> None:
+    def _open(self) -> TextIO:
         if self._file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = open(self._path, "a", encoding="utf-8")
+        return self._file
 
-    def _lock(self) -> None:
+    def _lock(self, file: TextIO) -> None:
         deadline = time.monotonic() + LOCK_WAIT_S
         while not self._held:
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._held = True
             except OSError:
                 if time.monotonic() > deadline:
@@ -139,6 +142,6 @@ class Spool:
                     raise InputError(message) from None
                 time.sleep(0.1)
 
-    def _unlock(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+    def _unlock(self, file: TextIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
         self._held = False

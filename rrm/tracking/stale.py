@@ -1,11 +1,18 @@
 """Runs that are RUNNING for ever because their driver died without a word."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rrm.tracking.driver import is_alive
 from rrm.tracking.failure import answering
 from rrm.tracking.read import open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 PAGE = 1000
 
@@ -68,9 +75,9 @@ def close_stale(uri: str, runs: list[StaleRun], status: str = "KILLED") -> None:
                 client.set_terminated(stale.run_id, status, int(stale.heartbeat))
 
 
-def _running_jobs(client) -> dict[tuple[str, str], list]:
+def _running_jobs(client: MlflowClient) -> dict[tuple[str, str], list[Run]]:
     """The RUNNING runs of rrm by (experiment, job)."""
-    jobs: dict[tuple[str, str], list] = {}
+    jobs: dict[tuple[str, str], list[Run]] = {}
     for experiment in client.search_experiments():
         token = None
         while True:
@@ -86,17 +93,17 @@ def _running_jobs(client) -> dict[tuple[str, str], list]:
     return jobs
 
 
-def _driver(client, job: tuple[str, str], runs: list) -> tuple[dict[str, str], str]:
+def _driver(client: MlflowClient, job: tuple[str, str], runs: list[Run]) -> tuple[dict[str, str], str]:
     """(tags that name the driver of a job, its newest sign of life in ms): those of whichever run has the newest.
 
-    The run of the sweep or study, which the driver keeps giving signs to, counts whether it is RUNNING or not.
+    The run of the job itself, which the driver keeps giving signs to, counts whether it is RUNNING or not.
     """
-    parents = client.search_runs([job[0]], f"tags.`rrm.job` = '{job[1]}' and tags.`rrm.role` != 'trial'")
+    parents = client.search_runs([job[0]], f"tags.`rrm.job` = '{job[1]}' and tags.`rrm.name` = '{job[1]}'")
     by_sign = {_sign(run): run.data.tags for run in [*runs, *parents]}
     newest = max(by_sign)
     return by_sign[newest], str(newest)
 
 
-def _sign(run) -> int:
+def _sign(run: Run) -> int:
     """When a run was last heard of, in ms: runs from before the signs count from their start."""
     return max(int(run.data.tags.get("rrm.heartbeat", 0)), run.info.start_time)

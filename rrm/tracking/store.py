@@ -5,13 +5,19 @@ the runs it had; metric points already in the store are not written twice. A sto
 nothing: see `Outbox`.
 """
 
+from __future__ import annotations
+
 import shlex
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
+from rrm.curves import read_curves, thin
 from rrm.errors import InputError
 from rrm.tracking.address import checked_uri, database_file
 from rrm.tracking.deleted import deleted_runs, refuse_deleted_run
@@ -20,16 +26,22 @@ from rrm.tracking.failure import answering
 from rrm.tracking.outbox import PATIENCE_S, Outbox
 from rrm.tracking.secrets import HIDDEN, mask
 from rrm.tracking.spool import Spool
-from rrm.tracking.writer import Writer, connect
+from rrm.tracking.writer import Writer, connect, default_parent
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 PARAM_LIMIT = 6000  # characters, of MLflow
 SPOOL = "spool"  # of a job, in its folder
 GOODBYE_S = 30.0  # a store that is away when a job ends has so long to come back
+CURVES = "curves"  # the folder of curve files among the artifacts of a run
+POINTS = 200  # that a series of a curve file keeps among the metrics
+BATCH = 1000  # points that MLflow takes at once
 
-_open_trackers: "WeakValueDictionary[tuple[str, str], Tracker]" = WeakValueDictionary()
+_open_trackers: WeakValueDictionary[tuple[str, str], Tracker] = WeakValueDictionary()
 
 
-def _tracker_of(experiment: str, job: str) -> "Tracker":
+def _tracker_of(experiment: str, job: str) -> Tracker:
     found = _open_trackers.get((experiment, job))
     if found is None:
         raise RuntimeError(f"no tracker of {job} is open in this process: open one before the callbacks are restored")
@@ -43,20 +55,25 @@ class Tracker:
     to the store that --tracking-uri names now, and no password is ever in a pickle.
 
     uri: the store, without credentials
+    job: its name, which every run has as the tag rrm.group
+    kind: of the job, which every run has as the tag rrm.kind; the experiment's name unless given
     """
 
-    def __init__(self, uri: str, experiment: str, job: str, artifact_root: Path):
-        self._uri, self.experiment, self.job = checked_uri(uri), experiment, job
+    _outbox: Outbox  # of a tracker that is connected
+
+    def __init__(self, uri: str, experiment: str, job: str, artifact_root: Path, kind: str = ""):
+        self._uri, self.experiment, self.job, self.kind = checked_uri(uri), experiment, job, kind or experiment
         self.uri = mask(self._uri)
         self.artifact_root = artifact_root
         self._writer: Writer | None = None
         self._runs: dict[tuple[str, str], str] = {}
+        self._roots: set[str] = set()  # ids of the runs that are no child of another: they tell that the driver lives
         _open_trackers[experiment, job] = self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _tracker_of, (self.experiment, self.job)
 
-    def __enter__(self):
+    def __enter__(self) -> Tracker:
         self.connect()
         self._refuse_others()  # another driver may have come and gone since the store was opened
         left = self._outbox.adopt()
@@ -65,7 +82,9 @@ class Tracker:
         self._outbox.start_beating()
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         outbox, self._writer = self._outbox, None
         left = outbox.stop(GOODBYE_S)
         if left:
@@ -80,20 +99,25 @@ class Tracker:
 
         Every method below does it where it has to.
         """
+        self._connected()
+
+    def _connected(self) -> Writer:
         if self._writer is None:
             self._refuse_others()
-            self._writer = Writer(*connect(self._uri, self.experiment, self.artifact_root), self.job)
+            client, experiment_id = connect(self._uri, self.experiment, self.artifact_root)
+            self._writer = Writer(client, experiment_id, self.job, self.kind)
             self._outbox = Outbox(self._spool(), self._writer.perform, self._probe, self._beat, self._uri)
+        return self._writer
 
     def refuse_deleted(self) -> None:
         """InputError where a run that the job had, and that it would carry on with, was deleted in the store."""
-        self.connect()
+        writer = self._connected()
         with answering(self._uri):
-            for run in deleted_runs(self._writer.client, self._writer.experiment_id, self.job):
-                refuse_deleted_run(self._uri, self._writer.client, run)
+            for run in deleted_runs(writer.client, writer.experiment_id, self.job):
+                refuse_deleted_run(self._uri, writer.client, run)
 
     def _spool(self) -> Spool:
-        header = {"op": "spool", "uri": self.uri, "experiment": self.experiment, "job": self.job}
+        header = {"op": "spool", "uri": self.uri, "experiment": self.experiment, "job": self.job, "kind": self.kind}
         return Spool(self.artifact_root.parent / self.job / SPOOL, header)
 
     def _refuse_others(self) -> None:
@@ -110,65 +134,91 @@ class Tracker:
         raise InputError(f"{message}: name that by --tracking-uri, or send it there first with `{doctor}`{credentials}")
 
     @property
-    def client(self):
+    def client(self) -> MlflowClient:
         """MLflow's client, by which everything logged so far can be read; InputError where the store is away."""
-        self.connect()
+        writer = self._connected()
         if self._outbox.flush(PATIENCE_S):
             raise InputError(f"tracking store {self.uri} is away: what was logged cannot be read")
-        return self._writer.client
+        return writer.client
 
     @property
     def experiment_id(self) -> str:
         """MLflow's id of the experiment."""
-        self.connect()
-        return self._writer.experiment_id
+        return self._connected().experiment_id
 
     def _probe(self) -> None:
-        self._writer.client.get_experiment(self._writer.experiment_id)
+        writer = self._connected()
+        writer.client.get_experiment(writer.experiment_id)
 
     def _beat(self) -> None:
-        for (role, _), run in list(self._runs.items()):
-            if role != "trial":
-                self._writer.client.set_tag(run, "rrm.heartbeat", str(_now()))
+        for run in list(self._roots):
+            self._connected().client.set_tag(run, "rrm.heartbeat", str(_now()))
 
-    def _submit(self, operation: str, **arguments) -> None:
+    def _submit(self, operation: str, **arguments: Any) -> None:
         self.connect()
         self._outbox.submit({"op": operation} | arguments)
 
-    def run(self, role: str, name: str, params: dict | None = None, tags: dict | None = None) -> str:
-        """The id of the job's run with this role ("sweep", "trial" or "study") and name, created if there is none.
+    def run(
+        self,
+        role: str,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        parent: tuple[str, str] | None = None,
+    ) -> str:
+        """The id of the job's run with this role ("sweep", "trial", "study", ...) and name, created if there is none.
 
-        While the store is away, a trial has ROLE/NAME for an id, which every method here takes. InputError where a
-        sweep or study meets a store that is away: it has not begun yet.
+        Args:
+            params: parameters, nested dictionaries flattened with dots
+            tags: tags; those by which a run is found (rrm.job, rrm.role, rrm.name, rrm.kind, rrm.group) are its own
+            parent: role and name of the run that it is a child of; for a trial the job's sweep unless given
+
+        While the store is away, a child has ROLE/NAME for an id, which every method here takes. InputError where
+        another run meets a store that is away: its job has not begun yet.
         """
-        self.connect()
+        writer = self._connected()
         if (role, name) not in self._runs or "/" in self._runs[role, name]:
-            handle = f"{role}/{name}"
+            handle, above = f"{role}/{name}", "/".join(parent) if parent else default_parent(role, self.job)
             flat = {key: str(value)[:PARAM_LIMIT] for key, value in _flatten(params or {})}
             tags = {key: str(value) for key, value in (tags or {}).items()}
-            if role != "trial":
+            if above is None:
                 with answering(self._uri):
-                    self._writer.create(role, name, flat, tags, _now())
+                    self._roots.add(writer.create(role, name, flat, tags, _now()))
             elif (role, name) not in self._runs:
-                self._submit("create", run=handle, params=flat, tags=tags, time=_now())
-            self._runs[role, name] = self._writer.runs.get(handle, handle)
+                self._submit("create", run=handle, params=flat, tags=tags, time=_now(), parent=above)
+            self._runs[role, name] = writer.runs.get(handle, handle)
         return self._runs[role, name]
 
-    def params(self, run: str, params: dict) -> None:
+    def params(self, run: str, params: Mapping[str, Any]) -> None:
         """Log parameters, nested dictionaries flattened with dots."""
         self._submit("params", run=run, params={name: str(value)[:PARAM_LIMIT] for name, value in _flatten(params)})
 
-    def tags(self, run: str, tags: dict) -> None:
+    def tags(self, run: str, tags: Mapping[str, Any]) -> None:
         """Set tags."""
         self._submit("tags", run=run, tags={name: str(value) for name, value in tags.items()})
 
-    def metrics(self, run: str, metrics: dict[str, float], step: int) -> None:
-        """Log one point per metric in one write; steps the run already has are passed over."""
+    def metrics(self, run: str, metrics: Mapping[str, float], step: int) -> None:
+        """Log one point per metric in one write; a metric that was logged at this step or a later one is passed over.
+
+        Every metric has a clock of its own: rows of several series may have one step, or come in any order.
+        """
         self._submit("metrics", run=run, metrics=_floats(metrics), step=int(step), time=_now())
 
-    def summary(self, run: str, metrics: dict[str, float]) -> None:
+    def summary(self, run: str, metrics: Mapping[str, float]) -> None:
         """Log single values, once: a resumed sweep that computes one again does not add a second point."""
         self._submit("summary", run=run, metrics=_floats(metrics), time=_now())
+
+    def curves(self, run: str, path: Path) -> None:
+        """Log a curve file, once: whole among the artifacts, and thinned those series that the run has no metric for.
+
+        InputError where the file is not there or is no curve file.
+        """
+        series = {name: thin(*points, POINTS) for name, points in read_curves(path).items()}
+        self.artifact(run, path, CURVES)
+        names = sorted(series)
+        for first in range(0, len(names), BATCH // POINTS):
+            some = {name: [array.tolist() for array in series[name]] for name in names[first : first + BATCH // POINTS]}
+            self._submit("series", run=run, series=some, time=_now())
 
     def dataset(self, run: str, name: str, digest: str, source: str, context: str) -> None:
         """Record which data a run saw."""
@@ -222,15 +272,15 @@ def replay(folder: Path, uri: str | None = None) -> int:
         raise InputError(f"the spool of {folder} belongs to {store}: give --tracking-uri with its credentials")
     if job != folder.name:
         raise InputError(f"the spool of {folder} belongs to job {job}: give the folder of that job")
-    tracker = Tracker(store, header["experiment"], job, folder.parent / "artifacts")
+    tracker = Tracker(store, header["experiment"], job, folder.parent / "artifacts", header["kind"])
     tracker.connect()
     count = tracker._outbox.adopt()
-    if left := tracker._outbox.stop(GOODBYE_S):
-        raise InputError(f"tracking store {tracker.uri} is away: {left} operations stay in {spool.folder}")
+    if remain := tracker._outbox.stop(GOODBYE_S):
+        raise InputError(f"tracking store {tracker.uri} is away: {remain} operations stay in {spool.folder}")
     return count
 
 
-def _floats(metrics: dict[str, float]) -> dict[str, float]:
+def _floats(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
@@ -238,7 +288,7 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _flatten(nested: dict, prefix: str = ""):
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in nested.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{name}.")

@@ -1,7 +1,10 @@
 """The operations of a job on its MLflow store, each of which may be repeated without harm."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rrm.tracking.address import database_file
 from rrm.tracking.client import configure, make_client
@@ -10,8 +13,12 @@ from rrm.tracking.embedded import create_store
 from rrm.tracking.failure import answering
 from rrm.tracking.moved import refuse_moved
 
+if TYPE_CHECKING:  # importing MLflow takes seconds
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
 
-def connect(uri: str, experiment: str, artifact_root: Path):
+
+def connect(uri: str, experiment: str, artifact_root: Path) -> tuple[MlflowClient, str]:
     """(client, id of the experiment, made if there is none).
 
     InputError where the store does not answer, where the experiment was deleted in it, or where it keeps artifacts in
@@ -38,7 +45,7 @@ def check_store(uri: str, experiment: str, artifact_root: Path) -> None:
             _look(uri, experiment, artifact_root)
 
 
-def _look(uri: str, experiment: str, artifact_root: Path):
+def _look(uri: str, experiment: str, artifact_root: Path) -> tuple[MlflowClient, Experiment | None]:
     """(client, the experiment or None)."""
     client = make_client(uri, writes=True)
     found = client.get_experiment_by_name(experiment)
@@ -48,18 +55,23 @@ def _look(uri: str, experiment: str, artifact_root: Path):
     return client, found
 
 
+def default_parent(role: str, job: str) -> str | None:
+    """ROLE/NAME of the run whose child a run of this role is where nobody names another; None for no child."""
+    return f"sweep/{job}" if role == "trial" else None
+
+
 class Writer:
     """Performs operations: dictionaries of plain values, "op" naming a method below, "run" an id or ROLE/NAME.
 
     Every operation may be repeated, so one whose answer was lost is sent again. A run is looked up by its tags before
-    it is created, a step that a run has is passed over, and MLflow keeps one of several points that are equal in run,
-    name, step, value and time; the time is therefore that of the first attempt.
+    it is created, a step that a metric has, or that it is beyond, is passed over, and MLflow keeps one of several
+    points that are equal in run, name, step, value and time; the time is therefore that of the first attempt.
     """
 
-    def __init__(self, client, experiment_id: str, job: str):
-        self.client, self.experiment_id, self.job = client, experiment_id, job
+    def __init__(self, client: MlflowClient, experiment_id: str, job: str, kind: str):
+        self.client, self.experiment_id, self.job, self.kind = client, experiment_id, job, kind
         self.runs: dict[str, str] = {}
-        self._last_step: dict[str, int] = {}
+        self._last_steps: dict[str, dict[str, int]] = {}  # of each metric of a run
 
     def perform(self, operations: list[dict]) -> None:
         """Perform one operation, or several that all log metrics; raises what MLflow raises."""
@@ -70,27 +82,29 @@ class Writer:
             getattr(self, f"_op_{arguments.pop('op')}")(**arguments)
 
     def _metrics(self, operations: list[dict]) -> None:
-        """One write a run; steps the run already has are passed over."""
+        """One write a run; every metric has its own clock."""
         from mlflow.entities import Metric, RunTag
 
         by_run: dict[str, list[dict]] = {}
         for operation in operations:
             by_run.setdefault(self._id(operation["run"]), []).append(operation)
         for run_id, several in by_run.items():
-            if run_id not in self._last_step:
-                self._last_step[run_id] = self.client.get_run(run_id).data.metrics.get("train/step", -1)
-            last, points = self._last_step[run_id], []
+            if run_id not in self._last_steps:
+                latest = self.client.get_run(run_id).data.to_proto().metrics
+                self._last_steps[run_id] = {metric.key: metric.step for metric in latest}
+            last, points = self._last_steps[run_id].copy(), []
             for operation in several:
                 step, time = operation["step"], operation["time"]
-                if step > last:
-                    points += [Metric(name, value, time, step) for name, value in operation["metrics"].items()]
-                    points.append(Metric("train/step", float(step), time, step))
-                    last, newest = step, time
+                for name, value in (operation["metrics"] | {"train/step": float(step)}).items():
+                    if name not in last or step > last[name]:
+                        points.append(Metric(name, value, time, step))
+                        last[name] = step
             if points:
-                self.client.log_batch(run_id, metrics=points, tags=[RunTag("rrm.heartbeat", str(newest))])
-            self._last_step[run_id] = last
+                beat = RunTag("rrm.heartbeat", str(max(point.timestamp for point in points)))
+                self.client.log_batch(run_id, metrics=points, tags=[beat])
+            self._last_steps[run_id] = last
 
-    def find(self, role: str, name: str):
+    def find(self, role: str, name: str) -> Run | None:
         """The job's run with this role and name; None if there is none."""
         query = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in self._identity(role, name).items())
         found = self.client.search_runs([self.experiment_id], query, max_results=10)
@@ -103,16 +117,24 @@ class Writer:
                 self.client.delete_run(twin.info.run_id)
         return kept
 
-    def create(self, role: str, name: str, params: dict[str, str], tags: dict[str, str], time: int) -> str:
-        """The id of the job's run with this role and name, created if there is none."""
+    def create(
+        self,
+        role: str,
+        name: str,
+        params: dict[str, str],
+        tags: dict[str, str],
+        time: int,
+        parent: str | None = None,
+    ) -> str:
+        """The id of the job's run with this role and name, created, as a child of `parent`, if there is none."""
         found = self.find(role, name)
         if found:
             run_id = found.info.run_id
             params = {key: value for key, value in params.items() if key not in found.data.params}
         else:
-            identity = self._identity(role, name)
-            if role == "trial":
-                identity["mlflow.parentRunId"] = self._id(f"sweep/{self.job}", time)
+            identity = self._identity(role, name) | {"rrm.kind": self.kind, "rrm.group": self.job}
+            if parent := parent or default_parent(role, self.job):
+                identity["mlflow.parentRunId"] = self._id(parent, time)
             made = self.client.create_run(self.experiment_id, time, tags | identity, run_name=name)
             run_id = made.info.run_id
         self._op_params(run_id, params)
@@ -130,9 +152,11 @@ class Writer:
             self.create(role, name, {}, {}, time)
         return self.runs[run]
 
-    def _op_create(self, run: str, params: dict[str, str], tags: dict[str, str], time: int) -> None:
+    def _op_create(
+        self, run: str, params: dict[str, str], tags: dict[str, str], time: int, parent: str | None = None
+    ) -> None:
         role, _, name = run.partition("/")
-        self.create(role, name, params, tags, time)
+        self.create(role, name, params, tags, time, parent)
 
     def _op_params(self, run: str, params: dict[str, str]) -> None:
         from mlflow.entities import Param
@@ -153,6 +177,21 @@ class Writer:
         known = self.client.get_run(run_id).data.metrics
         fresh = {name: value for name, value in metrics.items() if name not in known and not math.isnan(value)}
         self.client.log_batch(run_id, metrics=[Metric(name, value, time, 0) for name, value in fresh.items()])
+
+    def _op_series(self, run: str, series: dict[str, list[list]], time: int) -> None:
+        """Whole series at once, {name: [steps, values]}, at most 1000 points; those the run has are passed over."""
+        from mlflow.entities import Metric
+
+        run_id = self._id(run)
+        known = self.client.get_run(run_id).data.metrics
+        fresh = {name: points for name, points in series.items() if name not in known}
+        points = [
+            Metric(name, value, time, step)
+            for name, (steps, values) in fresh.items()
+            for step, value in zip(steps, values, strict=True)
+        ]
+        if points:
+            self.client.log_batch(run_id, metrics=points)
 
     def _op_dataset(self, run: str, name: str, digest: str, source: str, context: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag

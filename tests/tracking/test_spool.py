@@ -58,8 +58,16 @@ class FakeStore:
         run_id = f"{len(self.runs):032x}"
         info = SimpleNamespace(run_id=run_id, status="RUNNING", start_time=start_time, end_time=None, run_name=run_name)
         data = SimpleNamespace(tags=dict(tags), params={}, metrics={})
+        data.to_proto = lambda: SimpleNamespace(metrics=self.latest(run_id))
         self.runs[run_id] = SimpleNamespace(info=info, data=data)
         return self.runs[run_id]
+
+    def latest(self, run_id):
+        steps = {}
+        for run, key, step, *_ in self.points:
+            if run == run_id:
+                steps[key] = max(step, steps.get(key, step))
+        return [SimpleNamespace(key=key, step=step) for key, step in steps.items()]
 
     def search_runs(self, experiments, query, max_results):
         wanted = dict(part.split(" = ") for part in query.split(" and ") if part.startswith("tags."))
@@ -138,6 +146,7 @@ def test_an_outage_in_mid_job_stops_nothing_and_loses_nothing(fake, tracker, tmp
         for step in range(2, 40):
             tracker.metrics(first, {"train/loss": 1.0 / step}, step)
         second = tracker.run("trial", "trial-001", {"sigma": 0.1}, {"rrm.model": "hrm"})
+        inner = tracker.run("probe", "one", parent=("trial", "trial-001"))
         tracker.reopen(second)
         tracker.metrics(second, {"train/loss": 5.0}, 1)
         note.write_text("as it was")
@@ -152,13 +161,14 @@ def test_an_outage_in_mid_job_stops_nothing_and_loses_nothing(fake, tracker, tmp
         tracker.finish(parent, "FINISHED")
     runs = {run.data.tags["rrm.name"]: run for run in fake.runs.values()}
     assert fake.history("train/loss") == sorted([(step, 1.0 / step) for step in range(1, 40)] + [(1, 5.0)])
-    assert len(runs) == len(fake.runs) == 3 and runs["trial-001"].info.status == "FINISHED"
+    assert inner == "probe/one" and runs["one"].data.tags["mlflow.parentRunId"] == runs["trial-001"].info.run_id
+    assert len(runs) == len(fake.runs) == 4 and runs["trial-001"].info.status == "FINISHED"
     assert runs["trial-001"].data.params == {"sigma": "0.1"} and runs["trial-001"].data.tags["rrm.drawn"] == "True"
     assert runs["trial-001"].data.tags["mlflow.parentRunId"] == parent
     assert fake.files == {(parent, None, "arms.csv"): "as it was"}
     said = capsys.readouterr().err
     assert said.count("is away (connection refused)") == 1 and "s3cret" not in said
-    assert re.search("is back: the 4[45] operations that were kept", said) and said.count("\n") == 2
+    assert re.search("is back: the 4[56] operations that were kept", said) and said.count("\n") == 2
     assert list((tmp_path / "job").iterdir()) == []
 
 
@@ -215,6 +225,21 @@ def test_what_a_job_leaves_is_sent_later(way, fake, tracker, tmp_path, capsys):
     more = [(4, 1.0)] if way == "resume" else []
     assert fake.history("train/loss") == [(step, float("inf")) for step in (1, 2, 3)] + more
     assert fake.get_run(run).info.status == "FAILED" and not spool.exists()
+
+
+def test_what_an_older_version_left_is_sent(fake, tracker, tmp_path):
+    """Its spool said neither the kind of the job nor the parents of runs, for there was one kind of child."""
+    lines = [
+        {"op": "spool", "uri": tracker.uri, "experiment": "experiment", "job": "job"},
+        {"op": "create", "run": "trial/trial-000", "params": {}, "tags": {"rrm.kind": "every_call"}, "time": 1},
+        {"op": "metrics", "run": "trial/trial-000", "metrics": {"train/loss": 1.0}, "step": 5, "time": 2},
+    ]
+    (tmp_path / "job" / "spool").mkdir(parents=True)
+    (tmp_path / "job" / "spool" / "operations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert replay(tmp_path / "job", URI) == 2
+    runs = {run.data.tags["rrm.role"]: run for run in fake.runs.values()}
+    assert runs["trial"].data.tags["mlflow.parentRunId"] == runs["sweep"].info.run_id
+    assert runs["trial"].data.tags["rrm.kind"] == "experiment" and fake.history("train/loss") == [(5, 1.0)]
 
 
 def test_another_store_does_not_get_what_was_kept(fake, tracker, tmp_path):
