@@ -12,12 +12,8 @@ from rrm.figures.settling import settling_figure
 from rrm.figures.spectrum import leading_spectrum
 from rrm.figures.style import save
 from rrm.figures.survival import survival_figure
-from rrm.statistics.outcomes import OutcomePanel
-from rrm.statistics.sweep import SweepPoint
 
 __all__ = [
-    "OutcomePanel",
-    "SweepPoint",
     "accuracy_against_sigma",
     "arm_differences",
     "flossing_toy_figure",

@@ -1,16 +1,18 @@
-"""Figure 3: exact accuracy against the size of the perturbation in training."""
+"""Exact accuracy against the size of the perturbation in training."""
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any, SupportsFloat
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from rrm.figures.style import COLUMN, GREY, panel_grid, paper_style
+from rrm.figures.style import COLUMN, GREY, Keywords, legend_below, panel_grid, paper_style
 from rrm.statistics.proportions import wilson_interval
 from rrm.statistics.sweep import SweepPoint, by_model, select
 
@@ -30,7 +32,9 @@ _OTHER = "#b2182b"
 
 _LOCATIONS = {"both": ("on both halves", "o"), "z_H": ("on $z_H$", "^"), "z_L": ("on $z_L$", "v")}
 
-_RING = {"color": "black", "marker": "o", "linestyle": "", "markersize": 8, "markeredgewidth": 0.7, "fillstyle": "none"}
+_RING: Keywords = {
+    "color": "black", "marker": "o", "linestyle": "", "markersize": 8, "markeredgewidth": 0.7, "fillstyle": "none",
+}  # fmt: skip
 _STOPPED = "0.62"
 _BAND = "0.9"
 _FAINT = 0.35  # opacity of single seeds
@@ -99,16 +103,16 @@ def _seeds(points: Iterable[SweepPoint]) -> int:
 
 
 def _draw_baseline(ax: Axes, baselines: list[SweepPoint]) -> None:
+    chosen, _ = select(baselines)
+    if chosen is None:
+        return
     if _seeds(baselines) > 1:
         values = [point.best for point in baselines if not point.stopped_early]
-        centre, spread = np.mean(values), np.std(values, ddof=1)
+        centre, spread = float(np.mean(values)), float(np.std(values, ddof=1))
         low, high = centre - spread, centre + spread
-    elif baselines:
-        point, _ = select(baselines)
-        interval = wilson_interval(round(point.best * point.n), point.n)
-        centre, low, high = interval.estimate, interval.low, interval.high
     else:
-        return
+        interval = wilson_interval(round(chosen.best * chosen.n), chosen.n)
+        centre, low, high = interval.estimate, interval.low, interval.high
     ax.axhspan(100 * low, 100 * high, color=_BAND, linewidth=0, zorder=0)
     ax.axhline(100 * centre, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
 
@@ -160,7 +164,8 @@ def _draw_pair(
 
 
 def _sigma(point: SweepPoint) -> float:
-    return float(point.settings.get("sigma", 0.0))
+    sigma = point.settings.get("sigma")
+    return float(sigma) if isinstance(sigma, SupportsFloat) else 0.0
 
 
 def _kind(point: SweepPoint) -> str:
@@ -180,10 +185,10 @@ def _colour(kind: str) -> str:
 
 
 def _add_legend(figure: Figure, arms: Sequence[SweepPoint]) -> None:
-    def mark(colour: str, **looks) -> Line2D:
+    def mark(colour: str, **looks: Any) -> Line2D:
         return Line2D([], [], **{"color": colour, "linestyle": "", "marker": "o"} | looks)
 
-    entries = {
+    entries: dict[str, Artist | tuple[Artist, ...]] = {
         "best checkpoint": mark(_KINDS["none"][1]),
         "final checkpoint": mark(_KINDS["none"][1], markerfacecolor="white"),
     }
@@ -211,7 +216,7 @@ def _add_legend(figure: Figure, arms: Sequence[SweepPoint]) -> None:
     columns = 2 if figure.get_figwidth() == COLUMN else 4
     rows = -(-len(entries) // columns)
     figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * max(0, rows - 2))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, columnspacing=1.2)
+    legend_below(figure, entries, columns, columnspacing=1.2)
 
 
 class _SigmaAxis:
@@ -250,7 +255,7 @@ class _SigmaAxis:
                 _break_axis(ax, 10 ** (ends[0] - gap / 2))
 
     def places(self, groups: list[list[SweepPoint]]) -> list[float]:
-        """Where each arm of a panel stands."""
+        """The place of each arm of a panel."""
         sigmas = [_sigma(group[0]) for group in groups]
         places = []
         for index, sigma in enumerate(sigmas):
@@ -258,7 +263,7 @@ class _SigmaAxis:
             if sigma == 0:
                 places.append(self.zero * 10 ** (rank * self.slot))
             else:
-                # Clear of other sigmas, unless those are so close that they overlap anyway.
+                # Clear of the other sigmas, unless these are so close that their arms overlap anyway.
                 slot = min(self.slot, max(0.7 * self.closest / count, 0.6 * self.slot))
                 places.append(sigma * 10 ** ((rank - (count - 1) / 2) * slot))
         return places

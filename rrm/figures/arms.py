@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from textwrap import wrap
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from rrm.figures.style import COLUMN, SMALL, Look, panel_grid, paper_style
+from rrm.figures.style import COLUMN, SMALL, Keywords, Look, legend_below, panel_grid, paper_style
 from rrm.statistics.arms import ArmComparison, Contrast
 
 _LOOKS = {
@@ -104,11 +105,11 @@ def _draw_frame(ax: Axes, comparisons: list[ArmComparison]) -> None:
 
 def _add_legend(figure: Figure, comparisons: Sequence[ArmComparison]) -> None:
     contrasts = [(name, contrast) for comparison in comparisons for name, contrast in comparison.contrasts.items()]
-    entries = {}
+    entries: dict[str, Artist] = {}
     for measure, look in _LOOKS.items():
         if any(name == measure for name, _ in contrasts):
             entries[look.name] = Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.1)
-    grey = {"color": "0.3", "linestyle": "", "marker": "o"}
+    grey: Keywords = {"color": "0.3", "linestyle": "", "marker": "o"}
     if not all(contrast.different for _, contrast in contrasts):
         entries["not told from 0 after correction"] = Line2D([], [], **grey, markerfacecolor="white")
     if any(len(contrast.arm) > 1 for _, contrast in contrasts):
@@ -117,4 +118,4 @@ def _add_legend(figure: Figure, comparisons: Sequence[ArmComparison]) -> None:
         entries["± SD of the baseline over seeds"] = Patch(color=_BAND, linewidth=0)
     columns = 1 if figure.get_figwidth() == COLUMN else 3
     figure.set_figheight(figure.get_figheight() + 0.165 * -(-len(entries) // columns))
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, columnspacing=1.2)
+    legend_below(figure, entries, columns, columnspacing=1.2)

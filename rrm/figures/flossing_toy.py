@@ -1,6 +1,6 @@
-"""The toy of gradient flossing: who learns the task, and the spectra before and after."""
+"""The toy of gradient flossing: accuracy of every arm, and the spectra before and after."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,15 +8,13 @@ from numpy.typing import ArrayLike
 
 from rrm.figures.style import FAILED, GREY, LAMBDA, NULL, SOLVED, panel_grid, paper_style
 
-# In the order in which arms come; the first is the arm without flossing.
+# In the order of the arms; the first is the arm without flossing.
 _LOOKS = (FAILED, SOLVED, LAMBDA, NULL)
 # Training steps that a point of an accuracy curve averages over.
 SMOOTH = 25
 
 
-def flossing_toy_figure(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], spectra: Mapping[str, Sequence[ArrayLike]]
-) -> Figure:
+def flossing_toy_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], spectra: Mapping[str, ArrayLike]) -> Figure:
     """Panel a: accuracy against the budget spent, a line a seed; panel b: exponents against their index, a line a seed.
 
     Args:

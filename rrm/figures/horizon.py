@@ -1,4 +1,4 @@
-"""The horizon curve: when does the exponent tell failed from solved, and does it before the answer is there?"""
+"""The horizon curve: when does the exponent tell failed from solved, and does it do so before the answer?"""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ _MARKED, _NAMED = 12, 8
 def horizon_figure(label: str, points: Sequence[HorizonPoint]) -> Figure:
     """AUC of exponent and drift against the window, with 95 % bands, for three outcomes, and the share solved.
 
-    Panel a: failure at the end of the window, beside the null that knows nothing but when the search ended. Panel b:
-    failure at the last segment. Panel c: the same among the puzzles that are unsolved at w, whose numbers stand below
-    it: the question whether there is a signal before the answer, where 0.5 is the null. Panel d: who is solved at w.
+    Panel a: failure at the end of the window, beside the null that knows only when the search ended. Panel b: failure
+    at the last segment. Panel c: failure at the last segment among the puzzles that are unsolved at w, with their
+    number below the axis: is there a signal before the answer? 0.5 is the null. Panel d: share of puzzles solved at w.
 
     Args:
         label: name of the trained model.

@@ -1,6 +1,5 @@
 """Restarts from kicked initial states: is a failure decided by the start, or by the puzzle?"""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +13,10 @@ from rrm.figures.style import (
     NULL,
     SMALL,
     SOLVED,
+    Keywords,
     Look,
     interval_line,
+    legend_below,
     log_ticks,
     panel_grid,
     paper_style,
@@ -23,7 +24,7 @@ from rrm.figures.style import (
 from rrm.statistics.interval import Interval
 from rrm.statistics.proportions import wilson_interval
 
-_INDEPENDENT = {
+_INDEPENDENT: Keywords = {
     "color": NULL.colour, "linestyle": NULL.line, "marker": NULL.marker, "linewidth": 1.0, "markersize": 2.5,
 }  # fmt: skip
 
@@ -41,11 +42,11 @@ def kick_figure(
 ) -> Figure:
     """Outcomes that a kick of the initial state reverses, against its size: failures freed and successes lost.
 
-    Each with 95 % Wilson bands over puzzles: the puzzles of which at least one of the restarts is reversed, and the
-    pairs of puzzle and restart (the restarts of a puzzle are not independent, so that their band counts each puzzle
-    once). The dotted line is the share of puzzles that the pairs would give if restarts were independent and all
-    puzzles alike: a share below it says that puzzles differ, and that some have no start nearby that reverses them.
-    With one restart a puzzle these are the same, and drawn once.
+    Two lines, each with 95 % Wilson bands over puzzles: the share of puzzles with at least one reversed restart, and
+    the share of pairs of puzzle and restart (the restarts of a puzzle are not independent, so that the band counts each
+    puzzle once). The dotted line is the share of puzzles that the pairs would give if restarts were independent and all
+    puzzles alike: a share below the dotted line says that puzzles differ, and that no start near some of them reverses
+    the outcome. With one restart a puzzle the two lines agree, and the figure has one.
 
     Args:
         realised: [K] size of the kick that arrived in the state, RMS per entry, state units. A kick of 0, which is the
@@ -76,7 +77,7 @@ def kick_figure(
                 "pairs of puzzle and restart": _sample("white"),
                 "puzzles, if restarts were independent and puzzles alike": Line2D([], [], **_INDEPENDENT),
             }
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2)
+        legend_below(figure, entries, columns=2)
         figure.draw_without_rendering()
     return figure
 
@@ -91,7 +92,7 @@ def _draw(
         ax.plot(realised, 100 * (1 - (1 - pairs) ** copies), **_INDEPENDENT)
 
 
-def _wilson(shares: Sequence[float], n: int) -> list[Interval]:
+def _wilson(shares: np.ndarray, n: int) -> list[Interval]:
     # A share of pairs is not a whole number of puzzles; the ends for the nearest one hold it, too.
     return [replace(wilson_interval(round(share * n), n), estimate=float(share)) for share in shares]
 

@@ -1,4 +1,4 @@
-"""Figure 1: leading exponents of solved and failed puzzles."""
+"""The leading exponents of solved and failed puzzles."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rrm.figures.style import FAILED, GREY, SMALL, SOLVED, Look, minus, panel_grid, paper_style
+from rrm.figures.style import FAILED, GREY, SMALL, SOLVED, Keywords, Look, minus, panel_grid, paper_style
 from rrm.statistics.outcomes import MIN_CLASS, OutcomePanel, class_shortage, separation
 
 # Share of a panel's height kept free of data, for its four lines of text.
@@ -55,7 +55,7 @@ def _draw(ax: Axes, panel: OutcomePanel) -> None:
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= top])
     ax.spines.left.set_bounds(0, top)
     ax.legend(loc="upper left", bbox_to_anchor=(0, 1), borderaxespad=0, borderpad=0, labelspacing=0.3)
-    below_legend = {"xytext": (0, -25), "textcoords": "offset points", "va": "top", "fontsize": SMALL}
+    below_legend: Keywords = {"xytext": (0, -25), "textcoords": "offset points", "va": "top", "fontsize": SMALL}
     ax.annotate(_auc_text(panel), xy=(0, 1), xycoords="axes fraction", **below_legend)
 
 
@@ -81,8 +81,7 @@ def _bin_edges(values: np.ndarray) -> np.ndarray:
 
 
 def _auc_text(panel: OutcomePanel) -> str:
-    shortage = class_shortage(panel)
-    if shortage:
-        return f"{shortage}: too few for an AUC"
     found = separation(panel)
+    if found is None:
+        return f"{class_shortage(panel)}: too few for an AUC"
     return f"AUC($\\lambda_1$) = {found.lambda_1:.2f}\nAUC(late drift) = {found.late_drift:.2f}"

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from rrm.figures.style import FAILED, GREY, SOLVED, Look, headline, panel_grid, paper_style
 from rrm.statistics.outcomes import MIN_CLASS
 
-# The histogram ends so many interquartile ranges beyond the quartiles: a tangent that died would else fill the axis.
+# Interquartile ranges beyond the quartiles at which the histogram ends: a tangent that died would else fill the axis.
 _TAILS = 6
 
 # Values closer together than this (nats per segment) are drawn at this width: the rest would be rounding noise.
@@ -91,7 +91,7 @@ def _draw_histogram(ax: Axes, look: Look, members: np.ndarray, edges: np.ndarray
 
 
 def _bins(values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Edges common to both classes, with one bin to spare on either side, and words on what lies beyond them."""
+    """Edges common to both classes, with one bin to spare on either side, and words on the values beyond the edges."""
     lower, upper = np.quantile(values, [0.25, 0.75])
     tails = _TAILS * (upper - lower) or np.inf
     within = values[(values >= lower - tails) & (values <= upper + tails)]

@@ -1,4 +1,4 @@
-"""The null ladder: what exponents say about failure, beside the scores and models that only detect convergence."""
+"""The null ladder: the information of exponents on failure, beside scores and models that only detect convergence."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rrm.figures.style import FULL, GREY, LAMBDA, SMALL, headline, minus, paper_style, pretty
+from rrm.figures.style import FULL, GREY, LAMBDA, SMALL, Keywords, headline, minus, paper_style, pretty
 from rrm.statistics.interval import Interval
 from rrm.statistics.ladder import Ladder
 
@@ -45,16 +45,16 @@ def null_ladder(label: str, found: Ladder, controls: Mapping[str, Interval], nul
     """AUC for failure of every score, control and null model on the left, gains over all null scores on the right.
 
     Purple is an exponent, grey a null; the square is the model of all null scores. Intervals are of 95 % and stand
-    beside the marks in figures. Every null model is continued as a vertical line through all rows. On the right, each
-    step's fall of held-out log-loss is over all null scores and all steps above; an open mark is no fall beyond
+    beside the marks in figures. A vertical line continues every null model through all rows. On the right, each step
+    shows the fall of held-out log-loss over all null scores and all steps above. An open mark is no fall beyond
     sampling error, the gain of the null (grey, with the range of its draws) and the tolerance of the fits.
 
     Args:
         label: name of the trained model.
         found: scores alone and nested.
         controls: AUC of the exponent under each control, such as "within drift deciles".
-        nulls: AUC of each null model, such as "transient chaos". Under the name of a control: the null of that control
-            alone, which stands below it and has no line.
+        nulls: AUC of each null model, such as "transient chaos". The null of a control has the name of the control, and
+            stands below it without a line.
     """
     rows = _left_rows(found, controls, nulls)
     lines = max(_centres(rows)[-1] + len(rows[-1].lines) / 2 + 0.4, _STEP * len(found.steps) + _WORDS)
@@ -73,7 +73,8 @@ def null_ladder(label: str, found: Ladder, controls: Mapping[str, Interval], nul
 
 
 def _left_rows(found: Ladder, controls: Mapping[str, Interval], nulls: Mapping[str, Interval]) -> list[_Row]:
-    null, exponent = {"colour": GREY, "marker": "o"}, {"colour": LAMBDA.colour, "marker": LAMBDA.marker}
+    null: Keywords = {"colour": GREY, "marker": "o"}
+    exponent: Keywords = {"colour": LAMBDA.colour, "marker": LAMBDA.marker}
     added = {step.name for step in found.steps}
     rows = [_Row("null scores alone")]
     rows += [_Row(rung.name, rung.auc, **null) for rung in found.rungs if rung.name not in added]
@@ -104,7 +105,7 @@ def _draw_aucs(ax: Axes, rows: list[_Row], lines: Iterable[Interval]) -> None:
     centres = _centres(rows)
     for row, y in zip(rows, centres, strict=True):
         if row.interval:
-            _mark(ax, row, y)
+            _mark(ax, row, row.interval, y)
             ax.annotate(
                 _figures(row.interval, ".3f"), (1, y), (6, 0), xycoords=ax.get_yaxis_transform(),
                 textcoords="offset points", va="center_baseline", fontsize=SMALL, color=row.colour,
@@ -125,16 +126,17 @@ def _draw_gains(ax: Axes, found: Ladder) -> None:
     ax.set_title(r"$\bf{b}$  gain over all null scores")
     shown = [gain for step in found.steps for gain in (step.gain, step.null_gain) if gain]
     ends = [end for gain in shown for end in (gain.low, gain.high)]
-    scale, unit, spec = (1, "nats per puzzle", "+z.3f")
+    scale, unit, spec = 1.0, "nats per puzzle", "+z.3f"
     if max(map(abs, ends)) < 0.05:
         scale, unit, spec = 1e3, r"$10^{-3}$ nats per puzzle", "+z.2f"
     for place, step in enumerate(found.steps):
-        gain = _scaled(step.gain, scale)
+        gain = step.gain * scale
         row = _Row(f"+ {step.name}", gain, LAMBDA.colour, LAMBDA.marker, step.adds)
-        _mark(ax, row, _STEP * (place + 1) - 1.5)
+        _mark(ax, row, gain, _STEP * (place + 1) - 1.5)
         if step.null_gain:
-            null = _Row("its null", _scaled(step.null_gain, scale), GREY, "o", filled=False)
-            _mark(ax, null, _STEP * (place + 1) - 0.8)
+            null_gain = step.null_gain * scale
+            null = _Row("its null", null_gain, GREY, "o", filled=False)
+            _mark(ax, null, null_gain, _STEP * (place + 1) - 0.8)
         ax.text(
             0, _STEP * place + 0.1, pretty(f"{row.name}\n{_figures(gain, spec)}"), color=row.colour, fontsize=SMALL,
             va="top", transform=ax.get_yaxis_transform(), bbox={"facecolor": "white", "linewidth": 0, "pad": 1},
@@ -150,7 +152,7 @@ def _draw_gains(ax: Axes, found: Ladder) -> None:
 
 
 def _words(found: Ladder) -> str:
-    """What the gains are to be read against, and what their marks mean."""
+    """The log-losses below the gains, and the meaning of the marks."""
     return "\n".join(
         [
             "Held-out log-loss, nats per puzzle:",
@@ -164,11 +166,6 @@ def _words(found: Ladder) -> str:
     )
 
 
-def _scaled(interval: Interval, scale: float) -> Interval:
-    ends = (scale * value for value in (interval.estimate, interval.low, interval.high))
-    return Interval(*ends, interval.level, interval.n)
-
-
 def _centres(rows: list[_Row]) -> list[float]:
     """Middle of each row, in lines from the top; half a line is free above a heading."""
     centres, line = [], 0.0
@@ -179,8 +176,7 @@ def _centres(rows: list[_Row]) -> list[float]:
     return centres
 
 
-def _mark(ax: Axes, row: _Row, y: float) -> None:
-    interval = row.interval
+def _mark(ax: Axes, row: _Row, interval: Interval, y: float) -> None:
     ax.plot([interval.low, interval.high], [y, y], color=row.colour, linewidth=1.0, clip_on=False)
     face = row.colour if row.filled else "white"
     ax.plot(interval.estimate, y, color=row.colour, marker=row.marker, markerfacecolor=face, clip_on=False, zorder=3)

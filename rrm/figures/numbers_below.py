@@ -22,11 +22,13 @@ def numbers_below(
 
     Args:
         ax: with a name of one line under its x axis.
-        heading: what is counted.
-        at: positions in data units, best those of the ticks.
-        rows: the look of the line that a row belongs to, drawn before it, and one count a position, "" for none.
+        heading: name of the counts.
+        at: positions in data units, best the positions of the ticks.
+        rows: the look of a row's line, drawn in front of the row, and one count a position, "" for none.
     """
-    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans + ScaledTranslation(0, 0, ax.transAxes)
+    # The stub asks for an affine transform; any transform of the origin will do.
+    origin = ScaledTranslation(0, 0, ax.transAxes)  # type: ignore[arg-type]
+    points = Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans + origin
     ax.text(0, -_FIRST, heading, transform=points, va="top", fontsize=SMALL, color=GREY)
     for place, (look, counts) in enumerate(rows, start=1):
         y = -_FIRST - _LINE * place

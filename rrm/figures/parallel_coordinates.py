@@ -13,11 +13,13 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.typing import ColorType
 
-from rrm.figures.style import FAILED, FULL, SMALL, paper_style
+from rrm.figures.style import FAILED, FULL, SMALL, Keywords, legend_below, paper_style
 from rrm.statistics.axes import Axis, axes_of
 
-# What stands at the foot of an axis: configurations that have no value on it, and a zero that its scale does not reach.
+# Mark of a configuration without a value on an axis, at the foot of the axis, and the height of that foot. A zero that
+# a logarithmic scale does not reach stands there too.
 _ABSENT = "–"
 _FOOT = 0.13
 
@@ -63,13 +65,13 @@ def parallel_coordinates(drawn: Sequence[tuple[dict, float]], baselines: Sequenc
         entries = {"drawn": Line2D([], [], color=cmap(0.7), linewidth=1.2)} if drawn else {}
         if baselines:
             entries["baseline"] = Line2D([], [], **_BASELINE)
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2)
+        legend_below(figure, entries, columns=2)
         figure.draw_without_rendering()
     return figure
 
 
 def _axes(drawn: list[dict], baselines: list[dict]) -> list[Axis]:
-    """The axes in the order of the drawn configurations, their choices in that of the baselines."""
+    """The axes in the order of the drawn configurations, their choices in the order of the baselines."""
     scales = {axis.name: axis for axis in axes_of(drawn)}
     both = {axis.name: axis for axis in axes_of([*baselines, *drawn])}
     names = [axis.name for axis in axes_of([*drawn, *baselines])]
@@ -77,7 +79,9 @@ def _axes(drawn: list[dict], baselines: list[dict]) -> list[Axis]:
     return [both[name] if both[name].choices else scales.get(name, both[name]) for name in names]
 
 
-_BASELINE = {"color": FAILED.colour, "linestyle": FAILED.line, "linewidth": 1.2, "marker": "o", "markersize": 3}
+_BASELINE: Keywords = {
+    "color": FAILED.colour, "linestyle": FAILED.line, "linewidth": 1.2, "marker": "o", "markersize": 3,
+}  # fmt: skip
 
 
 def _draw_axis(ax: Axes, x: int, axis: Axis, values: list) -> np.ndarray:
@@ -117,7 +121,7 @@ def _scale(axis: Axis) -> tuple[Callable[[float], float], list[float]]:
 
 
 def _fanned(heights: np.ndarray, levels: int) -> np.ndarray:
-    """The heights with those that are equal spread around it, in their order."""
+    """The heights with equal ones spread apart, in their order."""
     fanned = heights.copy()
     for height in np.unique(heights):
         rows = np.flatnonzero(heights == height)
@@ -158,13 +162,13 @@ def _accuracy_axis(ax: Axes, x: int, low: float, high: float) -> Colormap:
     return cmap
 
 
-def _draw_trial(ax: Axes, heights: np.ndarray, colour, baseline: bool) -> None:
+def _draw_trial(ax: Axes, heights: np.ndarray, colour: ColorType, baseline: bool) -> None:
     """A curve that crosses every axis level, so that it can be followed."""
     points, codes = [(0.0, heights[0])], [Path.MOVETO]
     for x, (here, there) in enumerate(zip(heights[:-1], heights[1:], strict=True)):
         points += [(x + 0.5, here), (x + 0.5, there), (x + 1.0, there)]
         codes += [Path.CURVE4] * 3
-    look = _BASELINE if baseline else {"color": colour, "linestyle": "-", "linewidth": 1.2}
+    look: Keywords = _BASELINE if baseline else {"color": colour, "linestyle": "-", "linewidth": 1.2}
     ax.add_patch(
         PathPatch(
             Path(points, codes), facecolor="none", edgecolor=look["color"], linestyle=look["linestyle"],

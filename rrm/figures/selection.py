@@ -51,12 +51,12 @@ def selection_figure(
     within: Mapping[str, tuple[ArrayLike, Interval]],
     pooled: Mapping[str, Interval],
 ) -> Figure:
-    """Fig. 4: three panels with 95 % intervals over puzzles.
+    """Three panels with 95 % intervals over puzzles.
 
-    Panel a: accuracy of each selector against the number of rollouts it chooses from; the grey area lies between a
+    Panel a: accuracy of each selector against the number of rollouts to choose from; the grey area lies between a
     random choice and the oracle, the thin line is the rollout without noise. Panel b: share of right answers against
-    what the Q head says, with the share of rollouts in each bin as bars. Panel c: rank correlation of Q and stability
-    by problem, its mean with and without controls, and the pooled correlation, which difficulty inflates.
+    the probability by the Q head, with the share of rollouts in each bin as bars. Panel c: rank correlation of Q and
+    stability by problem, its mean with and without controls, and the pooled correlation, which difficulty inflates.
 
     Args:
         label: name of the trained model.
@@ -100,7 +100,7 @@ def _draw_accuracy(ax: Axes, table: Sequence[Selected], clean: Interval) -> None
         ax.vlines(x, ends[1], ends[2], color=look.colour, linewidth=0.8)
         ax.plot(x, ends[0], color=look.colour, linestyle=look.line, marker=look.marker, label=pretty(name))
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(counts))
+    ax.xaxis.set_major_locator(FixedLocator(counts.tolist()))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(counts, [f"{count:g}" for count in counts])
     ax.set(xlim=(counts[0] / 1.5, counts[-1] * 1.5), xlabel="rollouts $K$ to choose from", ylabel="puzzles solved (%)")

@@ -28,13 +28,13 @@ def selector_sweep_figure(
 ) -> Figure:
     """Two panels with 95 % intervals over puzzles.
 
-    Panel a: accuracy of the selector against the noise, one line a half of the state, on the puzzles on which the noise
-    is chosen; the ring marks the choice, the star is the same setting on the other puzzles. Panel b: those puzzles;
-    accuracy against the segments run in all, of K rollouts of `depth` segments and of one rollout as long.
+    Panel a: accuracy of the selector against the noise, one line a half of the state, on the puzzles that choose the
+    noise; the ring marks the choice, the star is the same setting on the other puzzles. Panel b: on the other puzzles,
+    accuracy against the number of segments run, of K rollouts of `depth` segments and of one rollout as long.
 
     Args:
         label: name of the trained model.
-        selector: that the noise is chosen by.
+        selector: name of the selector that chooses the noise.
         depth: of the noisy rollouts, in segments.
         choice: accuracy by (sigma, half "H", "L" or "both"), of the largest K.  chosen: one of its keys.
         clean: accuracy of one rollout without noise on the same puzzles.
@@ -80,10 +80,10 @@ def _draw_choice(ax: Axes, choice: Mapping, chosen: tuple[float, str], clean: In
     star = chosen[0] * 1.06 ** (len(halves) / 2 + 0.5)
     ax.vlines(star, 100 * other.low, 100 * other.high, color="black", linewidth=0.8)
     ax.plot(star, 100 * other.estimate, "*", markersize=8, color="black", label="the same, other puzzles")
-    sigmas = sorted({sigma for sigma, _ in choice})
+    ticks = sorted({sigma for sigma, _ in choice})
     ax.set_xscale("log")
-    _ticks(ax, sigmas)
-    ax.set(xlim=(sigmas[0] / 1.6, sigmas[-1] * 1.6), xlabel=r"noise $\sigma$ (state RMS = 1)")
+    _ticks(ax, ticks)
+    ax.set(xlim=(ticks[0] / 1.6, ticks[-1] * 1.6), xlabel=r"noise $\sigma$ (state RMS = 1)")
 
 
 def _draw_calls(ax: Axes, selector: str, depth: int, rows: Mapping, against: Sequence[AgainstDepth]) -> None:

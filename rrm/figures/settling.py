@@ -13,8 +13,10 @@ from rrm.figures.style import (
     NULL,
     SMALL,
     SOLVED,
+    Keywords,
     headline,
     interval_line,
+    legend_below,
     log_ticks,
     panel_grid,
     paper_style,
@@ -28,9 +30,9 @@ _DENSE = 1500
 # Share of the panel's height kept free of puzzles above and below them, for the counts in the corners.
 _CORNERS = 0.2
 
-_TAU = {"color": "black", "linewidth": 0.8}
-_FLOOR = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (1, 1.2))}
-_UNRELATED = {"color": GREY, "linewidth": 0.8, "linestyle": NULL.line}
+_TAU: Keywords = {"color": "black", "linewidth": 0.8}
+_FLOOR: Keywords = {"color": GREY, "linewidth": 1.2, "linestyle": (0, (1, 1.2))}
+_UNRELATED: Keywords = {"color": GREY, "linewidth": 0.8, "linestyle": NULL.line}
 
 
 def settling_figure(
@@ -44,17 +46,17 @@ def settling_figure(
 ) -> Figure:
     """Exponent against late drift by outcome with the 2x2 in the corners, and both errors at every threshold.
 
-    On the right: the share of failed puzzles that count as settled and of solved ones that do not, with 95 % Wilson
-    bands, and as dotted lines what they would be if settling had nothing to do with the outcome.
+    On the right: the share of failed puzzles that count as settled and of solved puzzles that do not, with 95 % Wilson
+    bands. Dotted lines are the two shares if settling had nothing to do with the outcome.
 
     Args:
         label: name of the trained model.
-        late_drift: [N] state units per segment; 0 is drawn as the smallest positive drift, which is how it is counted.
+        late_drift: [N] state units per segment; 0 is drawn, and counted, as the smallest positive drift.
         lambda_1: [N] nats per call.
         solved: [N] booleans.
         table: the 2x2 at the threshold tau.
         sweep: the 2x2 at many thresholds.
-        floor: drift that rounding alone makes, state units per segment; drawn where it is within the range of drifts.
+        floor: drift of rounding alone, state units per segment; drawn where it lies within the range of drifts.
     """
     drift, lambda_1, solved = np.asarray(late_drift, float), np.asarray(lambda_1, float), np.asarray(solved, bool)
     drift = np.maximum(drift, drift[drift > 0].min())
@@ -71,13 +73,7 @@ def settling_figure(
         errors = _draw_sweep(right, table, sweep)
         # One column of the legend below each panel.
         entries |= {" " * (i + 1): Line2D([], [], linestyle="") for i in range(len(errors) - len(entries))}
-        figure.legend(
-            [*entries.values(), *errors.values()],
-            [*entries, *errors],
-            loc="outside lower center",
-            ncols=2,
-            columnspacing=4,
-        )
+        legend_below(figure, entries | errors, columns=2, columnspacing=4)
         figure.draw_without_rendering()
     return figure
 
@@ -101,7 +97,7 @@ def _draw_puzzles(ax: Axes, drift: np.ndarray, lambda_1: np.ndarray, solved: np.
                 drift[members], lambda_1[members], gridsize=(36, 24), xscale="log", mincnt=1, linewidths=0.1,
                 extent=(*edges, low - span / 24, high + span / 24), cmap=shades, norm=LogNorm(1, 2),
             )  # fmt: skip
-            most = int(cells.get_array().max())
+            most = int(np.asarray(cells.get_array()).max())
             cells.set_norm(LogNorm(1, max(most, 2)))
             entries[f"{look.name}, darker for more, 1 to {most} in a cell"] = entry
         elif n:

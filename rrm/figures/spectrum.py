@@ -1,4 +1,4 @@
-"""Figure 2: the leading spectrum of solved and failed puzzles."""
+"""The leading spectrum of solved and failed puzzles."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rrm.figures.style import FAILED, GREY, SMALL, SOLVED, panel_grid, paper_style
+from rrm.figures.style import FAILED, GREY, SMALL, SOLVED, Keywords, panel_grid, paper_style
 from rrm.statistics.outcomes import MIN_CLASS, OutcomePanel
 
 
@@ -38,11 +38,11 @@ def _draw(ax: Axes, panel: OutcomePanel) -> None:
         if len(spectra) >= MIN_CLASS:
             low, median, high = np.quantile(spectra, [0.25, 0.5, 0.75], axis=0)
             # The edge keeps a band of a single exponent visible.
-            band = {"facecolor": (look.colour, 0.2), "edgecolor": (look.colour, 0.5), "linewidth": 0.6}
+            band: Keywords = {"facecolor": (look.colour, 0.2), "edgecolor": (look.colour, 0.5), "linewidth": 0.6}
             ax.fill_between(index, low, high, **band)
             ax.plot(index, median, color=look.colour, linestyle=look.line, marker=look.marker)
         elif len(spectra):
-            thin = {"linewidth": 0.6, "markersize": 2.5}
+            thin: Keywords = {"linewidth": 0.6, "markersize": 2.5}
             ax.plot(index, spectra.T, color=look.colour, linestyle=look.line, marker=look.marker, **thin)
     ax.set(xlabel="index $i$", xlim=(0.6, k + 0.4), xticks=index[:: -(-k // 8)])
 

@@ -1,16 +1,19 @@
-"""The look that every figure shares, the grid of panels, and the way to a file."""
+"""The style that all figures share, the grid of panels, the legend below them, and the file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.typing import LineStyleType
 from numpy.typing import ArrayLike
 
 from rrm.statistics.interval import Interval
@@ -23,21 +26,27 @@ LABEL, SMALL = 9, 8
 
 GREY = "0.45"
 
+# Keyword arguments of an artist, such as {"color": "black", "linewidth": 0.8}.
+Keywords = dict[str, Any]
+
+# Artists of a legend by their names; the artists of a tuple lie upon each other.
+Entries = Mapping[str, Artist | tuple[Artist, ...]]
+
 
 @dataclass(frozen=True)
 class Look:
-    """How one outcome class, or one score, is drawn; they differ in lightness, dash and marker as well as in hue."""
+    """The look of one outcome class or one score; looks differ in lightness, dash and marker as well as in hue."""
 
     name: str
     colour: str
-    line: str
+    line: LineStyleType
     marker: str
 
 
 SOLVED = Look("solved", "#0b3c6f", "-", "o")
 FAILED = Look("failed", "#e0701a", (0, (4, 1.5)), "s")
 
-# Purple is what an exponent says, grey is what a null model says.
+# Purple stands for an exponent, grey for a null model.
 LAMBDA = Look(r"$\lambda_1$", "#6a1b9a", "-", "D")
 DRIFT = Look("drift", "#00897b", (0, (4, 1.5)), "^")
 NULL = Look("null model", GREY, (0, (1, 1.2)), "o")
@@ -71,21 +80,23 @@ def paper_style() -> AbstractContextManager:
     )
 
 
-def panel_grid(labels: list[str], columns: int, height: float, **share: bool) -> tuple[Figure, list[Axes]]:
+def panel_grid(
+    labels: list[str], columns: int, height: float, *, sharex: bool = False, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
     """A figure with one titled and lettered panel a label; one column wide for one panel, two columns for more.
 
     Args:
         labels: title of each panel, at least one.
         columns: most panels in a row.
         height: of one row, in inches.
-        **share: `sharex` or `sharey`, as in `Figure.subplots`.
+        sharex, sharey: as in `Figure.subplots`.
     """
     if not labels:
         raise ValueError("a figure needs at least one panel")
     rows = -(-len(labels) // columns)
     columns = -(-len(labels) // rows)  # as few as fill the rows: four panels make a square
     figure = Figure(figsize=(COLUMN if columns == 1 else FULL, height * rows))
-    axes = list(figure.subplots(rows, columns, squeeze=False, **share).flat)
+    axes: list[Axes] = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=False).ravel().tolist()
     for unused in axes[len(labels) :]:
         unused.remove()
     axes = axes[: len(labels)]
@@ -119,6 +130,13 @@ def interval_line(
     alone = known[1:-1] & ~known[:-2] & ~known[2:]
     ax.vlines(np.asarray(x)[alone], low[alone], high[alone], color=look.colour, linewidth=1)
     ax.plot(x, estimate, color=look.colour, linestyle=look.line, marker=look.marker, label=label)
+
+
+def legend_below(figure: Figure, entries: Entries, columns: int = 1, columnspacing: float | None = None) -> None:
+    """The legend of the whole figure, below its panels."""
+    # Any: the stub of `legend` does not know that a tuple of artists is an entry, too.
+    handles: list[Any] = list(entries.values())
+    figure.legend(handles, list(entries), loc="outside lower center", ncols=columns, columnspacing=columnspacing)
 
 
 def log_ticks(ax: Axes) -> None:

@@ -9,18 +9,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.typing import LineStyleType
 
 from rrm.figures.numbers_below import numbers_below
-from rrm.figures.style import COLUMN, GREY, Look, paper_style, pretty
+from rrm.figures.style import COLUMN, GREY, Keywords, Look, legend_below, paper_style, pretty
 from rrm.statistics.interval import Interval
 from rrm.statistics.survival import Survival
 
 # The muted scheme of Paul Tol, safe for the colour-blind; none of its colours stands for an outcome or a score.
 _COLOURS = ("#332288", "#cc6677", "#117733", "#88ccee", "#999933", "#aa4499")
-_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1.5, 1)))
+_DASHES: tuple[LineStyleType, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1.5, 1)))
 
 # The curve is wide and pale, so that the thin line of a constant chance is seen upon it.
-_CURVE, _CONSTANT = {"linewidth": 2, "alpha": 0.55}, {"linewidth": 0.8, "linestyle": (0, (1, 1))}
+_CURVE: Keywords = {"linewidth": 2, "alpha": 0.55}
+_CONSTANT: Keywords = {"linewidth": 0.8, "linestyle": (0, (1, 1))}
 
 # The axis is logarithmic where rollouts are at least so many times as deep as in training.
 _DEEP = 4
@@ -32,8 +34,8 @@ _PANEL, _LINE, _NAME = 2.6, 0.17, 44
 def survival_figure(curves: Mapping[str, Survival], chances: Mapping[str, Interval], training_depth: int) -> Figure:
     """Share of puzzles not solved yet against segments, Kaplan-Meier with 95 % bands, and the puzzles still at risk.
 
-    The dotted line is what a constant chance p to escape in a segment would give after the training depth: it starts
-    there on the curve and falls as (1 - p)^segments.
+    The dotted line shows a constant chance p to escape in a segment after the training depth: the line starts there on
+    the curve and falls as (1 - p)^segments.
 
     Args:
         curves: at least one, by name; one of the puzzles unsolved at `training_depth` is drawn from there on.
@@ -73,7 +75,7 @@ def survival_figure(curves: Mapping[str, Survival], chances: Mapping[str, Interv
             entry = _entry_time(curve, chances.get(name), training_depth)
             rows.append((looks[name], [_at_risk(curve, time) if time >= entry else "" for time in times]))
         numbers_below(ax, "puzzles at risk: unsolved, still observed", times, rows)
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center")
+        legend_below(figure, entries)
         figure.draw_without_rendering()
     return figure
 
@@ -90,7 +92,7 @@ def _sample(look: Look) -> Line2D:
 
 
 def _entry_time(curve: Survival, chance: Interval | None, training_depth: int) -> int:
-    """Segment from which the puzzles of a curve were watched: those unsolved at the training depth from there on."""
+    """First segment of a curve: the training depth for a curve of the puzzles that are unsolved there, otherwise 0."""
     return training_depth if chance and curve.time[0] > training_depth else 0
 
 

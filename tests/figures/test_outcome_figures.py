@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rrm.dynamics import Settings, measure, save_result
-from rrm.figures import OutcomePanel, lambda_distributions, leading_spectrum, save
+from rrm.figures import lambda_distributions, leading_spectrum, save
 from rrm.figures.style import FULL
 from rrm.models import build, variant
-from rrm.statistics import separation
+from rrm.statistics import OutcomePanel, separation
 from rrm.tasks import get_task
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "outcome_figures.py"
