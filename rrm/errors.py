@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class InputError(ValueError):
-    """Bad input: one line that names the value, what is allowed and the way out."""
+    """Bad input: one line with the value, the allowed values and the way out."""
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -2,9 +2,9 @@
 
 Nothing in a file of strangers runs code, and no memory is taken on the file's word alone.
 
-What a file declares (sizes in the directory of an archive, shapes in a header, the length of a line) is held against
-the file's own size before anything is allocated, and what is read is bounded. Whatever is wrong ends in an InputError
-of one line: the file, the reason, and the way out, which the caller gives as `remedy`.
+The readers compare every declaration of a file (sizes in the directory of an archive, shapes in a header, the length of
+a line) with the file's own size before they allocate anything, and they bound the bytes that they read. Every failure
+is an InputError of one line: the file, the reason, and the way out, which the caller gives as `remedy`.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ def refusing(path: Path | str, kind: str, remedy: str) -> Iterator[None]:
         raise InputError(f"{path}: not a readable {kind} ({one_line(error)}); {remedy}") from None
 
 
-# What people get in place of a file, by its first bytes, and how they get the file.
+# First bytes of other files that people get in place of the wanted one: (the name of such a file, the way out).
 _DISGUISES = {
     b"version https://git-lfs": ("a pointer of Git LFS", "`git lfs pull` brings the file itself"),
     b"<!doctype html": ("a web page", "download the file itself"),
@@ -107,13 +107,13 @@ def refuse_disguised(path: Path | str, kind: str) -> None:
 
 
 def _refuse_pipe(path: Path | str, kind: str) -> None:
-    """InputError for what can be read only once, or makes whoever opens it wait."""
+    """InputError for a pipe or a device: it can be read only once, or opening it waits."""
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise InputError(f"{path}: not a {kind} but a pipe or a device: write it to a file")
 
 
 def one_line(error: Exception) -> str:
-    """What an exception says, on one line of bounded length, behind its type where it may say little."""
+    """The message of an exception on one line of bounded length, behind the type where the message may say little."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if not reason or isinstance(error, (KeyError, IndexError, TypeError, AttributeError)):
         reason = f"{type(error).__name__} {reason}"

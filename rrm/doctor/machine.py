@@ -1,4 +1,4 @@
-"""CPUs, memory and the limits of processes, those of a container included."""
+"""CPUs, memory and the limits of processes, of the machine and of a container."""
 
 import os
 import resource
@@ -53,7 +53,7 @@ def _memory() -> dict[str, int]:
 
 
 def cpus(setting: Setting) -> Iterator[Finding]:
-    """CPUs of the machine against those this process may use."""
+    """CPUs of the machine against the CPUs that this process may use."""
     count = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
     quota = cpu_quota()

@@ -143,7 +143,7 @@ def locks(setting: Setting) -> Iterator[Finding]:
 
 
 def database(setting: Setting) -> Iterator[Finding]:
-    """sqlite: one writer at a time, and the other reads what it wrote."""
+    """sqlite: one writer at a time, and a second connection reads the written row."""
     if (base := _writable_base(setting)) is None:
         return
     means = "the MLflow store of this folder would be damaged or refuse to open"

@@ -20,7 +20,7 @@ def build_official(config: Mapping) -> RecursiveModel:
     """A model with fresh weights from a public configuration (`arch` and data shape) of TRM, HRM or SRM.
 
     Raises:
-        InputError: for whatever the configuration lacks, and for unknown or contradictory keys.
+        InputError: for missing, unknown or contradictory keys.
     """
     return understand(config).model()
 

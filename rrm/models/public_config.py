@@ -89,7 +89,7 @@ class Described(NamedTuple):
 
 
 def flat(config: Mapping) -> dict:
-    """A public configuration without its sections: the keys of `arch`, and those beside it for data and depth.
+    """A public configuration without its sections: the keys of `arch`, and the keys beside it for data and depth.
 
     References to other keys, such as `${.hidden_size}`, are resolved.
     """
@@ -217,7 +217,7 @@ def _refuse_contradictions(config: Mapping, said: Mapping, shape: set[str]) -> N
     """InputError where the configuration contradicts the one that the checkpoint holds: it is of another run."""
     kept = said.get("config")
     kept = flat(kept) if isinstance(kept, Mapping) else {}
-    # A cycle may have been corrected by hand to what it has grown to, and the dtype does not change what is measured.
+    # People correct grown cycles by hand, and the dtype does not change the measured network.
     for key in sorted(shape & config.keys() & kept.keys() - {"L_cycles", "H_cycles", "forward_dtype"}):
         if kept[key] != config[key]:
             raise InputError(

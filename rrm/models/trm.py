@@ -12,7 +12,7 @@ class TRMConfig(ReasonerConfig):
     """Settings of a TRM.
 
     mlp_t: a SwiGLU mixes positions instead of attention.
-    puzzle_emb_len: positions of the prefix; those that the puzzle vector leaves free serve as registers.
+    puzzle_emb_len: positions of the prefix; positions that the puzzle vector leaves free serve as registers.
     """
 
     mlp_t: bool

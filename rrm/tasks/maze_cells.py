@@ -77,7 +77,7 @@ def distances(walkable: np.ndarray, start: np.ndarray, goal: np.ndarray) -> np.n
 
 
 def far_cells(walkable: np.ndarray, start: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, cells): the grids with cells at `least` or more steps from `start`, int [K], and those cells [n, K]."""
+    """(numbers int [K] of the grids with cells at `least` or more steps from `start`, these cells as sets [n, K])."""
     rows = np.arange(start.shape[1])
     front, unseen = start, walkable & ~start
     for step in range(least):

@@ -1,7 +1,7 @@
 """Maze-Hard: open planes with independent walls, S and G uniform over the open cells given that they are far apart.
 
 One in 60,000 random grids of 30 x 30 has S and G at 109 or more steps. Instead of drawing both blindly, a grid with S
-is kept with a probability in proportion to its share of open cells that are far enough, and G is uniform among those:
+is kept with a probability in proportion to its share of far open cells, and G is uniform among the far cells:
 the same distribution. (Keeping every grid that has such a cell makes the paths too short: mean 110.9, not 113.9.)
 """
 

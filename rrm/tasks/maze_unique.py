@@ -12,7 +12,7 @@ TRIES = 100  # grids for one maze
 
 
 def draw_mazes(n: int, lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mazes (uint8 tokens [B, n * n]) with S uniform over the open cells and G over those lengths[b] steps away.
+    """Mazes (uint8 tokens [B, n * n]) with S uniform over the open cells and G over the cells lengths[b] steps away.
 
     Grids in which S has no such cell are drawn again; fewer mazes come back where `TRIES` grids have none.
     """

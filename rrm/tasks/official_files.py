@@ -93,7 +93,7 @@ class OfficialPart:
         return part
 
     def write(self, folder: str | Path) -> None:
-        """Write the files of the part; the folder must be new, as its files may be those that are mapped here."""
+        """Write the files of the part; the folder must be new, as its files may be mapped here."""
         folder = Path(folder)
         try:
             folder.mkdir(parents=True)

@@ -27,7 +27,7 @@ def guesses(puzzles: np.ndarray, box: Box) -> np.ndarray:
 
 
 def rate(puzzles: np.ndarray, box: Box, rng: np.random.Generator, copies: int = COPIES) -> np.ndarray:
-    """float32 [M]: rating of puzzles (tokens [M, S]) with one solution; 0 for those that need no guess."""
+    """float32 [M]: rating of puzzles (tokens [M, S]) with one solution; 0 for puzzles that need no guess."""
     ratings = np.zeros(len(puzzles), np.float32)
     # rounds of singles solve all copies of a puzzle or none
     for rows in _blocks(np.flatnonzero(guesses(puzzles, box))):

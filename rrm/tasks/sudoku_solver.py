@@ -28,7 +28,7 @@ class Search:
 def solve(puzzles: np.ndarray, box: Box, limit: int = 1, rng: np.random.Generator | None = None) -> Search:
     """Search uint8 tokens [M, S] until `limit` solutions of each puzzle are found or there are no more.
 
-    With `rng` the cell (among those with the fewest candidates) and the digit of a guess are drawn at random.
+    With `rng` a guess takes a random cell among the cells with the fewest candidates, and a random digit.
     """
     return search(candidates(puzzles, box), box, limit, rng)
 

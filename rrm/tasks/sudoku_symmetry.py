@@ -45,7 +45,7 @@ def _random_lines(groups: int, size: int, count: int, rng: np.random.Generator) 
 def canonical_form(puzzle: np.ndarray, answer: np.ndarray, box: Box) -> np.ndarray:
     """The representative of a puzzle with one solution: uint8 tokens [S], the same for all its symmetric copies.
 
-    It is the copy with the lexicographically smallest answer and, among those, the smallest mask of givens. The
+    The representative is the copy with the lexicographically smallest answer and then the smallest mask of givens. The
     smallest answer has the first row 1..N and rows sorted by their first digit inside sorted bands. So a choice of
     transpose, first row and column order determines everything else, and the choices are thinned out row by row.
     """
