@@ -6,6 +6,20 @@
 
 Nothing is searched and nothing is stopped: every arm trains on every seed, on the same puzzles, for the same number of
 network calls, and is compared with the baseline of its model type seed by seed.
+
+A sweep is a short Python file: copy one to sweep something else. Arms are compared by name: the "arm" of a
+configuration, or what it does to plain training. `baseline` of the SweepSpec names the arm that all others of a model
+type are compared with. This file trains models of width 64, for CPUs, on as many puzzles as its preset says; --data
+draws that many from its files. For a model of a paper's size copy this file to my_sweep.py, set train=1000 in its
+default preset, and replace cpu_sudoku(...):
+
+    from rrm.training.recipes import flossed, trm_sudoku
+
+    made = trm_sudoku(task, config["model"], batch_size=768 // TRAJECTORIES.get(config["arm"], 1),
+                      evaluations=preset.evaluations, seed=seed)
+
+`python tune_specs/my_sweep.py --model trm_mlp --data DIR_OR_CSV` is then 7 arms x 3 seeds, and a baseline trains for
+the published 65,104 steps of 768 puzzles: work for GPUs.
 """
 
 from rrm.commands.sweep import run_command

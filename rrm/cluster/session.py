@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rrm.cluster.address import check_address, cluster_address, named
 from rrm.cluster.temporary import ray_folder, wished_folder
-from rrm.errors import InputError
+from rrm.errors import InputError, out_of_space
 from rrm.files import one_line
 from rrm.terminal import console
 
@@ -239,6 +239,7 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
             logging.getLogger(name).setLevel(logging.ERROR)
         # A trial that fails is reported by the sweep, in one line; Tune keeps its traceback in the trial's folder.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        logging.getLogger("ray._private.worker").addFilter(_says_more)
     with ExitStack() as stack:
         if not ray.is_initialized():
             stack.enter_context(_authentication(address))
@@ -249,6 +250,16 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
             stack.callback(ray.shutdown)
             stop_on_signals()  # Ray has taken SIGTERM for itself, and would abort the process
         yield resources_to_come(request_workers, gpus) if address else ray.cluster_resources()
+
+
+def _says_more(record: logging.LogRecord) -> bool:
+    """Whether a record of Ray says more than the command's own line about a full disk.
+
+    A driver that meets the full disk ends before it asks a trial for its result. Where the trial has met the full disk
+    as well, Ray prints the traceback of an error that nobody asked for.
+    """
+    said = record.getMessage()
+    return not (said.startswith("Unhandled error") and out_of_space(said))
 
 
 def _start(address: str | None, request_workers: int, verbose: bool, settings: dict[str, str]) -> None:

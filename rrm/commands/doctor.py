@@ -13,8 +13,9 @@ from rrm.tracking.secrets import mask
 
 DESCRIPTION = """Check the installation, devices, storage, tracking, ports and cluster, and explain what is wrong.
 
-One line for each finding: ok, warn or fail, what was found, what it means, and the way out. Runs in the tracking store
-whose driver has died are closed. Exit code 1 when something fails. Nothing is asked over a network but the tracking
+One line for each finding: ok, warn or fail, the finding, its meaning, and the way out. The doctor also closes runs in
+the tracking store whose driver has died, and sends what drivers kept for a store that was away. Exit code 1 when
+something fails. Nothing is asked over a network but the tracking
 server and the Ray cluster that are named."""
 
 

@@ -23,8 +23,8 @@ def add_places(parser: argparse.ArgumentParser, address: str = ADDRESS_HELP) -> 
     add = parser.add_argument
     add("--storage", type=user_path, default="runs", metavar="DIR", help="folder of sweeps, studies and their MLflow "
         "store (default: ./%(default)s)")  # fmt: skip
-    add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: MLFLOW_TRACKING_URI, else sqlite in "
-        "the storage folder)")  # fmt: skip
+    add("--tracking-uri", metavar="URI", help="an MLflow server or store; the path of a sqlite store may not hold ? "
+        "or %% (default: MLFLOW_TRACKING_URI, else sqlite in the storage folder)")  # fmt: skip
     add("--address", help=address)
 
 
@@ -99,7 +99,8 @@ def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
         help="CSV file, .npz puzzle set or npy folder (default: the run's test puzzles)")  # fmt: skip
     add("--count", type=int, metavar="N", help="a seeded sample of N puzzles (default: all)")
     add("--workers", type=int, metavar="N", help="tasks at a time (default: as many as fit)")
-    add("--gpus", type=float, default=0, metavar="F", help="fraction of a GPU for each task (default: CPU)")
+    add("--gpus", type=float, default=0, metavar="F",
+        help="fraction of a GPU for each task: 0.25 runs four tasks on each (default: CPU)")  # fmt: skip
     add("--name", help=f"folder and MLflow name of this study (default: {folder}-HASH, of the checkpoint)")
     add_places(parser)
     add("--resume", action="store_true", help="carry on with an interrupted study")

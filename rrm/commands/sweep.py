@@ -23,13 +23,15 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
             help=f"what the search optimises, among {', '.join(OBJECTIVES)}; several give a Pareto front, and stop "
             "no trial early (default: accuracy)")  # fmt: skip
     add("--seeds", type=int, metavar="N", help="training seeds of the final comparison (default: of the preset)")
-    add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles in the field's source,question,answer,rating "
-        "format; a folder holds train.csv and test.csv (default: generated)")  # fmt: skip
+    add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles, source,question,answer,rating as in "
+        "Sudoku-Extreme: a CSV file, or a folder with train.csv and test.csv; or an npy folder of the field. As many "
+        "as the preset says are drawn; repeated puzzles count once (default: generated)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of puzzles, search and training (default: %(default)s)")
     add("--name", help=f"folder and MLflow name of this sweep (default: {spec.name}, or {spec.name}-PRESET)")
     add_places(parser)
     add("--workers-per-trial", type=int, default=1, metavar="N", help="train each trial with DDP on N workers")
-    add("--resume", action="store_true", help="carry on with an interrupted sweep")
+    add("--resume", action="store_true", help="carry on with an interrupted sweep, also after an update of rrm "
+        "or on another cluster: finished trials stay, and nothing is logged twice")  # fmt: skip
     add("--verbose", action="store_true", help="show what Ray and Optuna print")
     parser.set_defaults(sigma=None, trials=None, objectives=["accuracy"])
     args = parser.parse_args(argv)

@@ -2,6 +2,11 @@
 
     roll = rollout(model, batch, segments=16)
     spectrum = lyapunov_spectrum(model, batch, k=8, segments=16)
+
+Besides: the two-trajectory estimate (`max_lyapunov`), full Jacobians (`jacobian_spectrum`), singular values
+(`singular_value_ftle`), covariant vectors (`covariant`), the Kaplan-Yorke dimension (`kaplan_yorke`), deep rollouts
+(`escape`) and kicked restarts (`restarts`). Estimators run on any `TangentMap`: the calls of a model (`NetworkMap`) or
+a function of your own (`CallableMap`).
 """
 
 from rrm.dynamics.bases import BasesResult, start_bases

@@ -1,6 +1,7 @@
 """Who can reach Ray, who may connect, and how long to wait for nodes that are not there yet."""
 
 import ipaddress
+import logging
 import os
 import socket
 import subprocess
@@ -206,3 +207,12 @@ def test_storage_is_a_folder():
         check_storage(storage)
     with pytest.raises(InputError, match="s3://bucket/runs is not a folder: mount it"):
         check_storage("s3://bucket/runs")
+
+
+def test_of_unasked_errors_those_of_a_full_disk_alone_are_silenced(cluster, caplog):
+    """The command says itself, in one line, that the disk is full; Ray may print every other error."""
+    others = ["Unhandled error (suppress with ...): ValueError", "No space left on device"]
+    with session.ray_session(None, 1, verbose=False):
+        for message in ("Unhandled error (suppress with ...): [Errno 28] No space left on device", *others):
+            logging.getLogger("ray._private.worker").error(message)
+    assert caplog.messages == others

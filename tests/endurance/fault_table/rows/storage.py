@@ -10,19 +10,19 @@ from tests.endurance.fault_table.registry import carry_on, expect, fault, said
 from tests.endurance.fault_table.row import Row
 
 
-@fault("disk-full", "the disk is full, then has room again")
-def disk_full(row: Row) -> None:
-    """On a tmpfs of 3 MB, which only root may mount."""
-    runs = row.runs
-    runs.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(runs)], check=True)
+@fault("disk-full-early", "the disk is full before the first checkpoint, then has room again", "3m")
+@fault("disk-full", "the disk is full as a trial writes a checkpoint, then has room again", "12m")
+def disk_full(row: Row, size: str) -> None:
+    """On a small tmpfs, which only root may mount."""
+    row.runs.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(row.runs)], check=True)
     try:
         done = row.run(*row.table.sweep(row))
-        expect(row, done, 2, "no space left for --storage", lines=3)  # the tracking store says its own
-        subprocess.run(["mount", "-o", "remount,size=200m", str(runs)], check=True)
+        expect(row, done, 2, "no space left for --storage", lines=3)  # two of them are those of the tracking store
+        subprocess.run(["mount", "-o", "remount,size=200m", str(row.runs)], check=True)
         carry_on(row, "sweep")
     finally:
-        subprocess.run(["umount", "-l", str(runs)], check=True)
+        subprocess.run(["umount", "-l", str(row.runs)], check=True)
 
 
 @fault("two-drivers", "a second driver in the same folder")
