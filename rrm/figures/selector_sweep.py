@@ -36,9 +36,11 @@ def selector_sweep_figure(
         label: name of the trained model.
         selector: name of the selector that chooses the noise.
         depth: of the noisy rollouts, in segments.
-        choice: accuracy by (sigma, half "H", "L" or "both"), of the largest K.  chosen: one of its keys.
+        choice: accuracy by (sigma, half "H", "L" or "both"), of the largest K.
+        chosen: one of the keys of `choice`.
         clean: accuracy of one rollout without noise on the same puzzles.
-        table: of `selection` on the other puzzles.  against: of `against_depth` on them; empty where nothing was run.
+        table: of `selection` on the other puzzles.
+        against: of `against_depth` on the other puzzles; empty without deep rollouts.
 
     Raises:
         ValueError: no setting, or a table without the selector.

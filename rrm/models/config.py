@@ -15,21 +15,24 @@ FORWARD_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class ReasonerConfig(ABC):
     """Settings of a reasoner, under the names of the public implementations.
 
-    vocab_size: tokens, padding included.
-    seq_len: S: tokens of a puzzle.
-    hidden_size: D: channels of each half of the state.
-    H_cycles, L_cycles: z_H calls of a segment, and z_L calls before each of them.
-    L_layers: blocks of the network.
-    num_heads: heads of attention, each of an even width.
-    expansion: inner width of a SwiGLU in multiples of D, before `layers.swiglu_width` rounds it.
-    pos_encodings: one of `position_encodings`.
-    puzzle_emb_ndim: numbers of a puzzle's vector (0: none), which fills the prefix from the left; zeros fill the rest.
-    num_puzzle_identifiers: rows of the table of these vectors.
-    forward_dtype: one of `FORWARD_DTYPES`, for the state and the calls; parameters are float32.
-    damping, call_noise, random_start: of EqR (arXiv 2605.21488; .95, .01, True): damped updates, noise at every call
-        in training and evaluation, and a start drawn anew for every row, position and channel.
+    Attributes:
+        vocab_size: tokens, padding included.
+        seq_len: S: tokens of a puzzle.
+        hidden_size: D: channels of each half of the state.
+        H_cycles, L_cycles: z_H calls of a segment, and z_L calls before each of them.
+        L_layers: blocks of the network.
+        num_heads: heads of attention, each of an even width.
+        expansion: inner width of a SwiGLU in multiples of D, before `layers.swiglu_width` rounds it.
+        pos_encodings: one of `position_encodings`.
+        puzzle_emb_ndim: numbers of a puzzle's vector (0: none). The vector fills the prefix from the left, zeros fill
+            the rest.
+        num_puzzle_identifiers: rows of the table of these vectors.
+        forward_dtype: one of `FORWARD_DTYPES`, for the state and the calls; parameters are float32.
+        damping, call_noise, random_start: of EqR (arXiv 2605.21488; .95, .01, True): damped updates, noise at every
+            call in training and evaluation, and a start drawn anew for every row, position and channel.
 
-    InputError for settings that no network has.
+    Raises:
+        InputError: for settings that no network has.
     """
 
     position_encodings: ClassVar[tuple[str, ...]] = ("none", "learned", "rope")

@@ -44,9 +44,16 @@ _MIXER_DEFAULTS = {"puzzle_emb_len": 16, "mlp_t": False}
 class Family(NamedTuple):
     """A public implementation: the model that rrm builds for it, and the form of its configurations and state dicts.
 
-    prefix: of its state dict.  names: of its module and class in `arch.name`.  required: keys without a default.
-    unused: keys without a meaning.  fixed: the only value of a key that rrm has.  tied: the output layer is the token
-    table.
+    Attributes:
+        label: name for messages.
+        model, config: classes of rrm.
+        prefix: of the names in its state dict.
+        names: of its module and class in `arch.name`.
+        required: keys without a default.
+        defaults: values of missing keys.
+        unused: keys without a meaning.
+        fixed: the only value of a key that rrm supports.
+        tied: the output layer is the token table.
     """
 
     label: str
@@ -78,7 +85,13 @@ PUBLIC = (_TRM, _HRM, _SRM)
 
 
 class Described(NamedTuple):
-    """The content of a configuration and a checkpoint; `segments` of an evaluation as written, None where not said."""
+    """The content of a configuration and a checkpoint.
+
+    Attributes:
+        family: the public implementation.
+        config: settings of the model.
+        segments: of an evaluation, as written and of any type; None where neither file has a number.
+    """
 
     family: Family
     config: ReasonerConfig

@@ -43,8 +43,10 @@ _SHOWN = 4  # names in a message
 class PublicWeights(dict):
     """Tensors by the plain names of the field, `L_level.layers.0.mlp.down_proj.weight`.
 
-    said: entries of the file beside the weights ("active_L", "active_H", "config").  name: of the container of the
-    weights, "." for the file itself.  others: names of the other containers with weights.
+    Attributes:
+        said: entries of the file beside the weights ("active_L", "active_H", "config").
+        name: of the container of the weights, "." for the file itself.
+        others: names of the other containers with weights.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], said: Mapping, name: str, others: list[str]):

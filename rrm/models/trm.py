@@ -11,8 +11,9 @@ from rrm.models.reasoner import Reasoner
 class TRMConfig(ReasonerConfig):
     """Settings of a TRM.
 
-    mlp_t: a SwiGLU mixes positions instead of attention.
-    puzzle_emb_len: positions of the prefix; positions that the puzzle vector leaves free serve as registers.
+    Attributes:
+        mlp_t: a SwiGLU mixes positions instead of attention.
+        puzzle_emb_len: positions of the prefix; positions that the puzzle vector leaves free serve as registers.
     """
 
     mlp_t: bool

@@ -45,9 +45,12 @@ def _axis(name: str, values: list) -> Axis | None:
 class AxisImportance:
     """How far an axis goes with which trials are in the better half (`rrm.reports.importance`).
 
-    importance: Pearson divergence of PED-ANOVA, not normalised.  null_95: the importance that no axis exceeds in 95 %
-    of the shuffles of the objective.  p_value: share of the shuffles in which any axis stands out as much as this one;
-    at most 0.05 where importance > null_95.
+    Attributes:
+        name: of the axis.
+        importance: Pearson divergence of PED-ANOVA, not normalised.
+        null_95: the importance that no axis exceeds in 95 % of the shuffles of the objective.
+        p_value: share of the shuffles in which any axis stands out as much as this one; at most 0.05 where importance >
+            null_95.
     """
 
     name: str

@@ -126,9 +126,9 @@ def expected_accuracies(
 ) -> dict[str, np.ndarray]:
     """Probability [N] that each selector's choice among k of the K rollouts of a puzzle is right, all subsets alike.
 
-    random: any rollout.  majority: the answer of most rollouts, ties broken at random among the answers.  Of a score:
-    the rollout with the highest, ties broken at random among the rollouts, nan below every number.  oracle: right if
-    any is.
+    "random" takes any rollout. "majority" takes the answer of most rollouts, ties broken at random among the answers. A
+    score takes the rollout with the highest value, ties broken at random among the rollouts, nan below every number.
+    "oracle" is right if any rollout is.
 
     Args:
         solved, answer, scores: as in `selection`.

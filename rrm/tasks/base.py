@@ -119,7 +119,11 @@ class Task(Protocol):
         """Whether `augment` knows a symmetry besides the identity."""
 
     def encode(self, text: str) -> np.ndarray:
-        """Tokens [S] of a puzzle or an answer in text form; InputError on a wrong length or character."""
+        """Tokens [S] of a puzzle or an answer in text form.
+
+        Raises:
+            InputError: on a wrong length or character.
+        """
 
     def decode(self, tokens: np.ndarray) -> str:
         """The text form of tokens [S]; `decode(encode(text))` is `text` up to spelling variants."""

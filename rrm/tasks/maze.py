@@ -62,7 +62,11 @@ class MazeTask(ABC):
         """About `missing` mazes, uint8 tokens [B, S]; none where the family holds none."""
 
     def generate(self, count: int, seed: int, givens: int | tuple[int, int] | None = None) -> PuzzleSet:
-        """`count` mazes, no two equal up to the symmetries of the task. InputError for `givens`: mazes have none."""
+        """`count` mazes, no two equal up to the symmetries of the task.
+
+        Raises:
+            InputError: for `givens`, which mazes do not have, and when the family holds too few mazes.
+        """
         if givens is not None:
             raise InputError(f"givens {givens} for {self.name}: mazes have no number of givens; leave it out")
         rng = np.random.Generator(np.random.Philox(seed))
@@ -157,7 +161,8 @@ class HardMazeTask(MazeTask):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mazes and labels [B, S] after one of the symmetries of `rrm.tasks.dihedral`, the labels found anew.
 
-        InputError without `relabel`, as moved labels contradict the rule of the others.
+        Raises:
+            InputError: without `relabel`, as moved labels contradict the rule of the others.
         """
         if symmetry == 0:
             return inputs, labels
@@ -212,11 +217,14 @@ class UniqueMazeTask(MazeTask):
 
 @lru_cache
 def maze_task(name: str) -> MazeTask | None:
-    """The task called `maze-NxN` or `maze-unique-NxN`, None for any other name; InputError for a size out of range.
+    """The task called `maze-NxN` or `maze-unique-NxN`, None for any other name.
 
     The least distance is that of the data set, 109 at 30 x 30, scaled with the 1.13th power of the width: the exponent
     of shortest paths in critical percolation (P. Grassberger, J. Phys. A 25, 1992), near which the long paths are; it
     leaves mazes about equally rare at all sizes. Unique paths have 100 to 140 steps, scaled with the area.
+
+    Raises:
+        InputError: for a size out of range.
     """
     match = re.fullmatch(r"maze-(unique-)?([1-9]\d*)x([1-9]\d*)", name)
     if not match:

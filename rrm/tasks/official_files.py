@@ -78,7 +78,11 @@ class OfficialPart:
 
     @classmethod
     def read(cls, folder: str | Path) -> "OfficialPart":
-        """The part in a folder, its arrays memory-mapped; InputError at the first thing that is missing or wrong."""
+        """The part in a folder, its arrays memory-mapped.
+
+        Raises:
+            InputError: at the first missing file or wrong value.
+        """
         folder = Path(folder)
         part = cls(
             place=str(folder),
@@ -116,14 +120,21 @@ class OfficialPart:
 
     @property
     def task(self) -> Task:
-        """The task of the puzzles; InputError when no task has that shape."""
+        """The task of the puzzles.
+
+        Raises:
+            InputError: when no task has that shape.
+        """
         first = np.asarray(self.inputs[0], np.uint8)
         return task_of_tokens(first, self.metadata["vocab_size"], self.place)
 
     def puzzles(self, examples: np.ndarray) -> PuzzleSet:
-        """The examples (numbers from 0) as a set of the platform, checked; InputError names the first wrong one.
+        """The examples int [M] (numbers from 0) as a set of the platform, checked.
 
         Where the public losses leave a label out, the cell is a given one and the label becomes its token.
+
+        Raises:
+            InputError: at the first wrong example.
         """
         task = self.task
         puzzle = np.searchsorted(self.puzzle_indices, examples, side="right") - 1
@@ -228,7 +239,11 @@ class OfficialDataset:
 
     @classmethod
     def read(cls, root: str | Path) -> "OfficialDataset":
-        """Read a folder; InputError at the first thing that is missing or wrong. The test part may be absent."""
+        """Read a folder, whose test part may be absent.
+
+        Raises:
+            InputError: at the first missing file or wrong value.
+        """
         root = Path(root)
         names = [name for name in PARTS if name == "train" or (root / name).exists()]
         return cls(
@@ -237,7 +252,11 @@ class OfficialDataset:
         )
 
     def write(self, root: str | Path) -> None:
-        """Write all files; InputError when the folder holds a part already."""
+        """Write all files.
+
+        Raises:
+            InputError: when the folder holds a part already.
+        """
         for name, part in self.parts.items():
             part.write(Path(root) / name)
         _write_text(Path(root) / "identifiers.json", self.identifiers_text)

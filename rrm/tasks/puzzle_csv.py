@@ -69,7 +69,11 @@ def read_puzzles(path: str | Path, rows: np.ndarray | None = None) -> PuzzleSet:
 
 
 def count_rows(path: str | Path) -> int:
-    """The number of rows below the header; InputError as for `read_puzzles` on a malformed row."""
+    """The number of rows below the header.
+
+    Raises:
+        InputError: on a malformed row.
+    """
     return sum(1 for _ in _records(path))
 
 

@@ -27,7 +27,9 @@ READER_VERSION = 3  # raise it with every change of the rows that are chosen or 
 class Splits:
     """Three sets of one task; no puzzle of one set is a symmetric copy of a puzzle of another.
 
-    repeated: number of rows of the files that were passed over because an earlier row has the same puzzle.
+    Attributes:
+        train, validation, test: the sets.
+        repeated: rows of the files that were passed over because an earlier row has the same puzzle.
     """
 
     train: PuzzleSet

@@ -61,11 +61,14 @@ def candidates(puzzles: np.ndarray, box: Box) -> np.ndarray:
 def search(
     masks: np.ndarray, box: Box, limit: int, rng: np.random.Generator | None = None, most_guesses: int | None = None
 ) -> Search:
-    """`solve` for candidate sets [M, S] instead of token grids; TooHard after more than `most_guesses` in all.
+    """`solve` for candidate sets [M, S] instead of token grids.
 
     Depth first: the newest states are continued first and a puzzle is opened when they do not fill a chunk, so that the
     waiting states stay below `CHUNK` times the depth of the deepest search. Chunks shrink with the number of puzzles
     below the limit, or else a search for one solution of few puzzles would follow thousands of branches at once.
+
+    Raises:
+        TooHard: after more than `most_guesses` guesses in all.
     """
     total = len(masks)
     counts = np.zeros(total, np.int64)

@@ -31,7 +31,11 @@ class TextForm:
         return table
 
     def encode(self, text: str) -> np.ndarray:
-        """uint8 tokens [S]; InputError on a wrong length or character."""
+        """uint8 tokens [S] of a text.
+
+        Raises:
+            InputError: on a wrong length or character.
+        """
         if len(text) != self.cells:
             raise InputError(f"{len(text)} characters for a {self.task} grid; give {self.cells}, one for each cell")
         codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
