@@ -19,11 +19,17 @@ from rrm.files import MB, refusing, replacing
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]
 
+FOLDER = "curves"  # of curve files, in the folder of a job and among the artifacts of a run
 STEP = "step"
 MOST_BYTES = 512 * MB  # of a file that is read: some 400,000 rows of 30 numbers
 # Rows wait so long, or until there are so many, before they are written.
 WAIT_S = 2.0
 WAITING = 256
+
+
+def curve_path(folder: Path, name: str) -> Path:
+    """The curve file of the run of this name in the folder of its job."""
+    return folder / FOLDER / f"{name}.jsonl"
 
 
 class CurveFile:

@@ -1,8 +1,11 @@
-"""Reading sweeps back from MLflow: what the analysis scripts start from."""
+"""One run of an MLflow store, by its id, and its files."""
+
+from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rrm.errors import InputError
 from rrm.tracking.address import database_file, giver
@@ -12,8 +15,12 @@ from rrm.tracking.failure import answering
 from rrm.tracking.moved import refuse_moved
 from rrm.tracking.secrets import mask
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-def open_client(uri: str):
+
+def open_client(uri: str) -> MlflowClient:
     """An MLflow client for an existing store; InputError where there is none."""
     if (file := database_file(uri)) and not file.exists():
         raise InputError(f"tracking store {uri} does not exist: give {giver(uri)} as the sweep printed it")
@@ -21,7 +28,7 @@ def open_client(uri: str):
         return make_client(uri, writes=False)
 
 
-def find_run(uri: str, run_id: str):
+def find_run(uri: str, run_id: str) -> Run:
     """The MLflow run of this id; InputError if the store has none, or has it deleted."""
     from mlflow.exceptions import MlflowException
 
@@ -39,6 +46,8 @@ def find_run(uri: str, run_id: str):
 def download(uri: str, run_id: str, name: str, cache: Path) -> Path:
     """An artifact of a run (a file or a folder), kept under `cache`; InputError where the run has no such thing."""
     target = cache / run_id
+    if not (target / name).resolve().is_relative_to(target.resolve()):
+        raise InputError(f"{name} lies outside of the artifacts of run {run_id}: give a path among them")
     if not (target / name).exists():
         client, folder = open_client(uri), name.rpartition("/")[0]
         listed = [file.path for file in client.list_artifacts(run_id, folder or None)]
@@ -57,7 +66,7 @@ def download(uri: str, run_id: str, name: str, cache: Path) -> Path:
     return target / name
 
 
-def refuse_moved_artifacts(uri: str, run) -> None:
+def refuse_moved_artifacts(uri: str, run: Run) -> None:
     """InputError where artifacts are missing because the storage folder around a sqlite store was moved."""
     client, root = open_client(uri), Path(uri.removeprefix("sqlite:///")).parent / "artifacts"
     refuse_moved(uri, client, client.get_experiment(run.info.experiment_id), root)

@@ -10,20 +10,21 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from rrm.curves import read_curves, thin
+from rrm.curves import FOLDER, read_curves, thin
 from rrm.errors import InputError
 from rrm.tracking.address import checked_uri, database_file
 from rrm.tracking.deleted import deleted_runs, refuse_deleted_run
 from rrm.tracking.driver import driver_tags
 from rrm.tracking.failure import answering
 from rrm.tracking.outbox import PATIENCE_S, Outbox
+from rrm.tracking.reader import flatten
 from rrm.tracking.secrets import HIDDEN, mask
 from rrm.tracking.spool import Spool
 from rrm.tracking.writer import Writer, connect, default_parent
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 PARAM_LIMIT = 6000  # characters, of MLflow
 SPOOL = "spool"  # of a job, in its folder
 GOODBYE_S = 30.0  # a store that is away when a job ends has so long to come back
-CURVES = "curves"  # the folder of curve files among the artifacts of a run
-POINTS = 200  # that a series of a curve file keeps among the metrics
+POINTS = 100  # that a series of a curve file keeps among the metrics: MLflow takes some 10,000 a second
 BATCH = 1000  # points that MLflow takes at once
 
 _open_trackers: WeakValueDictionary[tuple[str, str], Tracker] = WeakValueDictionary()
@@ -179,7 +179,7 @@ class Tracker:
         writer = self._connected()
         if (role, name) not in self._runs or "/" in self._runs[role, name]:
             handle, above = f"{role}/{name}", "/".join(parent) if parent else default_parent(role, self.job)
-            flat = {key: str(value)[:PARAM_LIMIT] for key, value in _flatten(params or {})}
+            flat = {key: str(value)[:PARAM_LIMIT] for key, value in flatten(params or {})}
             tags = {key: str(value) for key, value in (tags or {}).items()}
             if above is None:
                 with answering(self._uri):
@@ -191,7 +191,7 @@ class Tracker:
 
     def params(self, run: str, params: Mapping[str, Any]) -> None:
         """Log parameters, nested dictionaries flattened with dots."""
-        self._submit("params", run=run, params={name: str(value)[:PARAM_LIMIT] for name, value in _flatten(params)})
+        self._submit("params", run=run, params={name: str(value)[:PARAM_LIMIT] for name, value in flatten(params)})
 
     def tags(self, run: str, tags: Mapping[str, Any]) -> None:
         """Set tags."""
@@ -214,7 +214,7 @@ class Tracker:
         InputError where the file is not there or is no curve file.
         """
         series = {name: thin(*points, POINTS) for name, points in read_curves(path).items()}
-        self.artifact(run, path, CURVES)
+        self.artifact(run, path, FOLDER)
         names = sorted(series)
         for first in range(0, len(names), BATCH // POINTS):
             some = {name: [array.tolist() for array in series[name]] for name in names[first : first + BATCH // POINTS]}
@@ -286,11 +286,3 @@ def _floats(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -1,0 +1,130 @@
+"""Groups, runs, histories, curves and files, read back out of a store and out of job folders."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rrm.curves import CurveFile, curve_path
+from rrm.errors import InputError
+from rrm.tracking import Tracker, default_uri
+from rrm.tracking.folder_reader import FolderReader
+from rrm.tracking.store_reader import StoreReader
+
+LIGHT = """
+import sys
+from pathlib import Path
+from rrm.tracking.{module} import {reader}
+reader = {reader}({arguments})
+runs = [run for group in reader.groups() for run in reader.runs(group)]
+print(sum(len(reader.curves(run)) for run in runs), *(name for name in ("torch", "mlflow") if name in sys.modules))
+"""
+
+
+@pytest.fixture
+def job(storage):
+    """A sweep with two trials in its folder and in the store, as the folder of the store: `storage`."""
+    folder = storage / "job"
+    (folder / "recipes").mkdir(parents=True)
+    (folder / "sweep.json").write_text(json.dumps({"arguments": {"preset": "smoke", "seed": 0}, "data_hash": "x"}))
+    (folder / ".lock").touch()
+    with Tracker(default_uri(storage), "experiment", "job", storage / "artifacts", kind="sweep") as tracker:
+        parent = tracker.run("sweep", "job", {"preset": "smoke", "seed": 0})
+        for number in range(2):
+            name = f"trial-{number:03d}"
+            (folder / "recipes" / f"{name}.json").write_text(json.dumps({"config": {"sigma": 0.1 * number}}))
+            file = CurveFile(curve_path(folder, name))
+            for step in range(300):
+                file.append(step, {"probe/norm": math.sqrt(step)})
+            file.close()
+            run = tracker.run("trial", name, {"config": {"sigma": 0.1 * number}})
+            for step, loss in enumerate((math.nan, math.inf, -math.inf, 0.5)):
+                tracker.metrics(run, {"train/loss": loss}, step)
+            tracker.curves(run, file.path)
+            tracker.finish(run, "FINISHED")
+        tracker.artifact(parent, folder / "sweep.json", "deep/down")
+    return storage
+
+
+def test_a_store_is_read_back(job, tmp_path):
+    reader = StoreReader(default_uri(job), tmp_path / "cache")
+    (group,) = reader.groups()
+    assert (group.experiment, group.name, group.kind, group.status) == ("experiment", "job", "sweep", "RUNNING")
+    assert group.started is not None and group.ended is None
+    head, first, second = reader.runs(group)
+    assert head.id == group.run_id and head.params == {"preset": "smoke", "seed": "0"} and head.parent is None
+    assert [first.parent, first.name, second.name] == [head.id, "trial-000", "trial-001"]
+    assert (second.role, second.kind, second.group, second.status) == ("trial", "sweep", "job", "FINISHED")
+    assert second.params == {"config.sigma": "0.1"} and second.metrics["train/loss"] == 0.5
+    assert reader.run(second.id) == second
+    steps, values = reader.history(second, "train/loss")
+    np.testing.assert_array_equal(values, [np.nan, np.inf, -np.inf, 0.5])
+    assert steps.tolist() == [0, 1, 2, 3] and steps.dtype == np.int64
+    assert len(reader.history(second, "probe/norm")[0]) <= 100 and not len(reader.history(second, "none")[0])
+    steps, values = reader.curves(second)["probe/norm"]
+    np.testing.assert_array_equal(values, np.sqrt(np.arange(300)))
+    assert reader.curves(head) == {} and reader.files(second) == ["curves/trial-001.jsonl"]
+    assert reader.file(head, *reader.files(head)).read_text() == (job / "job" / "sweep.json").read_text()
+    for refused in (lambda: reader.run("0" * 32), lambda: reader.file(head, "../secret")):
+        with pytest.raises(InputError):
+            refused()
+
+
+def test_curves_of_a_job_that_runs_come_from_its_folder(job, tmp_path):
+    reader = StoreReader(default_uri(job), tmp_path / "cache", job)
+    _, first, _ = reader.runs(*reader.groups())
+    CurveFile(curve_path(job / "job", "trial-000")).cut(9)
+    assert len(reader.curves(first)["probe/norm"][0]) == 10 and not (tmp_path / "cache").exists()
+
+
+def test_runs_of_older_versions_are_read(storage, tmp_path):
+    """They name no group; a trial has a setting in rrm.kind, and a study says what it is by its experiment."""
+    for experiment, role in (("perturb_sweep", "sweep"), ("stability", "study")):
+        tracker = Tracker(default_uri(storage), experiment, f"old-{role}", storage / "artifacts")
+        runs = [tracker.run(role, f"old-{role}")]
+        runs += [tracker.run("trial", "trial-000")] if role == "sweep" else []
+        for run in runs:
+            for tag in ("rrm.kind", "rrm.group"):
+                tracker.client.delete_tag(run, tag)
+        tracker.tags(runs[-1], {"rrm.kind": "every_call"} if role == "sweep" else {})
+    reader = StoreReader(default_uri(storage), tmp_path / "cache")
+    groups = {group.name: group for group in reader.groups()}
+    assert {name: group.kind for name, group in groups.items()} == {"old-sweep": "sweep", "old-study": "stability"}
+    kinds = [(run.kind, run.group) for run in reader.runs(groups["old-sweep"])]
+    assert kinds == [("sweep", "old-sweep")] * 2 and len(reader.runs(groups["old-study"])) == 1
+
+
+def test_job_folders_are_read_without_a_store(job):
+    (job / "mlflow.db").unlink()
+    (job / "artifacts.json").touch()
+    (job / "downloads").mkdir()
+    reader = FolderReader(job)
+    (group,) = reader.groups()
+    assert (group.name, group.kind, group.run_id) == ("job", "sweep", "job")
+    head, first, second = reader.runs(group)
+    assert head.params == {"preset": "smoke", "seed": "0"} and second.params == {"config.sigma": "0.1"}
+    assert (second.id, second.parent, reader.run(second.id)) == ("job/trial-001", head.id, second)
+    np.testing.assert_array_equal(reader.history(first, "probe/norm")[1], np.sqrt(np.arange(300)))
+    assert reader.curves(head) == {} and not len(reader.history(head, "train/loss")[0])
+    assert reader.files(second) == ["curves/trial-001.jsonl", "recipes/trial-001.json"]
+    assert "sweep.json" in reader.files(head) and ".lock" not in reader.files(head)
+    assert reader.file(second, "recipes/trial-001.json").is_file()
+    for refused in (
+        lambda: reader.run("job/none"),
+        lambda: reader.run("../job"),
+        lambda: reader.file(head, "../mlflow.db"),
+        FolderReader(job / "none").groups,
+    ):
+        with pytest.raises(InputError):
+            refused()
+
+
+@pytest.mark.parametrize(("kind", "loaded"), [("store", ["mlflow"]), ("folder", [])])
+def test_reading_imports_little(job, tmp_path, kind, loaded):
+    arguments = f"{default_uri(job)!r}, Path({str(tmp_path / 'cache')!r})" if kind == "store" else f"Path({str(job)!r})"
+    code = LIGHT.format(module=f"{kind}_reader", reader=f"{kind.title()}Reader", arguments=arguments)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["2", *loaded]
