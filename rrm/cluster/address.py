@@ -1,4 +1,4 @@
-"""Which Ray cluster a command uses: that of --address, else that of RAY_ADDRESS, else none but this machine."""
+"""The address of the Ray cluster that a command uses: --address, else RAY_ADDRESS, else a Ray on this machine."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from rrm.errors import InputError
 
 VARIABLE = "RAY_ADDRESS"
 HOST_AND_PORT = "HOST:6379, as `ray start --head` prints it"
-# Addresses of the field that are no cluster's.
+# Schemes of addresses that users give by mistake, and why each is no cluster.
 OTHERS = {
     "http": "is that of Ray's dashboard, which takes jobs by `ray job submit`",
     "https": "is that of Ray's dashboard, which takes jobs by `ray job submit`",
@@ -17,23 +17,23 @@ OTHERS = {
 
 
 def cluster_address(option: str | None) -> str | None:
-    """HOST:PORT or "auto" of the cluster, None for a Ray of this machine alone.
+    """HOST:PORT or "auto" of the cluster; None for a Ray of this machine alone.
 
-    As for Ray itself, "auto" and no option at all mean what RAY_ADDRESS names, if it is set.
+    As in Ray itself, RAY_ADDRESS counts where the option is "auto" or not given.
     """
     address = os.environ.get(VARIABLE) or option if option in (None, "", "auto") else option
     return None if address in (None, "", "local") else address
 
 
 def named(address: str) -> str:
-    """An address with the name of the option or the variable that gave it."""
+    """The address with the name of the option or variable from which it comes."""
     return f"{VARIABLE}={address}" if os.environ.get(VARIABLE) == address else f"--address {address}"
 
 
 def refusal(address: str | None) -> tuple[str, str] | None:
-    """(Why there is no cluster at an address, the way out); None where something listens, or where Ray has to look.
+    """(why no cluster is at an address, the way out); None where a process listens there, or where Ray has to search.
 
-    Ray itself would knock for minutes.
+    This check takes seconds. Ray itself would try for minutes to connect.
     """
     if address in (None, "auto"):
         return None
@@ -54,6 +54,6 @@ def refusal(address: str | None) -> tuple[str, str] | None:
 
 
 def check_address(option: str | None) -> None:
-    """InputError where the option or the variable names what is no cluster."""
+    """InputError where the option or the variable names no cluster."""
     if reason := refusal(cluster_address(option)):
         raise InputError(": ".join(reason))

@@ -1,4 +1,4 @@
-"""Checks of Ray: sessions on this machine, jobs in the storage folder, and the cluster that is named."""
+"""Checks of Ray: its sessions on this machine, the jobs in the storage folder, and the named cluster."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ from rrm.tracking.doctor import job_statuses
 SHORTER = "export RAY_TMPDIR=/tmp, or another short path that you may write to"
 
 def sockets(setting: Setting) -> Iterator[Finding]:
-    """The folder of a local Ray, and the paths of its sockets, which the system cuts at some hundred bytes."""
+    """The folder of a local Ray, and the length of the paths of its sockets: the system takes about a hundred bytes."""
     wished = wished_folder()
     try:
         folder = ray_folder()
@@ -42,15 +42,15 @@ def sockets(setting: Setting) -> Iterator[Finding]:
 
 
 def sessions(setting: Setting) -> Iterator[Finding]:
-    """Ray's sessions on this machine: running, or what is left of ended ones, and their folders."""
+    """Ray's sessions on this machine: running ones, processes that ended ones have left, and folders."""
     processes = own_processes()
     groups = defaultdict(list)
     for process in processes.values():
         if process.kind == "Ray" and process.session:
             groups[process.session].append(process)
         elif process.words[0].startswith("ray::") and not _is_ray(processes.get(process.parent)):
-            groups["its raylet is gone"].append(process)  # workers do not name their session, and end with its raylet
-    # Every node has a raylet as long as it runs. A driver that lives is about to start it, or to end the others.
+            groups["its raylet is gone"].append(process)  # a worker does not name its session, and ends with its raylet
+    # A running node has a raylet. A live driver without one is about to start it, or to end the other processes.
     ended = {name: those for name, those in groups.items() if not _runs(name, those)}
     folder = _ray_files()
     old = [path for path in folder.glob("session_2*") if path.name not in groups] if folder.is_dir() else []
@@ -122,7 +122,7 @@ def jobs(setting: Setting) -> Iterator[Finding]:
 
 
 def token(setting: Setting) -> Iterator[Finding]:
-    """The shared secret of a cluster: there when it is asked for, and not for other users to read."""
+    """The token of a cluster: it exists where it is needed, and other users cannot read it."""
     mode = os.environ.get("RAY_AUTH_MODE", "")
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
     quoted = shlex.quote(str(path))
@@ -132,7 +132,7 @@ def token(setting: Setting) -> Iterator[Finding]:
         yield fail(
             f"{path} can be read by other users",
             "who has the token runs code as you on the cluster",
-            # Ray generates none where there is one.
+            # Ray generates no token where a file exists.
             f"chmod 600 {quoted}; on a shared machine make a new one: rm {quoted} && ray get-auth-token --generate > "
             f"/dev/null && chmod 600 {quoted}",
         )
@@ -155,7 +155,7 @@ def _others_read(path: Path) -> bool:
 
 
 def cluster(setting: Setting) -> Iterator[Finding]:
-    """The cluster that is named: does it answer, and is every node like this machine and sees its storage?"""
+    """The named cluster: does it answer, has every node the versions of this machine, and does it see the storage?"""
     if setting.address is None:
         return
     if reason := no_cluster(setting.address):
@@ -200,7 +200,7 @@ def _no_answer(address: str, reason: str) -> Finding:
 
 
 def judge_node(node: dict, base: Path) -> Iterator[Finding]:
-    """One finding for each thing that is wrong with a node of `ask`, or one in all."""
+    """One finding for each problem of a node, as `ask` describes it; one finding in all where there is none."""
     name = node["node"]
     if "error" in node:
         yield fail(
@@ -247,7 +247,7 @@ def judge_node(node: dict, base: Path) -> Iterator[Finding]:
 
 
 def _release(version: str) -> str:
-    """A version without the build after its +, such as cpu and cu126: both read each other's pickles."""
+    """A version without the build after its + (cpu, cu126): builds of one version read each other's pickles."""
     return version.partition("+")[0]
 
 

@@ -1,4 +1,4 @@
-"""The process group of DDP workers that share a machine, which nobody beyond it can reach."""
+"""The process group of DDP workers on one machine; no other machine can reach it."""
 
 import os
 import socket
@@ -12,9 +12,9 @@ from ray.train.torch import TorchConfig
 
 @dataclass
 class LocalTorchConfig(TorchConfig):
-    """TorchConfig for workers on one machine: they meet in a file in `folder`, and talk over the loopback interface.
+    """TorchConfig for workers on one machine: rendezvous by a file in `folder`, traffic over the loopback interface.
 
-    PyTorch's own meeting place is a server that listens on all interfaces and lets everybody in.
+    PyTorch's default rendezvous is a server that listens on all interfaces and accepts everybody.
     """
 
     folder: str = ""
@@ -28,7 +28,7 @@ class _LocalBackend(TorchConfig().backend_cls):
     def on_start(self, worker_group, backend_config: LocalTorchConfig) -> None:
         import ray
 
-        # Workers that begin again need another file: what the dead ones wrote would be taken for theirs.
+        # Restarted workers need a new file: they would read the entries of the dead ones as their own.
         settings = {
             "backend": backend_config.backend,
             "init_method": f"file://{backend_config.folder}/{uuid4().hex}",
@@ -39,7 +39,7 @@ class _LocalBackend(TorchConfig().backend_cls):
 
 
 def join_group(rank: int, settings: dict) -> None:
-    """Enter the process group as `rank`; `settings` as of `torch.distributed.init_process_group`."""
+    """Join the process group as `rank`; `settings` are arguments of `torch.distributed.init_process_group`."""
     (loopback,) = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
     os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
     dist.init_process_group(rank=rank, **settings)

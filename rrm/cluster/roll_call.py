@@ -1,5 +1,8 @@
-"""What every node of a Ray cluster says of itself. Run as a module, in a process of its own: Ray may knock for minutes
-at a cluster that does not let it in, or end the process that asks."""
+"""Versions, clock and storage of every node of a Ray cluster, as the node reports them.
+
+The module runs in a process of its own: against a cluster that refuses it, Ray may try for minutes to connect, or end
+the process.
+"""
 
 import json
 import os
@@ -12,13 +15,14 @@ PACKAGES = ("ray", "torch", "numpy", "rrm")
 
 
 def ask(address: str | None, marker: str, timeout: float) -> dict:
-    """{"resources": {...}, "nodes": [...]} of the cluster at `address`, of a local Ray for None, or {"error": reason}.
+    """{"resources": {...}, "nodes": [...]} of the cluster at `address` (None: a local Ray), or {"error": reason}.
 
-    A node: {"node": its address, "host", "python", the version or None of each of PACKAGES, "sees": whether the file
-    `marker` is there, "behind_s": how far its clock is from ours, at least} or {"node", "error"}.
+    A node: {"node": its address, "host", "python", the version of each of PACKAGES (None where it is not installed),
+    "sees": whether the file `marker` exists there, "behind_s": a lower bound of the difference between its clock and
+    ours, seconds}, or {"node", "error"}.
     """
     command = [sys.executable, "-m", "rrm.cluster.roll_call", address or "", marker]
-    # A local Ray is meant where there is no address, whatever cluster this process is in.
+    # Without an address Ray would connect to the cluster of RAY_ADDRESS; here a local Ray is meant.
     environment = {name: value for name, value in os.environ.items() if address or name != "RAY_ADDRESS"}
     try:
         done = subprocess.run(
@@ -35,7 +39,7 @@ def ask(address: str | None, marker: str, timeout: float) -> dict:
 
 @contextmanager
 def _connection(address: str | None):
-    """A connection to what is there. A sweep's own waits for nodes and asks the autoscaler for them."""
+    """A connection to the nodes that are there, unlike `ray_session`, which waits for nodes of the autoscaler."""
     import ray
 
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
@@ -54,7 +58,8 @@ def _roll_call(address: str | None, marker: str) -> dict:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        def look(path: str, names: tuple[str, ...]) -> dict:  # inside, so that it travels by value: a node may lack rrm
+        # Nested, so that Ray pickles its code: a node may lack rrm.
+        def look(path: str, names: tuple[str, ...]) -> dict:
             import importlib.metadata
             import platform
             import socket
@@ -74,7 +79,8 @@ def _roll_call(address: str | None, marker: str) -> dict:
                 continue
             there = task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
             try:
-                ray.get(there.remote(marker, PACKAGES), timeout=30)  # starts a worker, which would blur the clock
+                # The first call starts a worker, whose start would look like a difference of clocks.
+                ray.get(there.remote(marker, PACKAGES), timeout=30)
                 began = time.time()
                 row = ray.get(there.remote(marker, PACKAGES), timeout=10)
             except Exception as error:

@@ -1,4 +1,4 @@
-"""Searcher and scheduler of a sweep: fixed configurations first and unharmed, both restored with their memory."""
+"""Searcher and scheduler of a sweep: fixed configurations run first and to their end; --resume restores both."""
 
 import json
 import math
@@ -21,9 +21,9 @@ ONE_OBJECTIVE = ("accuracy",)
 
 
 class Nearest:
-    """Stands in for an Optuna trial: answers every question with the configuration's value or the nearest allowed.
+    """Stands in for an Optuna trial: suggests the value of a configuration, or the nearest one that the space allows.
 
-    A question that the configuration does not answer gets the first choice, or the lowest number.
+    An axis that the configuration does not have gets the first choice, or the lowest number.
     """
 
     def __init__(self, config: dict):
@@ -59,16 +59,16 @@ def _nearest(value, distribution: BaseDistribution):
 
 
 class BaselinesFirst(OptunaSearch):
-    """TPE (seeded, multivariate) that hands out the fixed configurations before it draws anything.
+    """TPE (seeded, multivariate) that hands out the fixed configurations before it draws any.
 
-    Fixed configurations may lie outside the drawn space (sigma = 0 has no logarithm): Optuna is told of each as of its
-    nearest point there. Every configuration carries its number, which names the trial for good, through restores as
-    well (a fixed one may bring its own); a drawn one also the seed of the sweep. Without a space the search ends with
+    A fixed configuration may lie outside the drawn space (sigma = 0 has no logarithm): Optuna learns its scores at the
+    nearest point of the space. Every configuration gets a number, which names the trial also after a restore (a fixed
+    one may bring its own number); a drawn one also gets the seed of the sweep. Without a space the search ends after
     the fixed configurations.
 
-    `objectives` are names of `rrm.jobs.spec.OBJECTIVES`; with several of them the sampler looks for their Pareto
-    front. A trial of which one is missing or not finite has FAILED for Optuna, and the sampler does not learn from it:
-    a number in its place would be invented, and without an answer the trial would stay RUNNING for ever.
+    `objectives` are names of `rrm.jobs.spec.OBJECTIVES`; with several of them the sampler looks for their Pareto front.
+    A trial with a missing or non-finite objective is recorded as FAILED, so that the sampler ignores it: any number in
+    its place would be invented, and without a record the trial would stay RUNNING for ever.
     """
 
     def __init__(self, space: Callable | None, fixed: list[dict], seed: int, objectives: Sequence[str] = ONE_OBJECTIVE):
@@ -95,7 +95,7 @@ class BaselinesFirst(OptunaSearch):
         return {"trial": number} | config
 
     def save(self, checkpoint_path: str) -> None:
-        # The space is code, which pickle cannot write; a restored searcher brings its own.
+        # pickle cannot write the space, which is code; a restored searcher has a space already.
         space, self._space = self._space, None
         super().save(checkpoint_path)
         self._space = space
@@ -123,19 +123,19 @@ class BaselinesFirst(OptunaSearch):
 
 
 class AtOnce(ConcurrencyLimiter):
-    """Hands out as many configurations at once as this cluster holds, also where the search began on another one."""
+    """Hands out as many configurations at once as this cluster holds, also after a restore from another cluster."""
 
     def set_state(self, state: dict) -> None:
         super().set_state(state | {"max_concurrent": self.max_concurrent})
 
 
 class FairASHA(ASHAScheduler):
-    """ASHA (Li et al., arXiv 1810.05934) on equal budgets, that spares the first trials and remembers after a restore.
+    """ASHA (Li et al., arXiv 1810.05934) that never stops the first trials, and keeps its rungs through a restore.
 
     The first `spared` trials, the fixed configurations, run to the end of their budget. Tune restores the searcher but
-    not the rungs of the scheduler: the results of known trials are read back from their result.json. Tune rewrites that
-    file in place, so that a driver that is killed may leave a line that is cut short: it is passed over, and the last
-    result, which is among Tune's state, stands for it.
+    not the rungs of the scheduler, so this class reads the results of known trials from their result.json. Tune
+    rewrites that file in place, and a killed driver may leave a torn line. A torn line is skipped: the last result is
+    in Tune's state, too.
     """
 
     def __init__(self, spared: int, **settings):
@@ -158,7 +158,7 @@ class FairASHA(ASHAScheduler):
 
 
 def _rows(path: Path) -> Iterator[dict]:
-    """Results of a result.json, without what is damaged."""
+    """The results in a result.json; damaged lines are skipped."""
     if path.exists():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
@@ -173,7 +173,7 @@ def searcher(
     seed: int,
     objectives: Sequence[str] = ONE_OBJECTIVE,
 ) -> BaselinesFirst:
-    """The searcher of a sweep that runs `fixed` first, and whose axes the command line may have narrowed."""
+    """The searcher of a sweep: `fixed` first, then configurations of the models and sigmas on the command line."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     positive = [sigma for sigma in sigmas or [] if sigma > 0]
     space = spec.space and (lambda trial: spec.space(trial, models, positive))
@@ -181,10 +181,10 @@ def searcher(
 
 
 def scheduler(evaluations: int, spared: int, objectives: Sequence[str] = ONE_OBJECTIVE) -> TrialScheduler:
-    """Stops the weaker half at half of the budget: before that, small models solve nothing and cannot be told apart.
+    """A scheduler that stops the weaker half of the trials at half of their budget, `evaluations`.
 
-    The first `spared` trials are never stopped. Nor is any other where something else than accuracy alone decides: what
-    a trial gives up for it is known at its end.
+    Before that, small models solve nothing and cannot be told apart. The first `spared` trials are never stopped. With
+    other objectives than accuracy alone no trial is stopped: their values are known only at its end.
     """
     if tuple(objectives) != ONE_OBJECTIVE:
         return FIFOScheduler()
@@ -195,7 +195,7 @@ def scheduler(evaluations: int, spared: int, objectives: Sequence[str] = ONE_OBJ
 
 
 def sampled(spec: SweepSpec, models: list[str], sigmas: list[float] | None, seed: int, count: int = 16) -> list[dict]:
-    """Configurations at random from the space of a sweep, to be looked at before it starts; none without a space."""
+    """`count` random configurations of the space, for checks before the sweep starts; none without a space."""
     if spec.space is None:
         return []
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,4 +1,4 @@
-"""Connecting to Ray, who may connect besides, and whether what is asked for fits what is there or may come."""
+"""Connections to Ray: start or join a cluster, keep others out, and check that a request fits the resources."""
 
 import logging
 import os
@@ -17,8 +17,8 @@ from rrm.errors import InputError, out_of_space
 from rrm.files import one_line
 from rrm.terminal import console
 
-PLAN = Path("~/ray_bootstrap_config.yaml")  # where `ray up` leaves the configuration of a cluster on its head
-PATIENCE_S = 1800  # how long a first node may take to come
+PLAN = Path("~/ray_bootstrap_config.yaml")  # on the head of a cluster that `ray up` started: its configuration
+PATIENCE_S = 1800  # for the first node
 POLL_S = 5
 NEWS_S = 60
 
@@ -45,9 +45,9 @@ def _room(request: Request, resources: dict[str, float]) -> int:
 
 
 def trials_at_once(request: Request, resources: dict[str, float]) -> int:
-    """How many trials the cluster holds at once; InputError that states both sides when it holds none.
+    """How many trials the cluster holds at once; InputError with request and resources when it holds none.
 
-    A request that does not fit is not an error to Ray: it would wait for ever, in silence.
+    Ray itself accepts a request that does not fit, and waits for ever without a word.
     """
     room = _room(request, resources)
     if room < 1:
@@ -60,9 +60,9 @@ def trials_at_once(request: Request, resources: dict[str, float]) -> int:
 
 
 def autoscaler_limits(config: dict) -> dict[str, float]:
-    """The most of each resource that the cluster of a `ray up` configuration can grow to, head included.
+    """The most of each resource to which a cluster with this `ray up` configuration can grow, head included.
 
-    `max_workers` of the whole bounds the sum over node types; each resource has the types that offer most of it.
+    `max_workers` of the cluster bounds the number of nodes; for each resource they are those that offer most of it.
     """
     types = config["available_node_types"]
     everything = config["max_workers"]
@@ -80,13 +80,13 @@ def autoscaler_limits(config: dict) -> dict[str, float]:
 
 @contextmanager
 def loopback():
-    """A Ray that is started within the block listens on 127.0.0.1 alone, and its processes know at which address.
+    """A Ray that is started within the block listens on 127.0.0.1 alone, and its processes know its address.
 
-    That is Ray's own way on macOS and Windows. On Linux it takes the address of the network interface for the machine's
-    and then listens on all interfaces; `_node_ip_address="127.0.0.1"` is replaced by that address as well.
+    Ray does so by itself on macOS and Windows. On Linux it takes the address of the network interface and listens on
+    all interfaces; it replaces `_node_ip_address="127.0.0.1"` by that address as well.
 
-    The helper that frees the resources of DDP workers whose trial was stopped asks the Ray that it finds on the machine
-    about them. Where it finds two it gives up, and whoever needs these resources next waits for ever.
+    Ray Train's clean-up process looks for a Ray on this machine. If it finds two, it gives up, never frees the
+    resources of the stopped trial, and the next trial waits for ever. RAY_ADDRESS tells it which one is ours.
     """
     from ray._private import ray_constants
 
@@ -104,7 +104,7 @@ def loopback():
 
 @contextmanager
 def environment(**variables: str | None):
-    """Environment variables for the length of the block; those given as None may change within it."""
+    """Set environment variables for the block, then restore them; None: the block itself may set the variable."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ |= {name: value for name, value in variables.items() if value is not None}
     try:
@@ -121,8 +121,8 @@ def environment(**variables: str | None):
 def _authentication(address: str | None):
     """Token authentication for the length of the block, unless RAY_AUTH_MODE says otherwise.
 
-    A local Ray gets a token of its own that no file holds: loopback keeps out other machines, not the other users of
-    this one. InputError where a cluster wants a token and there is none.
+    A local Ray gets a token of its own that no file holds, because loopback keeps out other machines but not the other
+    users of this one. InputError where a cluster wants a token and there is none.
     """
     from ray._raylet import AuthenticationTokenLoader, Config
     from ray.exceptions import AuthenticationError
@@ -152,11 +152,11 @@ def _authentication(address: str | None):
 
 
 def resources_to_come(workers: int, gpus: float | None = None) -> dict[str, float]:
-    """What the cluster has or may grow to, once a first trial of `workers` workers fits; InputError if none ever will.
+    """Resources that the cluster has or may grow to, as soon as a first trial of `workers` workers fits.
 
-    Each worker takes `gpus` GPUs; by default a whole one where there are any.
-    How far a cluster may grow is known on the head of `ray up`. Elsewhere, what is there when the first node has come
-    counts.
+    Each worker takes `gpus` GPUs, by default one where the cluster has any. On the head of `ray up` the limits of the
+    cluster are known; elsewhere the resources count that are there when the first node has come. InputError if a trial
+    can never fit.
     """
     import ray
     import yaml
@@ -179,7 +179,7 @@ def resources_to_come(workers: int, gpus: float | None = None) -> dict[str, floa
 
 
 def _wait_for_nodes(request: Request) -> None:
-    """Ask the autoscaler for the nodes of one trial and wait for them, saying so; InputError after `PATIENCE_S`."""
+    """Ask the autoscaler for the nodes of one trial, and wait for them with messages; InputError after `PATIENCE_S`."""
     import ray
     from ray.autoscaler.sdk import request_resources
 
@@ -202,7 +202,7 @@ def _wait_for_nodes(request: Request) -> None:
                 news = now
             time.sleep(POLL_S)
     finally:
-        # Ray keeps a request beyond the end of this process: the nodes would stay up, and be paid for, idle.
+        # Ray keeps a request after the end of this process: idle nodes would stay up and cost money.
         request_resources(bundles=[])
 
 
@@ -212,20 +212,20 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
 
     `request_workers` and `gpus` as in `resources_to_come`.
 
-    Without `address`, RAY_ADDRESS counts, as in a job that was submitted to a cluster. The resources of a cluster that
-    grows on demand are those it may grow to.
+    Without `address`, RAY_ADDRESS counts, as in a job that was submitted to a cluster. For a cluster that grows on
+    demand the resources are those to which it may grow.
     """
     check_address(address)
     address = cluster_address(address)
     if address is None:
-        # Refused before Ray starts: nothing has happened yet.
+        # A request that cannot fit is refused before Ray starts.
         trials_at_once(Request(workers=request_workers), {"CPU": os.cpu_count() or 1})
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # Train hears its workers' reports once per such interval
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "TUNE_ONLY_STORE_CHECKPOINT_SCORE_ATTRIBUTE": "1",  # of all checkpoints but the last: its state stays small
-        # Workers of DDP wait for those of another trial, or for nodes. That they ever fit has been checked.
+        "TUNE_ONLY_STORE_CHECKPOINT_SCORE_ATTRIBUTE": "1",  # of old checkpoints: Tune's state stays small
+        # DDP workers may wait for those of another trial, or for nodes. Whether they ever fit has been checked.
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(24 * 3600),
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -237,7 +237,7 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
     if not verbose:
         for name in ("ray", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        # A trial that fails is reported by the sweep, in one line; Tune keeps its traceback in the trial's folder.
+        # The sweep reports a failed trial in one line; Tune keeps the traceback in the trial's folder.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         logging.getLogger("ray._private.worker").addFilter(_says_more)
     with ExitStack() as stack:
@@ -245,10 +245,10 @@ def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: 
             stack.enter_context(_authentication(address))
             try:
                 _start(address, request_workers, verbose, settings)
-            except SystemExit as error:  # what Ray makes of SIGTERM while it starts
+            except SystemExit as error:  # Ray turns SIGTERM into this while it starts
                 raise KeyboardInterrupt from error
             stack.callback(ray.shutdown)
-            stop_on_signals()  # Ray has taken SIGTERM for itself, and would abort the process
+            stop_on_signals()  # undoes Ray's handler of SIGTERM, which would abort the process
         yield resources_to_come(request_workers, gpus) if address else ray.cluster_resources()
 
 
@@ -272,22 +272,22 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
             print(f"cluster   Ray keeps its files in {folder}, as it cannot in {wished_folder()}")
         with loopback():
             try:
-                # A Train job cleans up after itself through the dashboard; plain trials do without it.
+                # Ray Train's clean-up needs the dashboard; plain trials do not.
                 ray.init("local", include_dashboard=request_workers > 1, _temp_dir=str(folder / "ray"), **output)
-            except Exception as error:  # Ray has no class of its own for processes that do not answer in time
+            except Exception as error:  # Ray raises no class of its own where a process does not answer in time
                 raise InputError(
                     f"Ray does not start on this machine ({one_line(error)}): `python -m rrm doctor` looks for the "
                     "reason; on a busy machine end what keeps it busy, and try again"
                 ) from error
         return
-    # Processes of a local Ray inherit the environment, those of a cluster do not.
+    # Processes of a local Ray inherit the environment; those of a cluster get it here.
     inherited = {name: os.environ[name] for name in settings if name.startswith("RAY_TRAIN_")} | console.CHILDREN
     if ":" in address and "/" not in address:
         inherited["RAY_ADDRESS"] = address  # see `loopback`
     try:
         ray.init(address=address, runtime_env={"env_vars": inherited}, **output)
     except (AuthenticationError, ConnectionError) as error:
-        # A refused token is a failed connection to Ray, with the reason in its log only.
+        # Ray reports a refused token as a failed connection; the reason is in its log only.
         raise InputError(
             f"no Ray cluster answers at {named(address)} with this token ({one_line(error)}): start it or correct "
             "the address, and copy ~/.ray/auth_token from its head"
@@ -295,7 +295,7 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
 
 
 def stop_on_signals() -> None:
-    """SIGTERM stops a job as Ctrl-C does, in the background too, where a shell makes its jobs ignore SIGINT."""
+    """Let SIGTERM and Ctrl-C stop a job, in the background too, where a shell makes its jobs ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Raised anew rather than handled here: while trials run Tune has a handler of its own, which saves them.
+    # SIGTERM becomes SIGINT, because during training Tune has a handler of SIGINT, which saves the trials.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

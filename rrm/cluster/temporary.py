@@ -1,4 +1,4 @@
-"""Where a local Ray keeps its sockets and logs."""
+"""The folder in which a local Ray keeps its sockets and logs."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ SHORT = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
 
 
 def wished_folder() -> Path:
-    """The folder in which Ray makes its own, `ray`, by itself."""
+    """The folder in which Ray by default makes its own folder, `ray`."""
     return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp").absolute()
 
 
@@ -36,7 +36,7 @@ def obstacle(folder: Path) -> str | None:
 
 
 def ray_folder() -> Path:
-    """The folder in which a local Ray makes its own: the one that is wished for, or a short one that can be written."""
+    """The folder in which a local Ray makes its own: the default, or where that is unfit the first fit one of SHORT."""
     wished = wished_folder()
     for folder in (wished, *SHORT):
         if obstacle(folder) is None:

@@ -1,7 +1,7 @@
 """A second copy of Tune's state of a phase, in one file that is replaced as a whole.
 
-Tune rewrites its own files in place and in the background: a driver that is killed meanwhile, or a full disk, leaves
-them cut short or of different moments, and no trial could be restored from them.
+Tune rewrites its own files in place and in the background. A driver that is killed meanwhile, or a full disk, leaves
+files that are torn or that belong to different moments, and no trial could be restored from these.
 """
 
 import shutil
@@ -13,15 +13,15 @@ from ray import tune
 from rrm.files import replacing
 
 COPY = "state.zip"
-# Each session of a driver writes its own, with the time in the name.
+# Each start of a driver writes new files, with the time in their names.
 STATE = ("experiment_state-*.json", "searcher-state-*.pkl", "search_gen_state-*.json")
 
 
 class KeepState(tune.Callback):
     """Copies the state whenever Tune has written it, then deletes older checkpoints; OSError where the disk is full.
 
-    Tune itself would delete a checkpoint as soon as there is a newer one. A driver that dies before the state says so
-    leaves one that names a checkpoint that is gone, and the trial could not be carried on.
+    Tune itself deletes a checkpoint as soon as there is a newer one. If the driver died before Tune wrote its state,
+    the state would name the deleted checkpoint, and the trial could not go on.
     """
 
     def __init__(self):
@@ -36,16 +36,16 @@ class KeepState(tune.Callback):
 
     def _keep(self, trials) -> None:
         if trials and self._copy(trials[0].storage):
-            # The state that was just copied may be a little older than the trials are now. It is not older than they
-            # were when the copy before it was made.
+            # The copied state may lag behind the trials, but not behind the trials at the time of the copy before it:
+            # it names no checkpoint older than `_newest`, which was noted then.
             for newest in self._newest.values():
                 for older in newest.parent.glob("checkpoint_*"):
                     if older.name < newest.name:
-                        shutil.rmtree(older, ignore_errors=True)  # what is held open is deleted the next time
+                        shutil.rmtree(older, ignore_errors=True)  # files that are still open are deleted the next time
             self._newest = {trial.trial_id: Path(trial.checkpoint.path) for trial in trials if trial.checkpoint}
 
     def _copy(self, storage) -> bool:
-        # The driver's own folder, which nothing else writes: its files belong together.
+        # Only the driver writes into this folder, so its files belong to one moment.
         own, folder = Path(storage.experiment_driver_staging_path), Path(storage.experiment_fs_path)
         newest = [max(own.glob(pattern), default=None) for pattern in STATE]
         if None in newest or (written := [file.stat().st_mtime_ns for file in newest]) == self._copied:
@@ -59,9 +59,9 @@ class KeepState(tune.Callback):
 
 
 def restore(folder: Path) -> bool:
-    """Put the copy in the place of Tune's own files; False where there is none, or a damaged one, to carry on with.
+    """Replace Tune's own files by the copy; False where the copy is missing or damaged, and training begins anew.
 
-    Before the first copy, a moment after the start, Tune's own files may be half written.
+    Without a copy Tune's own files do not count: in the first moments of a phase they may be half written.
     """
     try:
         with ZipFile(folder / COPY) as archive:
