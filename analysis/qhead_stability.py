@@ -13,7 +13,7 @@ from math import isfinite
 
 from rrm.commands.job import run_study_command
 from rrm.commands.options import RawText, add_study_options, check_study_options
-from rrm.commands.selectors import check_counts, check_where
+from rrm.commands.selectors import check_counts, half_of_state
 from rrm.errors import InputError, OneLineParser
 
 
@@ -23,14 +23,14 @@ def parse(argv: list[str] | None = None):
     add("--K", type=int, default=16, help="noisy rollouts of every puzzle (default: %(default)s)")
     add("--depth", type=int, nargs="+", metavar="T", help="segments after which to choose (default: as in evaluation)")
     add("--sigma", type=float, default=0.3, help="standard deviation of the noise, state units (default: %(default)s)")
-    add("--where", default="L", help="half of the state that it falls on: H, L or both (default: %(default)s)")
+    add("--where", default="z_L", help="half of the state that it falls on: z_H, z_L or both (default: %(default)s)")
     add("--lambda", dest="exponent", action="store_true", help="leading exponents of all rollouts, at twice the cost")
     add("--seed", type=int, default=0, help="of the noise and of samples (default: %(default)s)")
     add_study_options(parser, "selection")
     args = parser.parse_args(argv)
     args.segments = None  # of a public checkpoint: as its configuration says
     check_study_options(args, "K")
-    check_where(args.where)
+    args.where = half_of_state(args.where)
     check_counts("depth", args.depth)
     if not (isfinite(args.sigma) and args.sigma >= 0):
         raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")

@@ -9,12 +9,13 @@ TPE, and ASHA stops the weak ones. The best drawn configuration and its baseline
 """
 
 from rrm.commands.sweep import run_command
+from rrm.halves import CHOICES
 from rrm.jobs.spec import Preset, SweepSpec
 
 MODELS = ("trm_mlp", "trm_att", "hrm", "srm_mlp")
 SIGMA = (1e-4, 1.0)  # log-uniform
 KINDS = ("initial_state", "every_segment", "every_call")
-LOCATIONS = ("both", "z_H", "z_L")
+LOCATIONS = tuple(CHOICES)
 FLOSSING = ("none", "pre", "inter", "pre_inter")
 COPIES = 1  # perturbed rollouts beside the clean one
 

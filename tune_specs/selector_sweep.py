@@ -15,7 +15,7 @@ from rrm.commands.selectors import run_selector_command
 from rrm.jobs.selector_spec import SelectorSpec
 
 SIGMA = (0.1, 0.3, 1.0, 3.0)  # standard deviation in state units; the state has unit RMS
-WHERE = ("H", "L", "both")
+WHERE = ("z_H", "z_L", "both")
 K = (1, 4, 16, 64)
 DEPTHS = (0.5, 1)  # in units of the depth in evaluation
 CHOOSE_ON = 1 / 3  # of the puzzles

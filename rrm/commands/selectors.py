@@ -7,9 +7,8 @@ from math import isfinite
 from rrm.commands.job import run_study_command
 from rrm.commands.options import RawText, add_study_options, check_study_options
 from rrm.errors import InputError, OneLineParser
+from rrm.halves import CHOICES, current_name
 from rrm.jobs.selector_spec import SelectorSpec
-
-WHERE = ("H", "L", "both")
 
 
 def run_selector_command(spec: SelectorSpec, description: str, argv: list[str] | None = None) -> None:
@@ -24,7 +23,7 @@ def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -
     add("--sigma", type=float, nargs="+", metavar="S", default=list(spec.sigmas),
         help="standard deviations of the noise to choose from, state units (default: %(default)s)")  # fmt: skip
     add("--where", nargs="+", metavar="HALF", default=list(spec.where),
-        help="halves of the state it may fall on: H, L, both (default: %(default)s)")  # fmt: skip
+        help=f"halves of the state it may fall on: {', '.join(CHOICES)} (default: %(default)s)")  # fmt: skip
     add("--K", type=int, nargs="+", default=list(spec.K), metavar="K", help="rollouts (default: %(default)s)")
     add("--depth", type=int, nargs="+", metavar="T", help="segments after which to choose an answer (default: "
         f"{', '.join(f'{share:g}' for share in spec.depths)} of those in evaluation)")  # fmt: skip
@@ -39,8 +38,7 @@ def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -
     for sigma in args.sigma:
         if not (isfinite(sigma) and sigma > 0):
             raise InputError(f"--sigma {sigma:g} is not a noise scale: use positive numbers, no noise is always there")
-    for where in args.where:
-        check_where(where)
+    args.where = [half_of_state(where) for where in args.where]
     for option, values in (("K", args.K), ("depth", args.depth)):
         check_counts(option, values)
     for option, values in (("sigma", [f"{sigma:g}" for sigma in args.sigma]), ("where", args.where)):
@@ -53,10 +51,15 @@ def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -
     return args
 
 
-def check_where(where: str) -> None:
-    """InputError for what is no half of the state."""
-    if where not in WHERE:
-        raise InputError(f"--where {where!r} is no half of the state: use one of {', '.join(WHERE)}")
+def half_of_state(where: str) -> str:
+    """The value of --where as it is spelled today; the older "H" and "L" are understood.
+
+    Raises:
+        InputError: the value is no half of the state.
+    """
+    if current_name(where) not in CHOICES:
+        raise InputError(f"--where {where!r} is no half of the state: use one of {', '.join(CHOICES)}")
+    return current_name(where)
 
 
 def check_counts(option: str, values: Sequence[int] | None) -> None:

@@ -9,19 +9,22 @@ import torch
 
 from rrm.dynamics.lyapunov import lyapunov_spectrum
 from rrm.dynamics.measure import choose_batch
-from rrm.dynamics.shards import join, row_batches
+from rrm.dynamics.shards import RowResult, join, row_batches
 from rrm.models import RecursiveModel
 from rrm.tasks.base import PuzzleSet, Task
 
 
 @dataclass(frozen=True)
-class BasesResult:
-    """lambda_1 of N puzzles from S start bases. Rows ascend in `index`.
+class BasesResult(RowResult):
+    """lambda_1 of N puzzles from S start bases.
 
-    index [N] int64, position in the data set.  seeds [S] int64, one a basis; a model with randomness of its own (EqR)
-    draws that from them too.  lambda_1 [N, S] float64, nats per network call over the segments after the transient; nan
-    where state or tangents did not stay finite.  solved [N, S] bool, exact answer after the last segment.
-    segments, transient: of the rollouts.
+    Attributes:
+        segments, transient: of the rollouts.
+        seeds: [S] int64, one a basis; a model with randomness of its own (EqR) draws from the same seed.
+        index: [N] int64, position in the data set, ascending.
+        lambda_1: [N, S] float64, nats per network call over the segments after the transient; nan where state or
+            tangents did not stay finite.
+        solved: [N, S] bool, exact answer after the last segment.
     """
 
     segments: int
@@ -51,10 +54,20 @@ def start_bases(
     index: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> BasesResult:
-    """Measure lambda_1 (k = 1) of every puzzle, or those at `index`, from the start basis of each of the `seeds`.
+    """Measure lambda_1 (k = 1) of every puzzle from the start basis of each of the `seeds`.
 
-    `progress` hears of each batch's rows when they are measured from all bases. ValueError as `lyapunov_spectrum` and
-    `row_batches`.
+    Args:
+        model: the network.
+        puzzles: the data set.
+        task: its verifier.
+        segments: length of the rollouts.
+        transient: segments at the start that are left out of the exponents.
+        seeds: of the bases.
+        index: positions of the puzzles to measure; default: all.
+        progress: is called with the number of puzzles of each batch that is measured from all bases.
+
+    Raises:
+        ValueError: as `lyapunov_spectrum` and `row_batches`.
     """
     parts = []
     for rows in row_batches(puzzles, index, choose_batch(model, 1)):

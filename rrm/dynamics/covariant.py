@@ -3,7 +3,7 @@
 v_i grows at lambda_i forwards *and* backwards in time. Ginelli et al., Phys. Rev. Lett. 99, 130601 (2007); Kuptsov and
 Parlitz, arXiv 1105.5228. In the basis of the QR method v_i(t) = Q(t) c_i(t), c_i the columns of an upper triangle C(t);
 backwards in time C(t - 1) = R(t)^-1 C(t) up to the lengths of the columns, and C converges from any start. Growth and
-angles need C alone, so that of most steps only the factor R [k, k] is kept.
+angles need C alone, so that for most steps only the factor R [k, k] is kept.
 """
 
 from collections.abc import Sequence
@@ -25,27 +25,24 @@ _SMALLEST_ANGLE = 1e-8
 class CovariantResult:
     """The k leading covariant vectors of B orbits over a window of n steps. Rows that are not finite are nan.
 
-    local_growth: [n, B, k] float64, log of the growth of every vector in every step, nats per step.
-    exponents: [B, k] float64, their mean over the window.
-    log_R: [n, B, k] float64, the local values of the QR method over the same window. The means of the two agree but for
-    the change of the angles between the window's ends, divided by n.
-    cosines: [n, B, k, k] float64, v_i . v_j after every step. Signs are those of the QR basis: v_i . q_i > 0.
-    angle_spread: [m + 1, B, k] float64 in radians, m = backward transient + n: the angle between two versions of vector
-    i that came from different random triangles, after 0, 1, ... m backward steps. The first vector is known without any
-    backward step: its spread is 0.
-    spread_at_end: [B, k], `angle_spread` on arrival at the end of the window. Only where it is small are the angles of
-    the whole window those of the system, and not those of the random start; it falls as exp(-gap x steps), so that it
-    stays large where neighbouring exponents are nearly equal.
-    floored: [B] int, how many of the values in log_R are a floor, as in `Spectrum`: the vectors of such directions are
-    rounding.
-    vectors: {step: [B, N, k]}, unit columns after the requested steps of the window, 0 being its start.
+    Attributes:
+        exponents: [B, k] float64, mean log growth of every vector over the window, nats per step.
+        log_R: [n, B, k] float64, the local values of the QR method over the same window, nats per step. Their means
+            agree with the exponents up to the change of the angles between the ends of the window, divided by n.
+        cosines: [n, B, k, k] float64, v_i . v_j after every step. Signs are those of the QR basis: v_i . q_i > 0.
+        spread_at_end: [B, k] float64, in radians: angle at the end of the window between two versions of vector i that
+            came back from different random triangles. Where the spread is small, the angles of the whole window are
+            those of the system; elsewhere they are those of the random start. The spread falls as exp(-gap x backward
+            steps) and stays large where neighbouring exponents are nearly equal. The first vector needs no backward
+            step: its spread is 0.
+        floored: [B] int64, how many of the values in log_R are a floor, as in `Spectrum`; the vectors of such
+            directions are rounding.
+        vectors: {step: [B, N, k]}, unit columns after the requested steps of the window, 0 being its start.
     """
 
-    local_growth: Tensor
     exponents: Tensor
     log_R: Tensor
     cosines: Tensor
-    angle_spread: Tensor
     spread_at_end: Tensor
     floored: Tensor
     vectors: dict[int, Tensor]
@@ -66,15 +63,25 @@ def covariant(
     """The k leading covariant vectors of each orbit, over the `n_steps` steps that follow the first `transient`.
 
     The QR basis aligns over the transient; the orbit then runs through the window and `backward_transient` steps beyond
-    it, and the triangles come back from there. `seed` and `Q0` as in `start_basis`; the triangles are drawn from `seed`
-    too. Memory per row: (n_steps + backward_transient) k^2 numbers for R, n_steps k^2 for the cosines, N k for each
-    step of `vectors_at`.
+    the window, and the triangles come back from there. Memory per row: (n_steps + backward_transient) k^2 numbers for
+    R, n_steps k^2 for the cosines, N k for each step of `vectors_at`.
 
     Over a `NetworkMap` steps are calls. The transient is the first calls of the rollout, and the backward transient
-    continues it past the last segment of the window, which is legitimate because the map goes on as before; all three
-    numbers are best multiples of `calls_per_segment`.
+    continues the rollout past the last segment of the window, which is legitimate because the map goes on as before;
+    all three numbers are best multiples of `calls_per_segment`.
 
-    ValueError for a step of `vectors_at` outside the window, and as `check_steps` and `start_basis`.
+    Args:
+        system: the map.
+        k: number of vectors, 1 to N.
+        n_steps: n, steps of the window.
+        transient: steps before the window.
+        backward_transient: steps after the window.
+        seed: of the start basis and of the triangles.
+        Q0: start basis as in `start_basis`; default: drawn from `seed`.
+        vectors_at: steps of the window, 0 to n, after which the vectors are kept.
+
+    Raises:
+        ValueError: a step of `vectors_at` outside the window; as `check_steps` and `start_basis`.
     """
     check_steps(n_steps, transient=transient, backward_transient=backward_transient)
     outside = [step for step in vectors_at if not 0 <= step <= n_steps]
@@ -82,7 +89,7 @@ def covariant(
         raise ValueError(f"vectors_at holds {outside[0]}: the window has steps 0 to {n_steps}")
     z = system.start()
     V = start_basis(z, k, seed, Q0, system.tangent_dtype)
-    R, log_R, dead, Q_at = [], [], 0, {0: V} if transient == 0 and 0 in vectors_at else {}
+    R, log_R, floors, Q_at = [], [], [], {0: V} if transient == 0 and 0 in vectors_at else {}
     for t, _, factors in factorizations(system, V, transient + n_steps + backward_transient):
         step = t - transient
         if step in vectors_at:
@@ -91,31 +98,29 @@ def covariant(
             R.append(factors.R)
             if step <= n_steps:
                 log_R.append(factors.log_diagonal)
-                dead = dead + factors.floored.sum(-1)
+                floors.append(factors.floored)
 
+    # Backwards: C(t - 1) = R(t)^-1 C(t) up to the lengths of the columns, for two random triangles C.
     both = _random_triangles(k, seed).to(z.device).unsqueeze(1).expand(2, len(z), k, k)
-    growth, cosines, spread, vectors = [], [], [_spread(both)], {}
+    growth, cosines, vectors = [], [], {}
     for step in range(n_steps + backward_transient, 0, -1):
+        if step == n_steps:
+            spread_at_end = _spread(both)
         if step <= n_steps:
             cosines.append(both[0].mT @ both[0])
             if step in Q_at:
                 vectors[step] = _in_full(Q_at[step], both[0])
         both, lengths = _step_back(R[step - 1], both)
-        spread.append(_spread(both))
         if step <= n_steps:
             growth.append(-lengths[0].log())
     if 0 in Q_at:
         vectors[0] = _in_full(Q_at[0], both[0])
-    growth = torch.stack(growth[::-1]).clamp_min(LOG_FLOOR)
-    spread = torch.stack(spread)
     return CovariantResult(
-        local_growth=growth,
-        exponents=growth.mean(0),
+        exponents=torch.stack(growth[::-1]).clamp_min(LOG_FLOOR).mean(0),
         log_R=torch.stack(log_R),
         cosines=torch.stack(cosines[::-1]),
-        angle_spread=spread,
-        spread_at_end=spread[backward_transient],
-        floored=dead,
+        spread_at_end=spread_at_end,
+        floored=torch.stack(floors).sum((0, 2)),
         vectors=vectors,
     )
 
@@ -146,17 +151,24 @@ def _in_full(Q: Tensor, C: Tensor) -> Tensor:
 
 
 def covariant_features(result: CovariantResult, half_shape: tuple[int, int] | None = None) -> dict[str, Tensor]:
-    """A few numbers per row, float64 [B], for a regression on the outcome; needs k >= 2.
+    """A few numbers per row, for a regression on the outcome.
 
-    "log_smallest_angle": ln of the smallest angle (radians, 0 to pi/2) between neighbours v_i, v_i+1; mean over the
-    window. "mean_abs_cosine": mean of |v_i . v_j| over all pairs and steps. "log_spread": ln of the largest
-    `spread_at_end`: near 0 the two numbers before are those of the random start. Angles are floored at 1e-8.
+    Args:
+        result: of at least 2 vectors.
+        half_shape: (L, D) of a `NetworkMap`, to learn where the leading vector lives; needs vectors in the result.
 
-    With `half_shape` = (L, D) of a NetworkMap and vectors in the result also where the leading vector lives, means over
-    the requested steps: "leading_positions", the share of the L positions that carry it, (sum w)^2 / (L sum w^2) with w
-    the weight of a position in both halves, 1/L to 1; "leading_H", its weight in z_H, 0 to 1.
+    Returns:
+        float64 [B] each; angles are floored at 1e-8.
+        log_smallest_angle: ln of the smallest angle (radians, 0 to pi/2) between neighbours v_i, v_i+1; mean over the
+            window.
+        mean_abs_cosine: mean of |v_i . v_j| over all pairs and steps.
+        log_spread: ln of the largest `spread_at_end`; near 0 the two numbers above are those of the random start.
+        leading_positions (with `half_shape`): share of the L positions that carry the leading vector, (sum w)^2 /
+            (L sum w^2) with w the weight of a position in both halves, 1/L to 1; mean over the requested steps.
+        leading_H (with `half_shape`): weight of the leading vector in z_H, 0 to 1; mean over the requested steps.
 
-    ValueError for k = 1, and for `half_shape` without vectors.
+    Raises:
+        ValueError: k is 1, or `half_shape` without vectors.
     """
     k = result.cosines.shape[-1]
     if k < 2:

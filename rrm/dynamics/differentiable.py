@@ -23,12 +23,22 @@ def window_exponents(
     z: Tensor | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """The k leading exponents [B, k] float64, in nats per step, of `n_steps` steps of each orbit.
+    """The k leading exponents of `n_steps` steps of each orbit, with their gradient.
 
-    The window begins at the start state, or at the state `z` [B, N] that `first` steps lead to. The basis, drawn from
-    `seed`, is factorised at every step; the first `transient` steps of the window only align it and are left out of the
-    mean. With gradients enabled the exponents carry them to everything the map is made of, at about (1 + k) times the
-    cost of a forward and a backward pass through the window. Rows that do not stay finite give nan.
+    The tangents are factorised at every step. With gradients enabled the exponents carry gradient to everything that
+    the map is made of, at about (1 + k) times the cost of a forward and a backward pass through the window.
+
+    Args:
+        system: the map.
+        k: number of exponents.
+        n_steps: steps of the window.
+        transient: steps at the start of the window that only align the basis and are left out of the mean.
+        first: number of the step that the window begins with.
+        z: state [B, N] that `first` steps lead to; default: the start state, for `first` 0.
+        seed: of the start basis.
+
+    Returns:
+        [B, k] float64, nats per step; nan in rows that do not stay finite.
 
     Raises:
         ValueError: the transient leaves nothing of the window; as `start_basis`.

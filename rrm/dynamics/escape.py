@@ -10,29 +10,29 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rrm.dynamics.rollout import drift, embed_batch, segments_of
-from rrm.dynamics.shards import BATCH, join, row_batches
+from rrm.dynamics.rollout import answers_of, drift, embed_batch, segments_of
+from rrm.dynamics.shards import BATCH, RowResult, join, row_batches
 from rrm.models.base import Readout, RecursiveModel, State
 from rrm.models.precision import measurement
 from rrm.tasks.base import PuzzleSet, Task
-
-# What an answer may be counted as; see `EscapeResult`.
-OUTCOMES = ("solved", "valid", "shortest")
+from rrm.tasks.verdict import OUTCOMES, verdict
 
 
 @dataclass(frozen=True)
-class EscapeResult:
-    """What N puzzles answer after each of T segments: column t is after segment t + 1. Rows ascend in `index`.
+class EscapeResult(RowResult):
+    """Verdicts on the answers of N puzzles after each of T segments: column t is after segment t + 1.
 
-    index [N] int64, position in the data set.  solved [N, T] bool, the answer equals the label.  valid [N, T] bool, the
-    answer breaks no constraint and changes no given, by the task's own verifier, which needs no label.  shortest [N, T]
-    bool, valid and, of a maze, along a shortest path.  drift_H [N, T] float32, Euclidean norm of the change of z_H over
-    the segment, in state units per segment.
-    finite [N] bool: state and logits stayed free of nan and inf. Of a row that did not, the answer counts as neither
-    solved nor valid from that segment on, and drift_H is nan or inf.
-    segments: T.  seed: of what a model with randomness of its own (EqR) draws.
+    Attributes:
+        segments: T.
+        seed: of the draws of a model with randomness of its own (EqR).
+        index: [N] int64, position in the data set, ascending.
+        solved, valid, shortest: [N, T] bool, as in `rrm.tasks.verdict.verdict`.
+        drift_H: [N, T] float32, Euclidean norm of the change of z_H over the segment, in state units per segment.
+        finite: [N] bool, state and logits stayed free of nan and inf. Where they did not, the answers from that segment
+            on count as neither solved nor valid, and drift_H is nan or inf.
     """
 
     segments: int
@@ -58,13 +58,26 @@ def escape(
     seed: int = 0,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> EscapeResult:
-    """Run every puzzle (or those at `index`) for `segments` segments from the initial state, halting ignored.
+    """Run every puzzle for `segments` segments from the initial state, halting ignored.
 
     State and calls are in float32, in float64 for a model turned by `.double()`: over many segments bfloat16 would
-    decide the outcome by its rounding. Only what the result holds is kept, so depth costs no memory beside it.
-    `progress` hears of each finished batch's rows. A model with randomness of its own (EqR) draws it anew from `seed`
-    for every batch, as in `measure`, so that its outcomes depend on the cut into batches; those of a chaotic rollout do
-    so through the rounding of float32. ValueError for fewer than one segment, and as `row_batches`.
+    decide the outcome by its rounding. Only the arrays of the result are kept, so that memory does not grow with depth
+    beyond them. A model with randomness of its own (EqR) draws anew from `seed` for every batch, as in `measure`, so
+    that its outcomes depend on the cut into batches; the outcomes of any chaotic rollout do so through the rounding of
+    float32.
+
+    Args:
+        model: the network.
+        puzzles: the data set.
+        task: its verifier.
+        segments: T, at least 1.
+        index: positions of the puzzles to run; default: all.
+        batch_size: puzzles that are run together.
+        seed: of the draws of a model with randomness of its own.
+        progress: is called with the number of puzzles of each finished batch.
+
+    Raises:
+        ValueError: fewer than one segment; as `row_batches`.
     """
     if segments < 1:
         raise ValueError(f"segments is {segments}: a rollout needs at least one")
@@ -76,7 +89,9 @@ def escape(
 
 
 @measurement()
-def _escape_batch(model, puzzles: PuzzleSet, task: Task, segments: int, seed: int, rows: np.ndarray) -> EscapeResult:
+def _escape_batch(
+    model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int, seed: int, rows: np.ndarray
+) -> EscapeResult:
     right = {name: np.zeros((len(rows), segments), bool) for name in OUTCOMES}
     drift_H = np.zeros((len(rows), segments), np.float32)
     finite = np.ones(len(rows), bool)
@@ -86,7 +101,7 @@ def _escape_batch(model, puzzles: PuzzleSet, task: Task, segments: int, seed: in
         before = model.initial_state(len(x), generator)
         for t, (state, readout) in enumerate(segments_of(model, x, segments, before, generator)):
             finite &= finite_rows(state, readout)
-            for name, of_rows in verdict(puzzles, task, readout, finite).items():
+            for name, of_rows in judge(puzzles, task, readout, finite).items():
                 right[name][:, t] = of_rows
             drift_H[:, t] = drift(before, state)[0].cpu().numpy()
             before = state
@@ -99,27 +114,15 @@ def finite_rows(state: State, readout: Readout) -> np.ndarray:
     return torch.stack([part.isfinite().flatten(1).all(1) for part in parts]).all(0).cpu().numpy()
 
 
-def verdict(puzzles: PuzzleSet, task: Task, readout: Readout, finite: np.ndarray) -> dict[str, np.ndarray]:
-    """OUTCOMES, bool [B] each, of the answers of `puzzles`; a row that is not `finite` has no answer."""
-    answers = readout.logits.argmax(-1).to(torch.uint8).cpu().numpy()
-    score = task.score(puzzles.inputs, puzzles.labels, answers)
-    valid = (score["violations"] == 0) & (score["changed_givens"] == 0)
-    outcomes = {"solved": score["exact"], "valid": valid, "shortest": score.get("shortest", valid)}
-    return {name: right & finite for name, right in outcomes.items()}
+def judge(puzzles: PuzzleSet, task: Task, readout: Readout, finite: np.ndarray) -> dict[str, np.ndarray]:
+    """Verdicts on the answers in a readout of B puzzles: OUTCOMES, bool [B] each; False for rows that are not finite.
 
-
-def distinct_outcomes(puzzles: PuzzleSet, task: Task) -> tuple[str, ...]:
-    """Those of OUTCOMES that differ for the task: only "solved" where the label is the one right answer.
-
-    The last is the one to judge by. A maze has millions of shortest paths, of which "solved" asks for the one that a
-    rule of neighbour order picks; "valid" is met by marking every cell that is open.
+    `finite` [B] bool: a state or logits with nan or inf give no answer.
     """
-    first = puzzles.subset(slice(0, 1))
-    several = "valid" in task.score(first.inputs, first.labels, first.labels)
-    return OUTCOMES if several else OUTCOMES[:1]
+    return {name: right & finite for name, right in verdict(puzzles, task, answers_of(readout)).items()}
 
 
-def escape_time(solved: np.ndarray, hold: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def escape_time(solved: ArrayLike, hold: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """When the answers become right for at least `hold` consecutive segments.
 
     Args:
@@ -133,18 +136,19 @@ def escape_time(solved: np.ndarray, hold: int = 1) -> tuple[np.ndarray, np.ndarr
     Raises:
         ValueError: `solved` is not [N, T], or `hold` is not in 1 to T.
     """
-    solved = np.asarray(solved, bool)
-    if solved.ndim != 2:
-        raise ValueError(f"solved has shape {solved.shape}: escape times need [N, T]")
-    if not 1 <= hold <= solved.shape[1]:
-        raise ValueError(f"hold is {hold}: it must be 1 to the {solved.shape[1]} segments of the rollout")
-    held = np.lib.stride_tricks.sliding_window_view(solved, hold, axis=1).all(2)
-    escaped = held.any(1)
+    right = np.asarray(solved, bool)
+    if right.ndim != 2:
+        raise ValueError(f"solved has shape {right.shape}: escape times need [N, T]")
+    if not 1 <= hold <= right.shape[1]:
+        raise ValueError(f"hold is {hold}: it must be 1 to the {right.shape[1]} segments of the rollout")
+    held: np.ndarray = np.all(np.lib.stride_tricks.sliding_window_view(right, hold, axis=1), axis=2)
+    escaped = np.asarray(held.any(1))
     return np.where(escaped, held.argmax(1) + 1, held.shape[1]), escaped
 
 
-def relapsed(solved: np.ndarray, hold: int = 1) -> np.ndarray:
-    """bool [N]: rows that escaped (see `escape_time`) and are wrong again at any later segment."""
+def relapsed(solved: ArrayLike, hold: int = 1) -> np.ndarray:
+    """bool [N]: rows of `solved` [N, T] that escaped (see `escape_time`) and are wrong again at any later segment."""
     time, escaped = escape_time(solved, hold)
-    later = np.arange(1, np.shape(solved)[1] + 1) > time[:, None]
-    return escaped & (later & ~np.asarray(solved, bool)).any(1)
+    right = np.asarray(solved, bool)
+    later = np.arange(1, right.shape[1] + 1) > time[:, None]
+    return escaped & (later & ~right).any(1)

@@ -1,14 +1,20 @@
-"""Finite-time Lyapunov spectra by pushing k tangents forward and re-orthonormalising them.
+"""Finite-time Lyapunov spectra by the method of Benettin: push k tangents forward and re-orthonormalise them.
 
-lambda_i = (1/T) sum log R_ii, natural logarithm, T the number of applications (Benettin et al. 1980; Shimada and
-Nagashima 1979). At finite time these QR exponents depend on the start basis and are not the singular-value exponents
-of the long product (Kuznetsov, arXiv 1410.2016); they are not sorted, because at small gaps they need not be.
+    V = k random orthonormal rows [B, k, N]
+    every step:         z, V <- F(z), DF(z) V
+    every so many:      V^T = Q^T R;   V <- Q;   keep log R_ii
+    lambda_i = (1/T) sum log R_ii, natural logarithm, T the number of steps
+
+Benettin, Galgani, Giorgilli and Strelcyn, Meccanica 15, 9 and 21 (1980); Shimada and Nagashima, Prog. Theor. Phys. 61,
+1605 (1979). At finite time these QR exponents depend on the start basis and are not the singular-value exponents of the
+long product (Kuznetsov, arXiv 1410.2016); they are not sorted, because at small gaps they need not be.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rrm.dynamics.network_map import NetworkMap
@@ -26,24 +32,34 @@ def default_transient(segments: int) -> int:
     """How many of the first `segments` to leave out of the exponents of a rollout: half of them, rounded down.
 
     A random direction grows too little until it has turned to where tangents grow. How much too little was measured on
-    networks trained on 6 x 6 Sudoku (`cpu_sudoku`, 2 seeds each, 128 test puzzles): a fresh random basis after 8
-    segments, its local lambda_1 less that of a basis carried along since the start. Of failed rollouts it is -.283,
-    -.030, -.006, -.003 nats per call in the first segments (trm_mlp, 6 calls each) and -.605, -.342, -.134, -.060,
-    -.027, -.014 (srm_mlp, 3 calls each). Over a window of 8 segments that lowers the mean by .042 and .149, by .003 and
-    .041 once 2 segments are left out, and by .003 and .013 once 4 are: no more than another basis seed moves the median
-    of the failed puzzles (SD .003 to .014 over 8 seeds). Trailing exponents align more slowly than the leading one.
+    networks trained on 6 x 6 Sudoku (`cpu_sudoku`, 2 seeds each, 128 test puzzles): the local lambda_1 of a fresh
+    random basis after 8 segments, minus the local lambda_1 of a basis carried along since the start. For failed
+    rollouts the difference is -.283, -.030, -.006, -.003 nats per call in the first segments (trm_mlp, 6 calls each)
+    and -.605, -.342, -.134, -.060, -.027, -.014 (srm_mlp, 3 calls each). Over a window of 8 segments the mean falls by
+    .042 and .149, by .003 and .041 once 2 segments are left out, and by .003 and .013 once 4 are left out: no more than
+    another basis seed moves the median of the failed puzzles (SD .003 to .014 over 8 seeds). Trailing exponents align
+    more slowly than the leading one.
     """
     return segments // 2
 
 
 def start_basis(z: Tensor, k: int, seed: int, Q0: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
-    """The first tangents [B, k, N] of orbits z [B, N]: from `Q0`, or a basis drawn from `seed`, in orthonormal rows.
+    """The first tangents of orbits: k orthonormal rows per orbit.
 
-    The columns of `Q0` [N, k], or [B, N, k] with a basis for each orbit, are made orthonormal. The drawn basis is
-    shared by the batch, so that a row's exponents do not depend on its neighbours.
+    Args:
+        z: states [B, N].
+        k: number of tangents, 1 to N.
+        seed: of the basis that is drawn where `Q0` is None. The drawn basis is shared by the batch, so that the
+            exponents of a row do not depend on its neighbours.
+        Q0: columns [N, k], or [B, N, k] with a basis for each orbit; they are made orthonormal.
+        dtype: of the tangents; default: that of z.
 
-    ValueError for a `Q0` that does not fit, that is not real and finite or whose columns are dependent up to rounding,
-    and as `random_basis` and `check_state`.
+    Returns:
+        [B, k, N].
+
+    Raises:
+        ValueError: `Q0` has another shape, is not real and finite, or has columns that are dependent up to rounding;
+            as `random_basis` and `check_state`.
     """
     batch, dimension = check_state(z).shape
     dtype = dtype or z.dtype
@@ -64,28 +80,39 @@ def start_basis(z: Tensor, k: int, seed: int, Q0: Tensor | None = None, dtype: t
 
 def factorizations(
     system: TangentMap, V: Tensor, n_steps: int, qr_every: int = 1, *, first: int = 0, z: Tensor | None = None
-) -> Iterator[tuple[int, Tensor, Factors | None]]:
-    """Run the map for `n_steps` with tangents V [B, k, N]; yield (t, z(t) [B, N], QR factors) for t = 1 ... n_steps.
+) -> Iterator[tuple[int, Tensor, Factors]]:
+    """The loop of Benettin: run the map with its tangents, and factorise them every `qr_every` steps and at the end.
 
-    The run begins at the start state, or at the state `z` that `first` steps lead to; t counts from there. The factors
-    are None at the steps between two factorisations. Everything yielded is differentiable. What a single step does to
-    the digits of the trailing exponents no interval can mend: `Factors.floored` marks it.
+    Everything that is yielded is differentiable. What a single step does to the digits of the trailing exponents no
+    interval can mend: `Factors.floored` marks such values.
 
-    ValueError where `qr_every` lets the tangents of a row spread by more than a factor exp(7): beyond that the trailing
-    exponents are rounding; and as `check_state`. ArithmeticError as in `orthonormalize`.
+    Args:
+        system: the map.
+        V: tangents [B, k, N] at the first state.
+        n_steps: steps to run.
+        qr_every: steps between two factorisations.
+        first: number of the step that the run begins with.
+        z: state [B, N] that `first` steps lead to; default: the start state, for `first` 0.
+
+    Yields:
+        (t, z [B, N], QR factors of the tangents) after each factorisation, t counting the steps of this run from 1.
+
+    Raises:
+        ValueError: `qr_every` lets the tangents of a row spread by more than a factor exp(7), beyond which the trailing
+            exponents are rounding; as `check_state`.
+        ArithmeticError: as `orthonormalize`.
     """
     z = system.start() if z is None else z
-    for t in range(n_steps):
-        z, V = system.push(first + t, z, V)
+    for t in range(1, n_steps + 1):
+        z, V = system.push(first + t - 1, z, V)
         check_state(z)
-        if (t + 1) % qr_every and t + 1 < n_steps:
-            yield t + 1, z, None
+        if t % qr_every and t < n_steps:
             continue
         factors = orthonormalize(V)
         V = factors.Q
         if qr_every > 1:
-            _check_spread(factors, qr_every, t + 1)
-        yield t + 1, z, factors
+            _check_spread(factors, qr_every, t)
+        yield t, z, factors
 
 
 def _check_spread(factors: Factors, qr_every: int, t: int) -> None:
@@ -102,15 +129,18 @@ def _check_spread(factors: Factors, qr_every: int, t: int) -> None:
 class Spectrum:
     """Joint (z_H, z_L) spectrum of a batch of rollouts, "LE by QR" and not singular values.
 
-    log_R: [n, B, k] float64, local log R at every factorisation, in nats; n calls where `qr_every` is 1.
-    lambda_per_call, lambda_per_segment: [B, k] float64; nats per network call, nats per segment; the transient left
-    out. nan in the rows that are not finite.
-    Q: [B, N, k], the orthonormal basis after the last call; N = 2 L D, z_H block first, each flattened from (L, D).
-    rollout: the trajectory the tangents followed, transient included.
-    finite: [B] bool, state and tangents stayed finite.
-    floored: [B] int, how many of the local values are a floor: the direction died (log 1e-30), or its growth is so far
-    below the largest of the same interval that it is not told from rounding (13 nats in float32, 30 in float64; see
-    `floored` in rrm.dynamics.orthonormal). They make trailing exponents say little and leave the leading ones right.
+    Attributes:
+        log_R: [n, B, k] float64, local log R_ii at each of n factorisations, transient included, in nats; n calls where
+            `qr_every` is 1.
+        lambda_per_call: [B, k] float64, nats per network call, transient left out; nan in rows that are not finite.
+        lambda_per_segment: [B, k] float64, nats per segment, likewise.
+        Q: [B, N, k], the orthonormal basis after the last call; N = 2 L D, z_H block first, each flattened from (L, D).
+        rollout: the trajectory that the tangents followed, transient included.
+        finite: [B] bool, state and tangents stayed finite.
+        floored: [B] int64, how many of the local values are a floor: the direction died (log 1e-30), or its growth is
+            so far below the largest of the same interval that rounding hides the growth (13 nats in float32, 30 in
+            float64; see `rrm.dynamics.orthonormal.floored`). Floors make trailing exponents say little and leave the
+            leading ones right.
     """
 
     log_R: Tensor
@@ -135,7 +165,7 @@ class Spectrum:
 @measurement()
 def lyapunov_spectrum(
     model: RecursiveModel,
-    batch: Mapping,
+    batch: Mapping[str, ArrayLike | Tensor],
     k: int,
     segments: int,
     Q0: Tensor | None = None,
@@ -148,9 +178,19 @@ def lyapunov_spectrum(
 ) -> Spectrum:
     """The k leading finite-time Lyapunov exponents of each puzzle's rollout over `segments` segments.
 
-    `batch`, `seed`, `wide_tangents` and `compiled` as in `NetworkMap`; `Q0` and `seed` as in `start_basis`. `qr_every`
-    counts calls between factorisations. The basis is carried through the first `transient` segments, which are left
-    out of the exponents. k = 1 gives the leading exponent alone.
+    Args:
+        model: the network, in float32, in float64 after `.double()`.
+        batch: `inputs` [B, S] and `puzzle_identifiers` [B], tensors or arrays.
+        k: number of exponents, 1 to N = 2 L D; 1 gives the leading exponent alone.
+        segments: length of the rollouts, at least 1.
+        Q0: start basis as in `start_basis`; default: drawn from `seed`.
+        seed: of the start basis, and of the draws of a model with randomness of its own.
+        qr_every: calls between two factorisations; a divisor of the calls of a segment.
+        transient: segments at the start that the basis is carried through and that are left out of the exponents.
+        wide_tangents, compiled: as in `NetworkMap`.
+
+    Raises:
+        ValueError: wrong lengths; as `start_basis` and `factorizations`.
     """
     if segments < 1:
         raise ValueError(f"segments is {segments}: a spectrum needs at least one")
@@ -160,36 +200,37 @@ def lyapunov_spectrum(
     calls = system.calls_per_segment
     if not 1 <= qr_every <= calls or calls % qr_every:
         raise ValueError(f"qr_every is {qr_every}: it must divide the {calls} calls of a segment")
-    z = system.start()
-    V = start_basis(z, k, seed, Q0, system.tangent_dtype)
-    visited, log_R, dead = [], [], 0
+    V = start_basis(system.start(), k, seed, Q0, system.tangent_dtype)
+    logs, floors, visited = [], [], []
     for t, z, factors in factorizations(system, V, segments * calls, qr_every):
-        if factors is not None:
-            log_R.append(factors.log_diagonal)
-            dead = dead + factors.floored.sum(-1)
-            Q = factors.Q
+        logs.append(factors.log_diagonal)
+        floors.append(factors.floored)
         if t % calls == 0:
             visited.append((system.state(z), system.readout(z)))
-    log_R = torch.stack(log_R)
+    log_R = torch.stack(logs)
     total = log_R[transient * calls // qr_every :].sum(0)
     window = segments - transient
     return Spectrum(
         log_R=log_R,
         lambda_per_call=total / (window * calls),
         lambda_per_segment=total / window,
-        Q=Q.mT,
+        Q=factors.Q.mT,
         rollout=collect(system.state(system.start()), visited),
         finite=z.isfinite().all(1) & log_R.isfinite().all(-1).all(0),
-        floored=dead,
+        floored=torch.stack(floors).sum((0, 2)),
     )
 
 
 @dataclass(frozen=True)
 class MapSpectrum:
-    """Spectrum of a batch of orbits: log_R [n, B, k], exponents [B, k] in nats per step, Q [B, N, k], z [B, N].
+    """Spectrum of a batch of B orbits of a map.
 
-    log_R holds the factorisations after the transient, z and Q are those after the last step. floored [B] int, how many
-    of the values in log_R are a floor, as in `Spectrum`.
+    Attributes:
+        log_R: [n, B, k] float64, local log R_ii at each of n factorisations after the transient, in nats.
+        exponents: [B, k] float64, nats per step, transient left out; nan in rows that are not finite.
+        Q: [B, N, k], the orthonormal basis after the last step.
+        z: [B, N], the state after the last step.
+        floored: [B] int64, how many of the values in log_R are a floor, as in `Spectrum`.
     """
 
     log_R: Tensor
@@ -213,23 +254,36 @@ def map_spectrum(
 ) -> MapSpectrum:
     """The k leading exponents of z(t+1) = step(t, z(t)) for any differentiable step on states [B, N].
 
-    The basis is carried through `transient` steps that are left out of the average. A `TangentMap` brings its own start
-    state: give it as `step`, with `z0` None.
+    Args:
+        step: (t, z [B, N]) -> z [B, N], or a `TangentMap`.
+        z0: start state [B, N] in float32 or float64; None for a `TangentMap`, which brings its own.
+        k: number of exponents, 1 to N.
+        n_steps: steps of the window.
+        Q0: start basis as in `start_basis`; default: drawn from `seed`.
+        transient: steps before the window that the basis is carried through; a multiple of `qr_every`.
+        qr_every: steps between two factorisations.
+        seed: of the start basis.
 
-    ValueError for a `qr_every` below 1 or one that does not divide the transient, and as `check_steps`, `start_basis`
-    and `factorizations`.
+    Raises:
+        ValueError: a function without `z0`; a `qr_every` below 1 or one that does not divide the transient; as
+            `check_steps`, `start_basis` and `factorizations`.
     """
     check_steps(n_steps, transient=transient)
     if qr_every < 1:
         raise ValueError(f"qr_every is {qr_every}: factorise every step, or every so many")
     if transient % qr_every:
         raise ValueError(f"transient is {transient}: it must be a multiple of qr_every, {qr_every}")
-    system = step if isinstance(step, TangentMap) else CallableMap(step, z0)
-    V, log_R, dead = start_basis(system.start(), k, seed, Q0, system.tangent_dtype), [], 0
+    if isinstance(step, TangentMap):
+        system = step
+    elif z0 is None:
+        raise ValueError("z0 is None: a function needs a start state, [B, N]")
+    else:
+        system = CallableMap(step, z0)
+    V = start_basis(system.start(), k, seed, Q0, system.tangent_dtype)
+    logs, floors = [], []
     for t, z, factors in factorizations(system, V, transient + n_steps, qr_every):  # noqa: B007 (z of the last step)
-        if factors is not None and t > transient:
-            log_R.append(factors.log_diagonal)
-            dead = dead + factors.floored.sum(-1)
-            Q = factors.Q
-    log_R = torch.stack(log_R)
-    return MapSpectrum(log_R, log_R.sum(0) / n_steps, Q.mT, z, dead)
+        if t > transient:
+            logs.append(factors.log_diagonal)
+            floors.append(factors.floored)
+    log_R = torch.stack(logs)
+    return MapSpectrum(log_R, log_R.sum(0) / n_steps, factors.Q.mT, z, torch.stack(floors).sum((0, 2)))

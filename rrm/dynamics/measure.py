@@ -24,13 +24,12 @@ _CPU_BYTES = 2 << 30
 def choose_batch(model: RecursiveModel, k: int, share: float = 1.0) -> int:
     """How many rows with k tangents each to push together on the model's device: a power of two.
 
-    The same on machines with the same memory, of which an accelerator's is shared by 1 / `share` tasks; on a CPU the
-    same everywhere.
+    On an accelerator the number depends on its free memory, of which this task may take `share`; on a CPU it is the
+    same on every machine.
     """
     device = next(model.parameters()).device
-    half = model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
     # Tangents are held about five times in their own precision and twice in float64; slopes are small beside them.
-    row = 2 * half * (k * (5 * 4 + 2 * 8) + 64 * 4)
+    row = model.state_size * (k * (5 * 4 + 2 * 8) + 64 * 4)
     most, room = (BATCH, _CPU_BYTES) if device.type == "cpu" else (ACCELERATOR_BATCH, torch.cuda.mem_get_info()[0] // 2)
     return 1 << max(0, min(most, int(share * room) // row).bit_length() - 1)
 
@@ -46,12 +45,24 @@ def measure(
     keep_local: bool = False,
     keep_covariant: bool = False,
 ) -> LyapunovResult:
-    """Measure every puzzle (or those at `index`) under `settings`; `progress` hears of each finished batch's rows.
+    """Measure every puzzle under `settings`.
 
     Batches have a fixed size (`settings.batch`, the last one filled up with copies) and order, so that the result does
-    not depend on who computes which shard. `keep_local` adds the local exponents, `keep_covariant` the features of
-    covariant vectors, at the price of a second spectrum over one and a half times the window. ValueError for settings
-    that do not describe the model, and as `lyapunov_spectrum` and `row_batches`.
+    not depend on who computes which shard.
+
+    Args:
+        model: the network, on its device and in the precision of the settings.
+        puzzles: the data set.
+        task: its verifier.
+        settings: of the measurement.
+        index: positions of the puzzles to measure; default: all.
+        progress: is called with the number of puzzles of each finished batch.
+        keep_local: add the local exponents.
+        keep_covariant: add the features of covariant vectors, at the price of a second spectrum over one and a half
+            times the window.
+
+    Raises:
+        ValueError: settings that do not describe the model; as `lyapunov_spectrum` and `row_batches`.
     """
     _check(model, settings)
     parts = []
@@ -64,6 +75,7 @@ def measure(
 
 
 def _check(model: RecursiveModel, settings: Settings) -> None:
+    """ValueError for settings that do not describe the model."""
     weight = next(model.parameters())
     found = {
         "calls_per_segment": len(model.segment_calls),
@@ -100,7 +112,9 @@ def _covariant(model: RecursiveModel, puzzles: PuzzleSet, settings: Settings) ->
     return torch.stack([features[name] for name in COVARIANT_FEATURES], 1)[: len(puzzles)].float().cpu().numpy()
 
 
-def _measure_batch(model, puzzles: PuzzleSet, task: Task, settings: Settings, rows, keep_local) -> LyapunovResult:
+def _measure_batch(
+    model: RecursiveModel, puzzles: PuzzleSet, task: Task, settings: Settings, rows: np.ndarray, keep_local: bool
+) -> LyapunovResult:
     spectrum = lyapunov_spectrum(
         model,
         _filled(puzzles, settings),
@@ -112,10 +126,19 @@ def _measure_batch(model, puzzles: PuzzleSet, task: Task, settings: Settings, ro
         wide_tangents=settings.tangent_precision != settings.precision,
         compiled=settings.backend == "compiled",
     )
-    return _row(spectrum, model, puzzles, task, settings, rows, keep_local)
+    return _rows(spectrum, model, puzzles, task, settings, rows, keep_local)
 
 
-def _row(spectrum: Spectrum, model, puzzles, task, settings, rows, keep_local) -> LyapunovResult:
+def _rows(
+    spectrum: Spectrum,
+    model: RecursiveModel,
+    puzzles: PuzzleSet,
+    task: Task,
+    settings: Settings,
+    rows: np.ndarray,
+    keep_local: bool,
+) -> LyapunovResult:
+    """The result of the puzzles at `rows`, the first ones of the filled batch."""
     count, roll = len(rows), spectrum.rollout.rows(len(rows))
     read = readings(roll, puzzles, task)
     finite = (spectrum.finite[:count] & roll.logits.isfinite().flatten(2).all(2).all(0)).cpu().numpy()
@@ -124,8 +147,8 @@ def _row(spectrum: Spectrum, model, puzzles, task, settings, rows, keep_local) -
     log_R = spectrum.log_R[:, :count]
     by_segment = log_R.unflatten(0, (settings.segments, -1)).sum(1)
 
-    def by_row(values: torch.Tensor, dtype=torch.float32) -> np.ndarray:
-        return np.ascontiguousarray(values.transpose(0, 1).to(dtype).cpu().numpy())
+    def by_row(values: torch.Tensor) -> np.ndarray:
+        return np.ascontiguousarray(values.transpose(0, 1).float().cpu().numpy())
 
     return LyapunovResult(
         settings=settings,

@@ -1,9 +1,10 @@
-"""The calls of a recursive model's rollout as a map on the joint state (z_H, z_L), with its tangent."""
+"""The calls of a recursive model's rollout as a map on the joint state (z_H, z_L), with its tangent map."""
 
 import copy
 from collections.abc import Mapping
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rrm.dynamics.rollout import embed_batch
@@ -13,22 +14,31 @@ from rrm.models.base import Readout, RecursiveModel, State
 
 
 class NetworkMap(TangentMap):
-    """One network call a step; the puzzle of each row is fixed, so that given x the system is autonomous.
+    """One network call a step, on states z [B, N] with N = 2 L D; the puzzle of each row is fixed.
 
-    `batch` holds `inputs` [B, S] and `puzzle_identifiers` [B]. The joint dimension is N = 2 L D. State and tangents run
-    in float32, in float64 for a model turned by `.double()`; never in bfloat16, where the exponents would be those of
-    the rounding. `wide_tangents` pushes float64 tangents along the float32 trajectory: a check on the arithmetic that
-    leaves the orbit alone. `compiled` as in `rrm.dynamics.tangents.push`. `seed` fixes what a model with randomness of
-    its own draws (EqR: start state and noise at every call): the exponents are those of that random map.
+    Given the embedded puzzles x the system is autonomous up to the order of the calls. State and tangents run in
+    float32, in float64 for a model turned by `.double()`; never in bfloat16, where the exponents would be those of the
+    rounding. With gradients enabled, state and tangents carry them to the weights of the blocks and of the input
+    embedding.
 
-    With gradients enabled, state and tangents carry them to the weights of the blocks and of the input embedding. Wide
-    tangents run on a copy of the weights and cannot: ValueError.
+    Args:
+        model: the network.
+        batch: `inputs` [B, S] and `puzzle_identifiers` [B], tensors or arrays.
+        seed: fixes the draws of a model with randomness of its own (EqR: start state and noise at every call). The
+            exponents are those of that random map.
+        wide_tangents: push float64 tangents along the float32 trajectory, a check on the arithmetic that leaves the
+            orbit alone. Such tangents run on a copy of the weights and have no gradient to the model.
+        compiled: as in `rrm.dynamics.tangents.push`.
+
+    Attributes:
+        half_shape: (L, D).
+        calls_per_segment: network calls of a segment.
     """
 
     def __init__(
         self,
         model: RecursiveModel,
-        batch: Mapping,
+        batch: Mapping[str, ArrayLike | Tensor],
         *,
         seed: int = 0,
         wide_tangents: bool = False,
@@ -40,7 +50,8 @@ class NetworkMap(TangentMap):
         with model.precision(torch.float32):
             self._x = embed_batch(model, batch)
             self._start = model.initial_state(len(self._x), self._generator)
-        self.half_shape = tuple(self._x.shape[1:])
+        _, positions, channels = self._x.shape
+        self.half_shape = (positions, channels)
         # The generator as it stood before call t, so that a call draws the same noise whenever it is asked for.
         self._before_call: dict[int, Tensor] = {}
         self._wide = copy.deepcopy(model).double() if wide_tangents else None
@@ -63,12 +74,20 @@ class NetworkMap(TangentMap):
             return flat(self.model.step(half, state, self._x, self._noise_of_call(t)))
 
     def push(self, t: int, z: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
+        """z(t+1) [B, N] and the pushed tangents [B, k, N].
+
+        With u the injected state, out = net(u) and d the damping (1: none), a call replaces its half a of the state
+        (z_a, z_b) by z_a' = (1 - d) z_a + d out, plus noise. The tangents of that half become
+        dz_a' = (1 - d) dz_a + d Dnet(u) (dz_a + dz_b); those of the other half stay.
+
+        Raises:
+            ValueError: wide tangents while the state carries gradient.
+        """
         if self._wide is not None and torch.is_grad_enabled() and z.requires_grad:
             raise ValueError("wide_tangents is True: tangents on a copy of the weights have no gradient to the model")
         half, state, model = self._half(t), self.state(z), self.model
         V_H, V_L = V.unflatten(2, (2, *self.half_shape)).unbind(2)
-        # A call sees the sum of the halves, so a tangent needs one product, in the direction dz_H + dz_L; the half
-        # that is not replaced keeps its tangent.
+        # The network sees the sum of the halves, so that one product per tangent is enough.
         direction = (V_H + V_L).transpose(0, 1)
         with model.precision(torch.float32):
             u = model.inject(half, state, self._x)
@@ -82,7 +101,6 @@ class NetworkMap(TangentMap):
 
     @property
     def tangent_dtype(self) -> torch.dtype:
-        """Dtype of the tangents."""
         return torch.float64 if self._wide is not None else self._x.dtype
 
     def _half(self, t: int) -> str:

@@ -45,7 +45,7 @@ def halting_segment(rollout: Rollout, q_learning: bool) -> np.ndarray:
     A model that learned q_continue halts when q_halt exceeds it, any other when q_halt > 0 (`RecursiveModel`).
     """
     segments, batch = rollout.drift_H.shape
-    if rollout.q_halt is None:
+    if rollout.q_halt is None or rollout.q_continue is None:
         return np.full(batch, segments + 1, np.int32)
     threshold = rollout.q_continue if q_learning else torch.zeros_like(rollout.q_halt)
     wants = (rollout.q_halt > threshold).cpu().numpy()

@@ -1,20 +1,20 @@
 """The file of a stability measurement: arrays by puzzle and the settings that make them comparable.
 
-A safetensors file whose header carries a schema name, a version and the settings as JSON. Reading runs no code. Files
-of older versions are read as far as they go: what they did not keep is None.
+A safetensors file whose header carries a schema name, a version and the settings as JSON. Reading runs no code. Arrays
+that files of an older version do not hold are None.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from rrm.dynamics.shards import join
+from rrm.dynamics.shards import RowResult, join
 from rrm.errors import InputError
 from rrm.files import check_values, open_tensors, parse_object, replacing
 
@@ -31,13 +31,25 @@ _BLOCK = 1 << 15
 
 @dataclass(frozen=True)
 class Settings:
-    """What was measured and how. Two results may be joined only if all of this is equal.
+    """What was measured and how. Results can be joined only where all settings are equal.
 
-    estimator: what the exponents are.  unit: of `lambda_per_call`.  precision: dtype of the state, tangent_precision:
-    of the tangents.  k.  qr_every (calls between factorisations).  seed (of the start basis and of a random model).
-    segments (window, from the initial state).  transient (segments left out of the exponents).  calls_per_segment.
-    batch (rows pushed together), backend ("eager" or "compiled"), device ("cpu" or "cuda"): they decide the rounding.
-    checkpoint_hash, data_hash: sha256.
+    Attributes:
+        k: number of exponents.
+        segments: length of the rollouts, from the initial state.
+        calls_per_segment: network calls of a segment.
+        seed: of the start basis and of a random model.
+        precision: dtype of the state, "float32" or "float64".
+        model: description of the model, JSON.
+        task: name of the task.
+        checkpoint_hash, data_hash: sha256.
+        estimator: definition of the exponents, in words.
+        unit: of `lambda_per_call`.
+        qr_every: calls between factorisations.
+        transient: segments left out of the exponents.
+        tangent_precision: dtype of the tangents.
+        batch: rows pushed together; with `backend` and `device` it decides the rounding.
+        backend: "eager" or "compiled".
+        device: "cpu" or "cuda".
     """
 
     k: int
@@ -60,7 +72,7 @@ class Settings:
 
     @property
     def basis(self) -> str:
-        """What was measured, in words: exponents of which basis and segments, answers in which precision.
+        """Basis and segments of the exponents and precision of the answers, in words.
 
         A test score is in the model's own precision, which may be bfloat16: its share of solved puzzles can differ.
         """
@@ -69,24 +81,31 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class LyapunovResult:
-    """One row per puzzle; N puzzles, k exponents, T segments.
+class LyapunovResult(RowResult):
+    """Exponents, drift and outcome of N puzzles, one row each; k exponents, T segments.
 
-    index [N] int64, position in the data set.  lambda_per_call, lambda_per_segment [N, k] float64 (nats per call, nats
-    per segment), nan where not finite.  drift_H, drift_L [N, T] float32, state units per segment.  q_halt [N, T]
-    float32 (nan without Q head).  solved [N] bool, exact answer at the last segment.  cells [N] float32, share of right
-    cells.  violations [N] int32.
-
-    None in a file of version 1: lambda_segments [N, T, k] float32, the sum of log R over each segment, nats per
-    segment.  solved_at [N, T] bool, margin, entropy [N, T] float32, violations_at [N, T] int32, as in
-    `rrm.dynamics.readings`.  halting [N] int32, first segment at which the Q head would halt, T + 1 for never.
-    finite [N] bool: state and tangents stayed free of nan and inf; a row that did not counts as failed.
-    floored [N] int32, local exponents that are a floor and no growth, as in `Spectrum`; in files written before these
-    were told apart only those of directions that died.
-    On request only: local [N, n, k] float32, log R at every factorisation, in nats.  covariant [N, m] float32, the
-    COVARIANT_FEATURES.
-
-    provenance: names of the run, trial and commit that made it; free, not compared when results are joined.
+    Attributes:
+        settings: of the measurement.
+        index: [N] int64, position in the data set.
+        lambda_per_call: [N, k] float64, nats per network call; nan where not finite.
+        lambda_per_segment: [N, k] float64, nats per segment; nan where not finite.
+        drift_H, drift_L: [N, T] float32, state units per segment.
+        q_halt: [N, T] float32, nan without Q head.
+        solved: [N] bool, exact answer at the last segment.
+        cells: [N] float32, share of right cells at the last segment.
+        violations: [N] int32, broken constraints and changed givens at the last segment.
+        lambda_segments: [N, T, k] float32, sum of log R over each segment, nats per segment. This and the arrays down
+            to `floored` are None in a file of version 1.
+        solved_at: [N, T] bool, exact answer after each segment.
+        margin, entropy: [N, T] float32, as in `rrm.dynamics.readings.readings`.
+        violations_at: [N, T] int32, likewise.
+        halting: [N] int32, first segment at which the Q head would halt, T + 1 for never.
+        finite: [N] bool, state and tangents stayed free of nan and inf; other rows count as failed.
+        floored: [N] int32, how many local exponents are a floor and no growth, as in `Spectrum`; in the oldest files
+            of version 2 only those of directions that died.
+        local: [N, n, k] float32, log R at every factorisation, in nats; on request only.
+        covariant: [N, m] float32, the COVARIANT_FEATURES; on request only.
+        provenance: names of the run, trial and commit that made the result; not compared when results are joined.
     """
 
     settings: Settings
@@ -117,6 +136,7 @@ class LyapunovResult:
             "violations"),
         2: ("lambda_segments", "solved_at", "margin", "entropy", "violations_at", "halting", "finite", "floored"),
     }  # fmt: skip
+    row_axes: ClassVar[dict[str, int]] = dict.fromkeys((*by_version[1], *by_version[2], *on_request), 0)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -124,7 +144,7 @@ class LyapunovResult:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are there, by name."""
-        named = {name: getattr(self, name) for name in (*self.by_version[1], *self.by_version[2], *self.on_request)}
+        named = {name: getattr(self, name) for name in self.row_axes}
         return {name: array for name, array in named.items() if array is not None}
 
     @property
@@ -132,20 +152,23 @@ class LyapunovResult:
         """Which of the arrays on request are there."""
         return tuple(name for name in self.on_request if getattr(self, name) is not None)
 
-    @property
-    def row_axes(self) -> dict[str, int]:
-        """For `rrm.dynamics.shards.join`."""
-        return dict.fromkeys(self.arrays, 0)
-
     def per_segment(self, name: str) -> np.ndarray:
-        """An array that version 1 did not keep; InputError where it is missing."""
+        """An array that version 1 did not keep.
+
+        Raises:
+            InputError: the array is missing.
+        """
         if (array := getattr(self, name)) is None:
             raise InputError(f"the result has no {name}: it was written by version 1; measure the checkpoint again")
         return array
 
 
 def join_results(parts: Sequence[LyapunovResult]) -> LyapunovResult:
-    """The rows of several shards in order of their index; ValueError where settings differ or a puzzle comes twice."""
+    """The rows of several shards in order of their index.
+
+    Raises:
+        ValueError: settings differ, or a puzzle comes twice.
+    """
     first = parts[0]
     for part in parts[1:]:
         for name, value in asdict(first.settings).items():
@@ -169,14 +192,17 @@ def join_files(paths: Sequence[Path], target: Path, provenance: dict[str, str]) 
     """Write the result whose shards, in order of their rows, are the files at `paths`.
 
     One shard is in memory at a time, whatever their number. The file is that of `save_result` of the joined shards up
-    to the order of its arrays, and the same bytes for the same shards; it appears whole or not at all. ValueError where
-    settings differ.
+    to the order of its arrays, and the same bytes for the same shards; it appears whole or not at all.
+
+    Raises:
+        ValueError: settings differ.
     """
     first = load_result(paths[0])
     rows = sum(_row_count(path) for path in paths)
     # Wide items first, so that every array is aligned.
     names = sorted(first.arrays, key=lambda name: (-first.arrays[name].itemsize, name))
-    table, end = {"__metadata__": {"rrm": _header(replace(first, provenance=provenance))}}, 0
+    table: dict[str, Any] = {"__metadata__": {"rrm": _header(replace(first, provenance=provenance))}}
+    end = 0
     for name in names:
         array = first.arrays[name]
         begin, end = end, end + rows * array[0].nbytes
@@ -208,9 +234,14 @@ def _row_count(path: Path) -> int:
 
 
 def load_result(path: Path | str, most_rows: int | None = None) -> LyapunovResult:
-    """Read a result file; anything but a whole file of a known version raises InputError.
+    """Read a result file.
 
-    With `most_rows`, of a larger file every n-th row, n the smallest whole number for which they are no more.
+    Args:
+        path: the file.
+        most_rows: read at most as many rows: every n-th, n the smallest whole number that is enough. Default: all.
+
+    Raises:
+        InputError: anything but a whole file of a known version.
     """
     with open_tensors(path, "result file", REMEDY, "numpy") as file:
         header = parse_object((file.metadata() or {}).get("rrm", "{}"), path, REMEDY)
@@ -245,7 +276,7 @@ def load_result(path: Path | str, most_rows: int | None = None) -> LyapunovResul
 
 
 def _problem(result: LyapunovResult) -> str | None:
-    """What keeps arrays from being those of a measurement, None for nothing."""
+    """Why the arrays cannot be those of a measurement; None where they can."""
     rows, k, segments = len(result) if result.index.ndim == 1 else -1, result.settings.k, result.settings.segments
     for name, array in result.arrays.items():
         dtype, *axes = _LAYOUT[name]
@@ -275,13 +306,14 @@ _LAYOUT = {
 }  # fmt: skip
 
 
-def _every(piece, rows: int, stride: int) -> np.ndarray:
-    """Every `stride`-th row, reading a block at a time."""
+def _every(piece: Any, rows: int, stride: int) -> np.ndarray:
+    """Every `stride`-th of the rows of an array in a file (a slice of safetensors), read a block at a time."""
     block = stride * max(1, _BLOCK // stride)
     return np.concatenate([piece[first : min(first + block, rows)][::stride] for first in range(0, rows, block)])
 
 
-def _settings(header: dict, path) -> Settings:
+def _settings(header: dict[str, Any], path: Path | str) -> Settings:
+    """The settings in the header of a file; InputError where they are not those of a measurement."""
     known = {f.name: f for f in fields(Settings)}
     settings = header.get("settings")
     if not isinstance(settings, dict) or not set(settings) <= set(known):

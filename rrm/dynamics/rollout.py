@@ -1,9 +1,15 @@
-"""Rollouts: a fixed number of segments from the initial state, with everything that is read off after each."""
+"""Rollouts: a fixed number of segments from the initial state, with everything that is read off after each segment.
 
-from collections.abc import Iterator, Mapping
+Shape suffixes: T segments, B puzzles, L positions, S tokens of a puzzle, D channels, V tokens of the vocabulary.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from rrm.models.base import Readout, RecursiveModel, State
@@ -12,10 +18,14 @@ from rrm.models.precision import measurement
 
 @dataclass(frozen=True)
 class Rollout:
-    """States and readouts after every segment; T segments, B puzzles, L positions, S tokens, D channels, V tokens.
+    """States and readouts of B puzzles after every one of T segments.
 
-    z_H, z_L: [T, B, L, D].  logits: [T, B, S, V].  q_halt, q_continue: [T, B], None for a model without Q head.
-    drift_H, drift_L: [T, B], Euclidean norm of the change of each half over the segment (the first from the start).
+    Attributes:
+        z_H, z_L: [T, B, L, D], dtype of the state.
+        logits: [T, B, S, V].
+        q_halt, q_continue: [T, B], logits of halting and continuing; None for a model without Q head.
+        drift_H, drift_L: [T, B], Euclidean norm of the change of each half over the segment, in state units; the first
+            from the start state.
     """
 
     z_H: Tensor
@@ -28,16 +38,17 @@ class Rollout:
 
     @property
     def predictions(self) -> Tensor:
-        """Decoded tokens [T, B, S]."""
+        """Decoded tokens [T, B, S], int64."""
         return self.logits.argmax(-1)
 
     def rows(self, count: int) -> "Rollout":
-        """The first `count` puzzles."""
-        named = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Rollout(**{name: None if value is None else value[:, :count] for name, value in named.items()})
+        """The rollout of the first `count` puzzles."""
+        named: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        first: dict[str, Any] = {name: None if value is None else value[:, :count] for name, value in named.items()}
+        return Rollout(**first)
 
 
-def embed_batch(model: RecursiveModel, batch: Mapping) -> Tensor:
+def embed_batch(model: RecursiveModel, batch: Mapping[str, ArrayLike | Tensor]) -> Tensor:
     """x [B, L, D] of a batch {"inputs": [B, S], "puzzle_identifiers": [B], ...} of tensors or arrays."""
     device = next(model.parameters()).device
     return model.embed(
@@ -45,51 +56,74 @@ def embed_batch(model: RecursiveModel, batch: Mapping) -> Tensor:
     )
 
 
+@torch.no_grad()
 def segments_of(
     model: RecursiveModel, x_BLD: Tensor, segments: int, start: State, generator: torch.Generator
 ) -> Iterator[tuple[State, Readout]]:
     """Yield (state, readout) after each segment, without gradient, so that callers keep only what they need."""
     state = start
-    with torch.no_grad():
-        for _ in range(segments):
-            for half in model.segment_calls:
-                state = model.step(half, state, x_BLD, generator)
-            yield state, model.readout(state)
+    for _ in range(segments):
+        state = model.segment(state, x_BLD, generator, grad_calls=0)
+        yield state, model.readout(state)
+
+
+def answers_of(readout: Readout) -> np.ndarray:
+    """The decoded tokens of a readout, uint8 [B, S]."""
+    return readout.logits.argmax(-1).to(torch.uint8).cpu().numpy()
 
 
 def drift(before: State, after: State) -> tuple[Tensor, Tensor]:
-    """Euclidean norms [B] of the change of (z_H, z_L), in float32 or wider."""
-    return tuple(
-        torch.linalg.vector_norm((new - old).flatten(1), dim=1, dtype=torch.promote_types(new.dtype, torch.float32))
-        for old, new in zip(before, after, strict=True)
-    )
+    """Euclidean norms [B] of the changes of z_H and z_L, in float32 or wider."""
+    return _change(before.z_H, after.z_H), _change(before.z_L, after.z_L)
 
 
-def collect(start: State, visited: list[tuple[State, Readout]]) -> Rollout:
-    """The Rollout of a start state and the (state, readout) pairs that followed it."""
+def _change(old: Tensor, new: Tensor) -> Tensor:
+    wide = torch.promote_types(new.dtype, torch.float32)
+    return torch.linalg.vector_norm((new - old).flatten(1), dim=1, dtype=wide)
+
+
+def collect(start: State, visited: Sequence[tuple[State, Readout]]) -> Rollout:
+    """The Rollout of a start state and the (state, readout) pairs that followed it, one per segment."""
     states = [state for state, _ in visited]
     readouts = [readout for _, readout in visited]
-    drifts = [drift(old, new) for old, new in zip([start, *states], states, strict=False)]
-    has_q = readouts[0].q_halt is not None
+    drift_H, drift_L = zip(*(drift(old, new) for old, new in zip([start, *states], states, strict=False)), strict=True)
     return Rollout(
         z_H=torch.stack([s.z_H for s in states]),
         z_L=torch.stack([s.z_L for s in states]),
         logits=torch.stack([r.logits for r in readouts]),
-        q_halt=torch.stack([r.q_halt for r in readouts]) if has_q else None,
-        q_continue=torch.stack([r.q_continue for r in readouts]) if has_q else None,
-        drift_H=torch.stack([d[0] for d in drifts]),
-        drift_L=torch.stack([d[1] for d in drifts]),
+        q_halt=_stacked([r.q_halt for r in readouts]),
+        q_continue=_stacked([r.q_continue for r in readouts]),
+        drift_H=torch.stack(drift_H),
+        drift_L=torch.stack(drift_L),
     )
+
+
+def _stacked(values: Sequence[Tensor | None]) -> Tensor | None:
+    """[T, B] of T score tensors [B]; None for a model without Q head."""
+    known = [value for value in values if value is not None]
+    return torch.stack(known) if known else None
 
 
 @measurement()
 def rollout(
-    model: RecursiveModel, batch: Mapping, segments: int, start: State | None = None, *, seed: int = 0
+    model: RecursiveModel,
+    batch: Mapping[str, ArrayLike | Tensor],
+    segments: int,
+    start: State | None = None,
+    *,
+    seed: int = 0,
 ) -> Rollout:
-    """Run `segments` segments from the model's initial state (or `start`), halting ignored, as in evaluation.
+    """Run `segments` segments, halting ignored, as in evaluation.
 
-    `batch` holds `inputs` [B, S], `labels` and `puzzle_identifiers` [B]; labels are not read. `seed` decides what a
-    model with randomness of its own (EqR) draws.
+    Args:
+        model: in its own precision (`RecursiveModel.compute_dtype`).
+        batch: `inputs` [B, S] and `puzzle_identifiers` [B], tensors or arrays; other entries are not read.
+        segments: T, at least 1.
+        start: state to start from, [B, L, D] per half; default: the initial state of the model.
+        seed: of the draws of a model with randomness of its own (EqR).
+
+    Raises:
+        ValueError: fewer than one segment.
     """
     if segments < 1:
         raise ValueError(f"segments is {segments}: a rollout needs at least one")

@@ -1,49 +1,64 @@
-"""Results by puzzle, made batch by batch and shard by shard: which rows go together, and how the parts become one."""
+"""Results by puzzle, made batch by batch and shard by shard: which rows run together, and how the parts are joined."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rrm.errors import InputError
 from rrm.files import read_npz, replacing
 from rrm.tasks.base import PuzzleSet
 
-Result = TypeVar("Result")
+
+@dataclass(frozen=True)
+class RowResult:
+    """A result with arrays that have a row per puzzle, and with other fields that all its shards share.
+
+    Attributes:
+        row_axes: for each array with a row per puzzle, the axis of the rows; "index" among them, [N] int64, the
+            position of the puzzle in the data set.
+    """
+
+    row_axes: ClassVar[dict[str, int]]
+
+
+Result = TypeVar("Result", bound=RowResult)
 
 # Rows of a batch. Shards of a multiple of it see the batches of the whole, and so give the whole bit for bit.
 BATCH = 64
 
 
-def row_batches(puzzles: PuzzleSet, index: np.ndarray | None, batch_size: int) -> Iterator[np.ndarray]:
-    """Positions int64 [B] of the puzzles (or of those at `index`), `batch_size` at a time, in the order given.
+def row_batches(puzzles: PuzzleSet, index: ArrayLike | None, batch_size: int) -> Iterator[np.ndarray]:
+    """Positions int64 [B] of the puzzles at `index` (None: of all), `batch_size` at a time, in the order given.
 
-    ValueError for a batch size below 1, no position, a position outside the set or one that comes twice.
+    Raises:
+        ValueError: a batch size below 1, no position, a position outside the set or one that comes twice.
     """
-    index = np.arange(len(puzzles)) if index is None else np.asarray(index, np.int64)
+    rows = np.arange(len(puzzles)) if index is None else np.asarray(index, np.int64)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}: a batch needs at least one row")
-    if not len(index):
+    if not len(rows):
         raise ValueError("index is empty: name at least one puzzle")
-    if index.min() < 0 or index.max() >= len(puzzles):
-        raise ValueError(f"index spans {index.min()} to {index.max()}: the positions are 0 to {len(puzzles) - 1}")
-    if len(np.unique(index)) != len(index):
+    if rows.min() < 0 or rows.max() >= len(puzzles):
+        raise ValueError(f"index spans {rows.min()} to {rows.max()}: the positions are 0 to {len(puzzles) - 1}")
+    if len(np.unique(rows)) != len(rows):
         raise ValueError("index names a puzzle twice: give every position once")
-    return (index[first : first + batch_size] for first in range(0, len(index), batch_size))
+    return (rows[first : first + batch_size] for first in range(0, len(rows), batch_size))
 
 
 def join(parts: Sequence[Result]) -> Result:
-    """One result from shards, its rows in order of their `index`.
+    """One result from shards of one type, its rows in order of their `index`. An array may be None in all shards.
 
-    The parts are dataclasses of one type whose `row_axes` names the arrays that have a row per puzzle and the axis it
-    is on. ValueError where any other field differs, where a puzzle comes twice, or without parts.
+    Raises:
+        ValueError: no shard, a field beside the arrays that differs, or a puzzle that comes twice.
     """
     if not parts:
         raise ValueError("no results to join: give at least one")
     first = parts[0]
-    axes = first.row_axes
+    axes = {name: axis for name, axis in first.row_axes.items() if getattr(first, name) is not None}
     for part in parts[1:]:
         for name in (field.name for field in fields(first) if field.name not in axes):
             one, other = getattr(first, name), getattr(part, name)
@@ -54,17 +69,22 @@ def join(parts: Sequence[Result]) -> Result:
     ascending = joined["index"][order]
     if (twice := ascending[1:][ascending[1:] == ascending[:-1]]).size:
         raise ValueError(f"puzzle {twice[0]} is in two of the results: they are not shards of one data set")
-    return replace(first, **{name: joined[name].take(order, axis) for name, axis in axes.items()})
+    sorted_rows: dict[str, Any] = {name: joined[name].take(order, axis) for name, axis in axes.items()}
+    return replace(first, **sorted_rows)
 
 
-def save_rows(result, path: Path) -> None:
+def save_rows(result: RowResult, path: Path) -> None:
     """Write a shard whose fields are arrays and numbers as `.npz`, without pickles; it appears whole or not at all."""
     with replacing(path) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, **{field.name: getattr(result, field.name) for field in fields(result)})
 
 
 def load_rows(kind: type[Result], path: Path) -> Result:
-    """The shard that `save_rows` wrote; InputError for any other file."""
+    """The shard of type `kind` that `save_rows` wrote to `path`.
+
+    Raises:
+        InputError: any other file.
+    """
     remedy = "delete it to have it made again"
     named = read_npz(path, [field.name for field in fields(kind)], "shard", remedy)
     for field in fields(kind):

@@ -7,10 +7,12 @@ from rrm.tasks.base import PuzzleSet, Task
 
 
 def success_lambda_1(model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int) -> float:
-    """Median leading exponent, nats per network call, of the rollouts that solve their puzzle after `segments`.
+    """Median leading exponent, in nats per network call, of the rollouts that solve their puzzle after `segments`.
 
-    From the start basis of seed 0, the transient of `default_transient` left out. nan where nothing is solved.
-    ValueError as `start_bases`.
+    From the start basis of seed 0, the transient of `default_transient` left out. nan without a solved puzzle.
+
+    Raises:
+        ValueError: as `start_bases`.
     """
     was_training = model.training
     model.eval()

@@ -1,4 +1,4 @@
-"""What every estimator of stability runs on: a map on a batch of states, and its tangent."""
+"""The contract that every estimator of stability runs on: a map on a batch of states, and its tangent map."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,10 +9,13 @@ from torch.func import jvp, vmap
 
 
 class TangentMap(ABC):
-    """z(t+1) = F_t(z(t)) on states z [B, N], and V -> DF_t(z) V on tangents V [B, k, N], rows.
+    """z(t+1) = F_t(z(t)) on states z [B, N], and V -> DF_t(z) V on tangents V [B, k, N], one tangent a row.
 
-    Both must be pure: the same t and z give the same answer, whatever was asked before, as long as no t is asked for
-    before the one that precedes it. `calls_per_segment` is 1 for a map without segments.
+    Both must be pure: the same t and z give the same result, in any order of requests, as long as no t is asked for
+    before every t below it was.
+
+    Attributes:
+        calls_per_segment: steps that make a segment; 1 for a map without segments.
     """
 
     calls_per_segment = 1
@@ -28,11 +31,17 @@ class TangentMap(ABC):
 
     @abstractmethod
     def step(self, t: int, z: Tensor) -> Tensor:
-        """z(t+1) [B, N] of a state that need not lie on the orbit of `start`."""
+        """z(t+1) [B, N] of a state z(t) [B, N] that need not lie on the orbit of `start`."""
 
     @abstractmethod
     def push(self, t: int, z: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
-        """(z(t+1) [B, N], the pushed tangents [B, k, N])."""
+        """z(t+1) [B, N], and the pushed tangents DF_t(z) V [B, k, N]."""
+
+    def run(self, first: int, last: int, z: Tensor) -> Tensor:
+        """z(last) [B, N] of the state z(first) [B, N]."""
+        for t in range(first, last):
+            z = self.step(t, z)
+        return z
 
 
 class CallableMap(TangentMap):
@@ -49,11 +58,27 @@ class CallableMap(TangentMap):
         return self._step(t, z)
 
     def push(self, t: int, z: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
-        return vmap(lambda dz: jvp(lambda u: self._step(t, u), (z,), (dz,)), in_dims=1, out_dims=(None, 1))(V)
+        return tangents_by_jvp(lambda u: self._step(t, u), z, V, dim=1)
+
+
+def tangents_by_jvp(function: Callable[[Tensor], Tensor], u: Tensor, du: Tensor, dim: int = 0) -> tuple[Tensor, Tensor]:
+    """(f(u), Df(u) du) by vmap(jvp(f)); the k tangents lie along axis `dim` of `du` and of the result."""
+
+    def along(tangent: Tensor) -> tuple[Tensor, Tensor]:
+        found = jvp(function, (u,), (tangent,))
+        return found[0], found[1]
+
+    # The value does not depend on the tangent: out_dims None returns it once. The stubs of torch allow no None.
+    out, pushed = vmap(along, in_dims=dim, out_dims=(None, dim))(du)  # type: ignore[arg-type]
+    return out, pushed
 
 
 def check_state(z: Tensor) -> Tensor:
-    """z [B, N] itself; ValueError for another shape, and for a dtype that no exponent can be measured in."""
+    """z [B, N] itself.
+
+    Raises:
+        ValueError: another shape, or a dtype other than float32 and float64, in which no exponent can be measured.
+    """
     if z.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"the state is {z.dtype}: exponents need a map on states of float32 or float64")
     if z.ndim != 2:
@@ -62,7 +87,11 @@ def check_state(z: Tensor) -> Tensor:
 
 
 def check_steps(n_steps: int, **transients: int) -> None:
-    """ValueError for a window of no steps, and for a negative transient."""
+    """Check the length of a window and of the transients before and after.
+
+    Raises:
+        ValueError: a window of no steps, or a negative transient.
+    """
     if n_steps < 1:
         raise ValueError(f"n_steps is {n_steps}: at least 1 step is needed")
     for name, steps in transients.items():

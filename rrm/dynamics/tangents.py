@@ -2,23 +2,26 @@
 
 The network is linearised by hand, block by block: `linearize` computes the slopes at u once, `apply` multiplies a
 tangent by them. `push_by_jvp` asks forward-mode automatic differentiation for the same numbers: the oracle of the
-tests, and the path of any block without a rule. By hand wins because no zero tangent of a frozen weight is ever
-multiplied and because tangents can pass a few at a time through buffers that stay in cache; compiled, it costs less
-than one plain forward a tangent.
+tests, and the path of any block without a rule. The hand-written rules are faster for two reasons: they skip the zero
+tangents of frozen weights, and they take a few tangents at a time, so that the buffers stay in cache. Compiled, they
+cost less than one plain forward a tangent.
 
 Every step is differentiable, so that a loss on the exponents reaches the weights.
 
 Shapes: u [B, L, D], du [k, B, L, D]. Inside a stack of mixer blocks positions come first and tangents second,
-[L, k, B, D]; inside one of attention blocks [k, B, L, D]. Slopes broadcast over the tangents.
+[L, k, B, D]; inside a stack of attention blocks [k, B, L, D]. Slopes broadcast over the tangents. A rule comes in
+pairs: `_x(layer, s)` gives the value y of the layer at s and its slopes, `_apply_x(layer, slopes, ds)` gives dy.
 """
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from rrm.dynamics.tangent_map import tangents_by_jvp
 from rrm.models import layers
 
 # Rows (puzzles x tangents) that pass together on a CPU: enough to fill the products, few enough to stay in its cache.
@@ -26,24 +29,33 @@ CPU_ROWS = 32
 # What the widest buffers of a call may take on an accelerator, where all tangents pass at once if they can.
 ACCELERATOR_BYTES = 4 << 30
 
-Slopes = tuple
+# Tensors of a layer, or the slopes of the layers in a block.
+Slopes = tuple[Any, ...]
+Rotary = layers.RotaryPositions | None
 
 
 def push_by_jvp(network: layers.Stack, u: Tensor, du: Tensor) -> tuple[Tensor, Tensor]:
-    """The tangents by vmap(jvp(network))."""
+    """net(u) [B, L, D] and Dnet(u) du [k, B, L, D] by vmap(jvp(network))."""
     # The fused attention kernels have no forward-mode rule; MATH has one on every device.
     with sdpa_kernel(SDPBackend.MATH):
-        return vmap(lambda tangent: jvp(network, (u,), (tangent,)), out_dims=(None, 0))(du)
+        return tangents_by_jvp(network, u, du)
 
 
 def push(
     network: layers.Stack, u: Tensor, du: Tensor, *, compiled: bool = False, wide: layers.Stack | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The tangents by the rules of the network's blocks, or by `push_by_jvp` where a block has none.
+    """Push tangents by the rules of the network's blocks, or by `push_by_jvp` where a block has none.
 
-    `compiled` fuses the pointwise work with torch.compile: seconds of compiling for every new shape, and less time and
-    memory from then on. Compiled and eager tangents differ by rounding. `wide`, the network in float64, takes tangents
-    of float64 while net(u) stays what it is without.
+    Args:
+        network: the stack of blocks.
+        u: input [B, L, D].
+        du: tangents [k, B, L, D].
+        compiled: fuse the pointwise work with torch.compile: seconds of compiling for every new shape, and less time
+            and memory from then on. Compiled and eager tangents differ by rounding.
+        wide: the network in float64; it takes tangents of float64, while net(u) stays what it is without.
+
+    Returns:
+        net(u) [B, L, D] and Dnet(u) du [k, B, L, D].
     """
     if any(type(layer) not in _RULES for layer in network.layers):
         out, pushed = push_by_jvp(network, u, du.to(u.dtype))
@@ -70,13 +82,17 @@ def _at_once(network: layers.Stack, u: Tensor, k: int) -> int:
     return max(1, min(k, ACCELERATOR_BYTES // one))
 
 
+Linearize = Callable[[layers.Stack, Tensor], tuple[Tensor, list[Slopes]]]
+Apply = Callable[[layers.Stack, list[Slopes], Tensor], Tensor]
+
+
 @cache
-def _compiled():
+def _compiled() -> tuple[Linearize, Apply]:
     return torch.compile(linearize, dynamic=False), torch.compile(apply, dynamic=False)
 
 
 def linearize(network: layers.Stack, u: Tensor) -> tuple[Tensor, list[Slopes]]:
-    """-> (net(u) [B, L, D], the slopes of every block at u)."""
+    """net(u) [B, L, D], and the slopes of every block at u [B, L, D]."""
     h, slopes = u.transpose(0, 1).contiguous() if network.positions_first else u, []
     for layer in network.layers:
         h, of_layer = _RULES[type(layer)][0](layer, h, network.rotary)
@@ -85,7 +101,7 @@ def linearize(network: layers.Stack, u: Tensor) -> tuple[Tensor, list[Slopes]]:
 
 
 def apply(network: layers.Stack, slopes: list[Slopes], du: Tensor) -> Tensor:
-    """Dnet(u) du for tangents du [k, B, L, D]."""
+    """Dnet(u) du [k, B, L, D] for tangents du [k, B, L, D], with the slopes of `linearize` at u."""
     dh = du.movedim(2, 0).contiguous() if network.positions_first else du
     for layer, of_layer in zip(network.layers, slopes, strict=True):
         dh = _RULES[type(layer)][1](layer, of_layer, dh, network.rotary)
@@ -93,19 +109,24 @@ def apply(network: layers.Stack, slopes: list[Slopes], du: Tensor) -> Tensor:
 
 
 def _norm(s: Tensor, axis: int) -> tuple[Tensor, Slopes]:
-    """y = s r with r = (mean s^2 + eps)^-1/2."""
+    """RMS norm of s [..., D] or [L, ...] along `axis`: y = r s with r = (mean s^2 + eps)^-1/2; slopes (y, r)."""
     r = torch.rsqrt(s.square().mean(axis, keepdim=True) + layers.RMS_EPS)
     y = s * r
     return y, (y, r)
 
 
 def _apply_norm(slopes: Slopes, ds: Tensor, axis: int) -> Tensor:
-    """dy = r (ds - y mean(y ds)): what points along the new state dies, exactly up to eps."""
+    """dy = r (ds - y mean(y ds)), means along `axis`: the part of ds along y dies, exactly up to eps."""
     y, r = slopes
     return r * (ds - y * (y * ds).mean(axis, keepdim=True))
 
 
 def _swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
+    """y = W_down (silu(g) * a) with (g, a) = W_gate_up x and silu(g) = g sigmoid(g), along the axis of the mlp.
+
+    Slopes: silu(g), and silu'(g) * a with silu'(g) = sigmoid(g) + silu(g) (1 - sigmoid(g)); both as wide as the hidden
+    layer.
+    """
     gate, up = mlp.project(mlp.gate_up_proj, x).chunk(2, dim=mlp.axis)
     sigmoid = gate.sigmoid()
     silu = gate * sigmoid
@@ -113,24 +134,34 @@ def _swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
 
 
 def _apply_swiglu(mlp: layers.SwiGLU, slopes: Slopes, dx: Tensor) -> Tensor:
+    """dy = W_down (silu'(g) * a * dg + silu(g) * da) with (dg, da) = W_gate_up dx."""
     silu, slope = slopes
     dgate, dup = mlp.project(mlp.gate_up_proj, dx).chunk(2, dim=mlp.axis)
     return mlp.project(mlp.down_proj, torch.addcmul(dgate * slope, dup, silu))
 
 
-def _heads(attention: layers.Attention, t: Tensor, rotary) -> tuple[Tensor, Tensor, Tensor]:
+def _heads(attention: layers.Attention, t: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of t [..., L, D], each [..., heads, L, D / heads]; linear in t, positions included."""
     q, k, v = attention.qkv_proj(t).unflatten(-1, (3 * attention.heads, -1)).transpose(-2, -3).chunk(3, dim=-3)
     return (q, k, v) if rotary is None else (rotary(q), rotary(k), v)
 
 
-def _attention(attention: layers.Attention, x: Tensor, rotary) -> tuple[Tensor, Slopes]:
+def _attention(attention: layers.Attention, x: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
+    """y = W_o (P v) with P = softmax(q k^T) over positions and q scaled by (D / heads)^-1/2; slopes (q, k, v, P).
+
+    P is [B, heads, L, L].
+    """
     q, k, v = _heads(attention, x, rotary)
     q = q * q.shape[-1] ** -0.5
     p = torch.softmax(q @ k.mT, -1)
     return attention.o_proj((p @ v).transpose(-2, -3).flatten(-2)), (q, k, v, p)
 
 
-def _apply_attention(attention: layers.Attention, slopes: Slopes, dx: Tensor, rotary) -> Tensor:
+def _apply_attention(attention: layers.Attention, slopes: Slopes, dx: Tensor, rotary: Rotary) -> Tensor:
+    """dy = W_o (dP v + P dv) with dP = P * (dA - sum(P * dA)), sums over the keys.
+
+    dA = (D / heads)^-1/2 dq k^T + q dk^T, as the slope q is scaled and dq is not.
+    """
     q, k, v, p = slopes
     dq, dk, dv = _heads(attention, dx, rotary)
     weighted = p * (q.shape[-1] ** -0.5 * (dq @ k.mT) + q @ dk.mT)
@@ -138,7 +169,11 @@ def _apply_attention(attention: layers.Attention, slopes: Slopes, dx: Tensor, ro
     return attention.o_proj((dp @ v + p @ dv).transpose(-2, -3).flatten(-2))
 
 
-def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: None) -> tuple[Tensor, Slopes]:
+def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
+    """h <- norm(h + mlp_t(h)) over positions, then h <- norm(h + mlp(h)) over channels; h [L, B, D].
+
+    The slopes get an axis for the tangents: [L, 1, B, D] or as wide as the hidden layers.
+    """
     out, mix = _swiglu(block.mlp_t, h_LBD)
     h_LBD, mixed = _norm(h_LBD + out, block.mixed_norm_axis)
     out, feed = _swiglu(block.mlp, h_LBD)
@@ -146,13 +181,15 @@ def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: None) -> tuple
     return h_LBD, tuple(tuple(slope.unsqueeze(1) for slope in slopes) for slopes in (mix, mixed, feed, fed))
 
 
-def _apply_mixer_block(block: layers.MixerBlock, slopes: Slopes, dh_LkBD: Tensor, rotary: None) -> Tensor:
+def _apply_mixer_block(block: layers.MixerBlock, slopes: Slopes, dh_LkBD: Tensor, rotary: Rotary) -> Tensor:
+    """dh [L, k, B, D] through both sublayers: dh <- Dnorm (dh + Dmlp dh)."""
     mix, mixed, feed, fed = slopes
     dh_LkBD = _apply_norm(mixed, dh_LkBD + _apply_swiglu(block.mlp_t, mix, dh_LkBD), block.mixed_norm_axis)
     return _apply_norm(fed, dh_LkBD + _apply_swiglu(block.mlp, feed, dh_LkBD), -1)
 
 
-def _attention_block(block: layers.AttentionBlock, h_BLD: Tensor, rotary) -> tuple[Tensor, Slopes]:
+def _attention_block(block: layers.AttentionBlock, h_BLD: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
+    """h <- norm(h + attention(h)), then h <- norm(h + mlp(h)), norms over channels; h [B, L, D]."""
     out, attend = _attention(block.self_attn, h_BLD, rotary)
     h_BLD, attended = _norm(h_BLD + out, -1)
     out, feed = _swiglu(block.mlp, h_BLD)
@@ -160,13 +197,15 @@ def _attention_block(block: layers.AttentionBlock, h_BLD: Tensor, rotary) -> tup
     return h_BLD, (attend, attended, feed, fed)
 
 
-def _apply_attention_block(block: layers.AttentionBlock, slopes: Slopes, dh_kBLD: Tensor, rotary) -> Tensor:
+def _apply_attention_block(block: layers.AttentionBlock, slopes: Slopes, dh_kBLD: Tensor, rotary: Rotary) -> Tensor:
+    """dh [k, B, L, D] through both sublayers: dh <- Dnorm (dh + Dlayer dh)."""
     attend, attended, feed, fed = slopes
     dh_kBLD = _apply_norm(attended, dh_kBLD + _apply_attention(block.self_attn, attend, dh_kBLD, rotary), -1)
     return _apply_norm(fed, dh_kBLD + _apply_swiglu(block.mlp, feed, dh_kBLD), -1)
 
 
-_RULES = {
+# By type of block: (value and slopes, tangents).
+_RULES: dict[type, tuple[Callable[..., tuple[Tensor, Slopes]], Callable[..., Tensor]]] = {
     layers.MixerBlock: (_mixer_block, _apply_mixer_block),
     layers.ChannelNormMixerBlock: (_mixer_block, _apply_mixer_block),
     layers.AttentionBlock: (_attention_block, _apply_attention_block),

@@ -9,11 +9,12 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from rrm.figures.selection import LOOKS, ORACLE_LOOK
 from rrm.figures.style import FAILED, GREY, LAMBDA, NULL, SOLVED, Look, headline, panel_grid, paper_style
+from rrm.halves import current_name
 from rrm.statistics.interval import Interval
 from rrm.statistics.selection import ORACLE, RANDOM, AgainstDepth, Selected
 
 _DEEP = Look("one deep rollout", "black", "-", "s")
-_HALVES = {"H": (SOLVED, "$z_H$"), "L": (FAILED, "$z_L$"), "both": (LAMBDA, "both")}
+_HALVES = {"z_H": (SOLVED, "$z_H$"), "z_L": (FAILED, "$z_L$"), "both": (LAMBDA, "both")}
 
 
 def selector_sweep_figure(
@@ -36,7 +37,7 @@ def selector_sweep_figure(
         label: name of the trained model.
         selector: name of the selector that chooses the noise.
         depth: of the noisy rollouts, in segments.
-        choice: accuracy by (sigma, half "H", "L" or "both"), of the largest K.
+        choice: accuracy by (sigma, half "z_H", "z_L" or "both"), of the largest K.
         chosen: one of the keys of `choice`.
         clean: accuracy of one rollout without noise on the same puzzles.
         table: of `selection` on the other puzzles.
@@ -68,7 +69,7 @@ def _draw_choice(ax: Axes, choice: Mapping, chosen: tuple[float, str], clean: In
     ax.axhline(100 * clean.estimate, color=GREY, linewidth=0.7, label="no noise, one rollout")
     halves = list(dict.fromkeys(where for _, where in choice))
     for place, half in enumerate(halves):
-        look, name = _HALVES[half]
+        look, name = _HALVES[current_name(half)]
         sigmas = np.array([sigma for sigma, where in choice if where == half])
         ends = _percent([choice[sigma, half] for sigma in sigmas])
         # Side by side, so that no interval hides another.

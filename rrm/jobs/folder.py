@@ -4,10 +4,12 @@ import fcntl
 import json
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rrm.doctor.storage import check_folder
 from rrm.errors import InputError
 from rrm.files import read_object, replacing
+from rrm.halves import current_name
 
 TEST_PUZZLES = "test.npz"
 OUTCOMES = "outcomes"
@@ -72,7 +74,7 @@ class JobFolder:
             raise InputError(f"{self.path} holds no record of a {self.kind}: choose another --name")
         for key, value in record["arguments"].items():
             # An option that the job does not know is newer than it is.
-            if (before := known["arguments"].get(key, value)) != value:
+            if (before := _spelled_today(key, known["arguments"].get(key, value))) != value:
                 raise InputError(
                     f"the {self.kind} in {self.path} was started with {key} = {before!r:.200}, not {value!r}: "
                     f"give the same arguments to resume it"
@@ -88,6 +90,13 @@ class JobFolder:
     def write(self, name: str, content: dict) -> None:
         """Write NAME.json, whole or not at all."""
         write_json(self.path, name, content)
+
+
+def _spelled_today(option: str, value: Any) -> Any:
+    """An argument of a job that an older rrm may have started: it spelled the halves of the state H and L."""
+    if option != "where":
+        return value
+    return [current_name(half) for half in value] if isinstance(value, list) else current_name(value)
 
 
 def read_json(folder: Path, name: str) -> dict | None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rrm.models.config import ReasonerConfig
 from rrm.models.layers import Stack
+from rrm.models.noise import add_noise, gaussian
 from rrm.models.precision import own_precision
 
 
@@ -38,8 +39,8 @@ class RecursiveModel(nn.Module, ABC):
     "L": z_L <- net(z_L + z_H + x);  "H": z_H <- net(z_H + z_L), x being the embedded puzzle [B, L, D].
 
     Subclasses set `config`, `segment_calls` (such as ("L", "L", "H")), `grad_calls` (how many calls at the end of a
-    segment carry gradient in training) and `forward_dtype`, and define the four abstract methods. Calls must be pure
-    functions of their arguments, so that `rrm.dynamics` can push tangents through them.
+    segment carry gradient in training), `forward_dtype` and `half_shape` (L, D), and define the four abstract methods.
+    Calls must be pure functions of their arguments, so that `rrm.dynamics` can push tangents through them.
 
     A damped, noisy model (EqR, arXiv 2605.21488) updates a half to (1 - damping) z + damping net(.) + call_noise n with
     n ~ N(0, I), and may start from a random state. Methods draw random numbers from their `generator`, which a model
@@ -59,6 +60,13 @@ class RecursiveModel(nn.Module, ABC):
     segment_calls: tuple[str, ...]
     grad_calls: int
     forward_dtype: torch.dtype
+    half_shape: tuple[int, int]
+
+    @property
+    def state_size(self) -> int:
+        """N = 2 L D: numbers in the joint state (z_H, z_L), the dimension of its tangent space."""
+        positions, channels = self.half_shape
+        return 2 * positions * channels
 
     @abstractmethod
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
@@ -92,8 +100,7 @@ class RecursiveModel(nn.Module, ABC):
             old = state.z_H if half == "H" else state.z_L
             out = (1 - self.damping) * old + self.damping * out
         if self.call_noise:
-            # The noise is drawn in float32, whatever the dtype of the state.
-            out = out + self.call_noise * torch.randn(out.shape, generator=generator).to(out)
+            out = add_noise(out, self.call_noise, gaussian(out.shape, generator).to(out))
         return State(out, state.z_L) if half == "H" else State(state.z_H, out)
 
     def step(self, half: str, state: State, x_BLD: Tensor, generator: torch.Generator | None = None) -> State:

@@ -30,7 +30,7 @@ class Reasoner(RecursiveModel):
         self.damping, self.call_noise = config.damping, config.call_noise
         self.forward_dtype = FORWARD_DTYPES[config.forward_dtype]
         width, length = config.hidden_size, config.prefix + config.seq_len
-        self.length = length
+        self.half_shape = (length, width)
 
         self.embed_tokens = layers.Table(config.vocab_size, width, std=width**-0.5)
         self.embed_pos = layers.Table(length, width, std=width**-0.5) if config.pos_encodings == "learned" else None
@@ -58,10 +58,10 @@ class Reasoner(RecursiveModel):
         c = self.config
         if c.attention:
             return layers.AttentionBlock(c.hidden_size, c.num_heads, c.expansion)
-        return self.mixer_block(c.hidden_size, self.length, c.expansion)
+        return self.mixer_block(c.hidden_size, self.half_shape[0], c.expansion)
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
-        shape = (batch_size, self.length, self.config.hidden_size)
+        shape = (batch_size, *self.half_shape)
         # Materialised: forward-mode duals refuse tensors whose rows share memory.
         state = State(
             *(start.to(self.compute_dtype).expand(shape).contiguous() for start in (self.H_init, self.L_init))

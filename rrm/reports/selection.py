@@ -43,7 +43,7 @@ class Found:
 
     Attributes:
         label: of the model and its noise.  depth: in segments.
-        outcome: what is called solved, one of `rrm.dynamics.escape.OUTCOMES`.  counted: that in words, "" where there
+        outcome: what is called solved, one of `rrm.tasks.verdict.OUTCOMES`.  counted: that in words, "" where there
             is no other.
         table: selectors at every number of rollouts.  clean: accuracy of the rollout without noise.
         calibration: of the Q head; None without one.

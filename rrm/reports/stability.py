@@ -157,7 +157,7 @@ def _exponents(study: Study) -> list[str]:
     """
     lines, bases = [], study.bases
     spectra = study.result.lambda_per_call[study.rows]
-    dimension = 2 * _half_entries(study.result)
+    dimension = _state_size(study.result)
     for name, rows in (("solved", study.solved), ("failed", ~study.solved)):
         if not rows.any():
             continue
@@ -273,7 +273,7 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
                 f"{study.label}, over {nulls}", climbed, found.controls, of_lambda_1 | found.control_nulls
             )
     if found.table:
-        floor = rounding_norm(_half_entries(result), result.settings.precision) * 2**0.5
+        floor = rounding_norm(_state_size(result) // 2, result.settings.precision) * 2**0.5
         figures["settling"] = settling_figure(
             study.label, found.late_drift, study.lambda_1, study.solved, found.table, found.sweep, floor
         )
@@ -296,7 +296,6 @@ def _freed(kicked: RestartResult) -> Freed:
     return freed(kicked.solved[1:], kicked.solved[0, :, 0])
 
 
-def _half_entries(result: LyapunovResult) -> int:
-    """Numbers in one half of the state."""
-    model = build(json.loads(result.settings.model))
-    return model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
+def _state_size(result: LyapunovResult) -> int:
+    """Numbers in the joint state (z_H, z_L)."""
+    return build(json.loads(result.settings.model)).state_size

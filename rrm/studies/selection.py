@@ -4,13 +4,14 @@ from argparse import Namespace
 
 from rrm.cluster.fanout import device_of, gather
 from rrm.cluster.session import Request
-from rrm.dynamics.escape import distinct_outcomes
+from rrm.dynamics.sampling import BATCH, PUZZLES
 from rrm.dynamics.shards import save_rows
-from rrm.dynamics.stochastic import BATCH, PUZZLES, StochasticResult, stochastic_rollouts
+from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.errors import InputError
 from rrm.reports.selection import findings, report
 from rrm.studies.study import conduct, prepare
 from rrm.tasks import get_task
+from rrm.tasks.verdict import distinct_outcomes
 
 # Rows (puzzle, rollout) that an accelerator runs together.
 ACCELERATOR_BATCH = 1024

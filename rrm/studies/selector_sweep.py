@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rrm.cluster.fanout import gather
-from rrm.dynamics.escape import EscapeResult, distinct_outcomes, escape
+from rrm.dynamics.escape import EscapeResult, escape
+from rrm.dynamics.sampling import PUZZLES
 from rrm.dynamics.shards import save_rows
-from rrm.dynamics.stochastic import PUZZLES, SPAN, StochasticResult, stochastic_rollouts
+from rrm.dynamics.stochastic import SPAN, StochasticResult, stochastic_rollouts
 from rrm.errors import InputError
 from rrm.figures.selector_sweep import selector_sweep_figure
 from rrm.reports.metrics import interval_metrics
@@ -22,6 +23,7 @@ from rrm.studies.selection import rows_together, with_noise
 from rrm.studies.sources import sample_rows
 from rrm.studies.study import Frame, conduct, prepare
 from rrm.tasks import PuzzleSet, get_task
+from rrm.tasks.verdict import distinct_outcomes
 from rrm.terminal.table import table
 
 Progress = Callable[[int, float], None]

@@ -60,9 +60,10 @@ def _settings(args: Namespace, source: sources.Source, puzzles: PuzzleSet, reque
     transient = default_transient(segments) if args.transient is None else args.transient
     if not 0 <= transient < segments:
         raise InputError(f"--transient {transient}: of {segments} segments 0 to {segments - 1} can be left out")
-    dimension = 2 * model.initial_state(1, torch.Generator().manual_seed(0)).z_H.numel()
-    if not 1 <= args.k <= dimension:
-        raise InputError(f"--k {args.k} is not possible: the tangent space has dimension {dimension}, use 1 to that")
+    if not 1 <= args.k <= model.state_size:
+        raise InputError(
+            f"--k {args.k} is not possible: the tangent space has dimension {model.state_size}, use 1 to that"
+        )
     if args.precision == "float64":
         model.double()
     return Settings(

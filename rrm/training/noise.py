@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rrm.models.base import State
+from rrm.models.noise import add_noise, gaussian, generator_on
 
 FACTORS = "noise_factors"
 
@@ -70,15 +71,8 @@ class Noise:
     def _moved(self, half: str, values: Tensor) -> Tensor:
         wide = values.to(torch.promote_types(values.dtype, torch.float32))
         still = wide[self._clean :]
-        noise = torch.randn(still.shape, generator=self._on(still.device), device=still.device, dtype=torch.float32)
+        self._generator = generator_on(still.device, self._generator)
         scale = self._level if self._factors is None else self._level * self._factors.to(still)
-        moved = still + scale * noise.to(still)
+        moved = add_noise(still, scale, gaussian(still.shape, self._generator).to(still))
         self._squares[half].append((moved.detach() - still.detach()).square().mean())
         return torch.cat((wide[: self._clean], moved)) if self._clean else moved
-
-    def _on(self, device: torch.device) -> torch.Generator:
-        """The generator, or on another device one seeded from it: millions of numbers a call should not travel."""
-        if self._generator.device.type != device.type:
-            seed = int(torch.randint(2**63 - 1, (), generator=self._generator))
-            self._generator = torch.Generator(device).manual_seed(seed)
-        return self._generator

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from rrm.errors import InputError
+from rrm.halves import CHOICES, halves
 from rrm.training.noise import Noise
 
-LOCATIONS = {"both": ("z_H", "z_L"), "z_H": ("z_H",), "z_L": ("z_L",)}
 TIMES = ("initial_state", "every_segment", "every_call")
 
 # Settings by published name. PTRM (arXiv 2605.19943) has its noise at test time only; here it trains.
@@ -66,7 +66,7 @@ class TrajectoryPerturbation:
             raise InputError(f"sigma is {self.sigma}: the noise scale must be 0 (baseline) or a positive number")
         if self.copies < 1:
             raise InputError(f"copies is {self.copies}: use at least 1 perturbed rollout (sigma 0 runs none)")
-        for name, allowed in (("location", LOCATIONS), ("time", TIMES)):
+        for name, allowed in (("location", CHOICES), ("time", TIMES)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} {getattr(self, name)!r} is unknown: use one of {', '.join(allowed)}")
         # A sweep may hold the lower bound fixed and set sigma to 0 for its baseline.
@@ -112,7 +112,7 @@ class TrajectoryPerturbation:
         """The noise of one training step on `rows` puzzles, drawn from `generator` alone."""
         return Noise(
             time=self.time,
-            halves=LOCATIONS[self.location],
+            halves=halves(self.location),
             level=self.level(progress),
             clean=rows * (self.trajectories - self.perturbed),
             factors=self._draw_factors(rows, generator) if self.varies else None,

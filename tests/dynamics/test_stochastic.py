@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from rrm.dynamics.escape import OUTCOMES, distinct_outcomes, escape
+from rrm.dynamics.escape import escape
 from rrm.dynamics.lyapunov import lyapunov_spectrum
 from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.restarts import restarts
 from rrm.dynamics.rollout import rollout
+from rrm.dynamics.sampling import PUZZLES as TOGETHER
 from rrm.dynamics.shards import join, load_rows, save_rows
-from rrm.dynamics.stochastic import PUZZLES as TOGETHER
 from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.dynamics.twin import max_lyapunov
 from rrm.models import VARIANTS, Readout, RecursiveModel, State, build, variant
@@ -20,6 +20,7 @@ from rrm.tasks import PuzzleSet, dihedral, get_task
 from rrm.tasks.maze_cells import OPEN, PATH
 from rrm.tasks.maze_labels import label_mazes
 from rrm.tasks.puzzle_csv import read_puzzles
+from rrm.tasks.verdict import OUTCOMES, distinct_outcomes
 
 TASK = get_task("sudoku-4x4")
 PUZZLES = TASK.generate(12, seed=0)
@@ -126,7 +127,7 @@ def test_known_growth_residual_and_settling():
     assert not found.solved.any()
 
 
-@pytest.mark.parametrize(("where", "std"), [("H", 2.0), ("L", 0.0), ("both", 2.0)])
+@pytest.mark.parametrize(("where", "std"), [("z_H", 2.0), ("z_L", 0.0), ("both", 2.0)])
 def test_noise_falls_where_it_is_asked_to_with_its_size(where, std):
     """After one segment z_H = 2 (1 + sigma n), and the residual is its norm."""
     puzzles = TASK.generate(400, seed=2)
@@ -150,7 +151,7 @@ def test_rows_that_overflow_are_neither_solved_nor_valid():
         ({"depths": (4, 4)}, "give different numbers"),
         ({"sigma": -1.0}, "sigma is -1.0"),
         ({"sigma": float("nan")}, "sigma is nan"),
-        ({"where": "X"}, "where is 'X': noise falls on H, L, both"),
+        ({"where": "X"}, "'X' is no half of the state: use one of both, z_H, z_L"),
         ({"seed": -1}, "seed is -1"),
         ({"index": []}, "index is empty"),
     ],

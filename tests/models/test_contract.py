@@ -128,7 +128,8 @@ def test_one_shape_serves_all_types():
     everything = SHAPE | {"L_layers": 3, "H_layers": 1, "puzzle_emb_len": 4}
     assert build(variant("hrm", **everything)).config.H_layers == 1
     assert build(variant("hrm", **SHAPE, L_layers=3)).config.H_layers == 3
-    assert build(variant("srm_mlp", **everything)).length == 20
+    srm = build(variant("srm_mlp", **everything))
+    assert srm.half_shape == (20, 32) and srm.state_size == 2 * 20 * 32
     with pytest.raises(InputError, match="no setting 'hidden'"):
         build(variant("hrm", **SHAPE, hidden=3))
 

@@ -111,7 +111,7 @@ def test_a_set_without_a_mixed_problem_says_so(cluster, files, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--where", "X"], "--where 'X' is no half of the state: use one of H, L, both"),
+        (["--where", "X"], "--where 'X' is no half of the state: use one of both, z_H, z_L"),
         (["--sigma", "-1"], "--sigma -1 is not a noise scale"),
         (["--depth", "4", "4"], "--depth 4 4 is not possible"),
         (["--K", "0"], "--K 0 is too few"),
@@ -136,7 +136,7 @@ def test_sweep_interrupted_and_resumed(cluster, files, tmp_path, monkeypatch, ca
     assert stopped.value.code == 130 and "--resume carries on" in capsys.readouterr().err
     shards = sorted((tmp_path / "s" / "choice").glob("*/*.npz"))
     assert [shard.parent.name for shard in shards] == [
-        "sigma-0.7-L", "sigma-0.7-both", "sigma-2-L", "sigma-2-both",
+        "sigma-0.7-both", "sigma-0.7-z_L", "sigma-2-both", "sigma-2-z_L",
     ]  # fmt: skip
     shards[0].unlink()
     stamps = [shard.stat().st_mtime_ns for shard in shards[1:]]
@@ -172,7 +172,7 @@ def test_sweep_interrupted_and_resumed(cluster, files, tmp_path, monkeypatch, ca
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("selector").experiment_id])
-    wanted = {"choice/where_L/sigma_2", "accuracy/depth_4/K_4/best_Q", "against_depth/depth_4/K_4/majority_low"}
+    wanted = {"choice/where_z_L/sigma_2", "accuracy/depth_4/K_4/best_Q", "against_depth/depth_4/K_4/majority_low"}
     assert run.info.status == "FINISHED" and wanted <= set(run.data.metrics)
     assert run.data.metrics["against_depth/depth_4/K_4/clean"] == pytest.approx(plain.solved[:, 15].mean())
     assert run.data.tags["rrm.chosen_where"] == choice["where"]
@@ -181,8 +181,8 @@ def test_sweep_interrupted_and_resumed(cluster, files, tmp_path, monkeypatch, ca
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--where", "L", "X"], "--where 'X' is no half of the state: use one of H, L, both"),
-        (["--where", "L", "L"], "--where L L names one of them twice"),
+        (["--where", "L", "X"], "--where 'X' is no half of the state: use one of both, z_H, z_L"),
+        (["--where", "L", "z_L"], "--where z_L z_L names one of them twice"),
         (["--sigma", "0"], "--sigma 0 is not a noise scale"),
         (["--K", "4", "0"], "--K 4 0 is not possible"),
         (["--choose-on", "1"], "--choose-on 1: use a share between 0 and 1, or a number of puzzles from 2 on"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rrm.errors import InputError
+from rrm.halves import halves
 from rrm.models import State, build
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
@@ -15,7 +16,7 @@ from rrm.training import interventions
 from rrm.training.deep_supervision import DeepSupervision
 from rrm.training.last_step import LastStepSupervision
 from rrm.training.noise import FACTORS
-from rrm.training.perturbation import EQR, LOCATIONS, TIMES, TrajectoryPerturbation
+from rrm.training.perturbation import EQR, TIMES, TrajectoryPerturbation
 from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.trainer import Trainer
@@ -92,7 +93,7 @@ def test_only_the_named_half_moves_at_the_named_time_by_the_nominal_amount(name,
                 "every_segment": number % segment == 0,
                 "every_call": half == before,
             }[perturbation.time]
-            due = due and perturbation.perturbed > 0 and half in LOCATIONS[perturbation.location]
+            due = due and perturbation.perturbed > 0 and half in halves(perturbation.location)
             assert not made[:clean].any() and bool(made.any()) == due, (number, half)
             if due:
                 squares[half].append(made[clean:].square().mean())
