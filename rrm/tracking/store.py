@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from rrm.curves import FOLDER, read_curves, thin
 from rrm.errors import InputError
 from rrm.tracking.address import checked_uri, database_file
 from rrm.tracking.deleted import deleted_runs, refuse_deleted_run
@@ -213,6 +212,8 @@ class Tracker:
 
         InputError where the file is not there or is no curve file.
         """
+        from rrm.curves import FOLDER, read_curves, thin  # numpy, which --help does without
+
         series = {name: thin(*points, POINTS) for name, points in read_curves(path).items()}
         self.artifact(run, path, FOLDER)
         names = sorted(series)
