@@ -1,5 +1,6 @@
 """Groups and runs of the job folders below a storage folder: what can be seen of a job while it runs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ REMEDY = "restore it from a copy"
 class FolderReader(Reader):
     """Reads STORAGE/JOB of every job.
 
-    The id of a job's own run is JOB, that of a child JOB/NAME. A child is whatever has a curve file or a recipe. Tags
-    and metrics are in the store alone, and so is the status.
+    The id of a job's own run is JOB, that of a child JOB/NAME. A child is whatever has a curve file or a recipe. The
+    tags are those of its arm; other tags, the metrics and the status are in the store alone.
     """
 
     def __init__(self, storage: Path):
@@ -87,10 +88,16 @@ class FolderReader(Reader):
 
     def _child(self, folder: Path, head: Run, name: str) -> Run:
         recipe = folder / RECIPES / f"{name}.json"
-        params = _texts(read_object(recipe, REMEDY)) if recipe.is_file() else {}
+        known = read_object(recipe, REMEDY) if recipe.is_file() else {}
+        config, arm = ({} if not isinstance(known.get(part), dict) else known[part] for part in ("config", "arm"))
+        # As the run of the trial has them in the store.
+        params = _texts(config | {"recipe": known.get("recipe", {})})
+        tags = {
+            f"rrm.{key}": json.dumps(value) if isinstance(value, dict) else str(value) for key, value in arm.items()
+        }
         started = (recipe if recipe.is_file() else curve_path(folder, name)).stat().st_mtime
         identity = (f"{head.id}/{name}", head.group, head.kind, "trial", name, head.id)
-        return Run(*identity, "", started, None, params, {}, {})
+        return Run(*identity, "", started, None, params, tags, {})
 
 
 def _is_job(folder: Path) -> bool:

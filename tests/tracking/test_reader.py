@@ -14,6 +14,7 @@ from rrm.tracking import Tracker, default_uri
 from rrm.tracking.folder_reader import FolderReader
 from rrm.tracking.store_reader import StoreReader
 
+PARAMS = {"sigma": "0.1", "recipe.lr": "0.001", "recipe.model.depth": "2"}
 LIGHT = """
 import sys
 from pathlib import Path
@@ -35,12 +36,14 @@ def job(storage):
         parent = tracker.run("sweep", "job", {"preset": "smoke", "seed": 0})
         for number in range(2):
             name = f"trial-{number:03d}"
-            (folder / "recipes" / f"{name}.json").write_text(json.dumps({"config": {"sigma": 0.1 * number}}))
+            handed_out = {"config": {"sigma": 0.1 * number}, "data": "x", "recipe": {"lr": 1e-3, "model": {"depth": 2}}}
+            handed_out |= {"arm": {"arm": "noise", "baseline": False, "settings": {"sigma": 0.1 * number}}}
+            (folder / "recipes" / f"{name}.json").write_text(json.dumps(handed_out))
             file = CurveFile(curve_path(folder, name))
             for step in range(300):
                 file.append(step, {"probe/norm": math.sqrt(step)})
             file.close()
-            run = tracker.run("trial", name, {"config": {"sigma": 0.1 * number}})
+            run = tracker.run("trial", name, handed_out["config"] | {"recipe": handed_out["recipe"]})
             for step, loss in enumerate((math.nan, math.inf, -math.inf, 0.5)):
                 tracker.metrics(run, {"train/loss": loss}, step)
             tracker.curves(run, file.path)
@@ -58,7 +61,7 @@ def test_a_store_is_read_back(job, tmp_path):
     assert head.id == group.run_id and head.params == {"preset": "smoke", "seed": "0"} and head.parent is None
     assert [first.parent, first.name, second.name] == [head.id, "trial-000", "trial-001"]
     assert (second.role, second.kind, second.group, second.status) == ("trial", "sweep", "job", "FINISHED")
-    assert second.params == {"config.sigma": "0.1"} and second.metrics["train/loss"] == 0.5
+    assert second.params == PARAMS and second.metrics["train/loss"] == 0.5
     assert reader.run(second.id) == second
     steps, values = reader.history(second, "train/loss")
     np.testing.assert_array_equal(values, [np.nan, np.inf, -np.inf, 0.5])
@@ -105,7 +108,8 @@ def test_job_folders_are_read_without_a_store(job):
     (group,) = reader.groups()
     assert (group.name, group.kind, group.run_id) == ("job", "sweep", "job")
     head, first, second = reader.runs(group)
-    assert head.params == {"preset": "smoke", "seed": "0"} and second.params == {"config.sigma": "0.1"}
+    assert head.params == {"preset": "smoke", "seed": "0"} and second.params == PARAMS
+    assert second.tags == {"rrm.arm": "noise", "rrm.baseline": "False", "rrm.settings": '{"sigma": 0.1}'}
     assert (second.id, second.parent, reader.run(second.id)) == ("job/trial-001", head.id, second)
     np.testing.assert_array_equal(reader.history(first, "probe/norm")[1], np.sqrt(np.arange(300)))
     assert reader.curves(head) == {} and not len(reader.history(head, "train/loss")[0])
