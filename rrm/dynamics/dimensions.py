@@ -1,6 +1,6 @@
-"""What a spectrum says of the set it belongs to: Kaplan-Yorke dimension, and the entropy's upper bound.
+"""Descriptors of a spectrum: Kaplan-Yorke dimension, and the upper bound of the entropy.
 
-At finite time both are descriptors of a window, not a dimension and not an entropy.
+At finite time both describe a window of an orbit; neither is a dimension or an entropy of an attractor.
 """
 
 import torch
@@ -36,10 +36,21 @@ def kaplan_yorke(exponents: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
 
 
 def positive_sum(exponents: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
-    """Sum of the positive exponents: an upper bound of the Kolmogorov-Sinai entropy (Ruelle; Pesin: equal if SRB).
+    """Sum of the positive exponents, an upper bound of the Kolmogorov-Sinai entropy.
 
-    Args, errors and nan as in `kaplan_yorke`. Returns (sum [...] float64 in the unit of the exponents, truncated [...]
-    bool): truncated where all k < N exponents are positive, so that the sum is a lower estimate *of the bound*.
+    Ruelle, Bol. Soc. Bras. Mat. 9, 83 (1978); equal to the entropy for an SRB measure (Pesin, Russ. Math. Surv. 32, 55,
+    1977).
+
+    Args:
+        exponents: [..., k] in any unit and order, k of the `dimension` that the map has.
+        dimension: N, dimension of the state space.
+
+    Returns:
+        The sum [...] float64 in the unit of the exponents, nan where an exponent is, and truncated [...] bool: all
+        k < N exponents are positive, so that the sum is a lower estimate *of the bound*.
+
+    Raises:
+        ValueError: k is 0 or greater than N.
     """
     exponents, k = _checked(exponents, dimension)
     known = ~exponents.isnan().any(-1)

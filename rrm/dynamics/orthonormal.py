@@ -11,13 +11,13 @@ from torch import Tensor
 
 from rrm.models.precision import own_precision
 
-# log R of a direction that the map annihilates; finite, so that means and files stay finite.
+# log R_ii, in nats, of a direction that the map annihilates; finite, so that means and files stay finite.
 LOG_FLOOR = -69.0  # about log 1e-30
-# Nats below the largest growth in one application from which on a local value is rounding: its error is exp(nats)
-# times the rounding of a number. Measured on random bases in float32: 6e-4 at 10 nats, 4e-3 at 12, 0.04 at 14, 0.4 at
-# 18; in float64 8e-4 at 30.
+# A local value that lies so many nats below the largest growth in the same application is rounding: its error is
+# exp(nats) times the rounding of a number. Measured on random bases in float32: 6e-4 at 10 nats, 4e-3 at 12, 0.04 at
+# 14, 0.4 at 18; in float64 8e-4 at 30.
 RESOLVED = {torch.float32: 13.0, torch.float64: 30.0}
-# Condition number, in Frobenius norms, up to which the Gram matrix, whose own is the square of it, keeps digits.
+# Condition number of V, in Frobenius norms, up to which its Gram matrix keeps digits; the Gram matrix has its square.
 _CHOLESKY_TRUST = 1e6
 
 
@@ -44,10 +44,10 @@ def log_diagonal(R: Tensor) -> Tensor:
 
 
 def floored(R: Tensor, dtype: torch.dtype) -> Tensor:
-    """[..., k] bool: the log R_ii of tangents pushed in `dtype` that are a floor and not the growth of a direction.
+    """[..., k] bool: which log R_ii of R [..., k, k] are a floor and not the growth of a direction.
 
-    Those of a direction that died, and those so far below the largest entry of R that they are not told from rounding
-    (RESOLVED).
+    A value is a floor where the direction died, or where the value lies so far below the largest entry of R that
+    rounding of tangents in `dtype` hides the growth (RESOLVED).
     """
     R = R.detach()
     largest = R.abs().amax((-2, -1)).log().unsqueeze(-1)
@@ -55,7 +55,11 @@ def floored(R: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def random_basis(dimension: int, k: int, seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """k random orthonormal rows [k, N], uniform on the Stiefel manifold, the same on every machine and device."""
+    """k random orthonormal rows [k, N] on the CPU, uniform on the Stiefel manifold, the same on every machine.
+
+    Raises:
+        ValueError: k is 0 or greater than N.
+    """
     if not 1 <= k <= dimension:
         raise ValueError(f"k is {k}: the tangent space has dimension {dimension}, use 1 to {dimension}")
     generator = torch.Generator().manual_seed(seed)
@@ -66,13 +70,13 @@ def random_basis(dimension: int, k: int, seed: int, dtype: torch.dtype = torch.f
 
 @own_precision()
 def orthonormalize(V: Tensor) -> Factors:
-    """QR of rows V [B, k, N], row by row of the batch.
+    """QR of the tangents V [B, k, N] of B orbits.
 
     Cholesky QR with a float64 Gram matrix: as accurate in log R as Householder up to condition numbers of 1e5, batched
-    on every device and differentiable. What it leaves of non-orthogonality the next Gram matrix measures, so that it
-    does not add up in log R. Rows whose R has a condition number above 1e6 (dependent, vanishing or strongly sheared
-    tangents; an even diagonal is no sign of a small one, Kahan 1966) take Householder in float64; rows that are not
-    finite give nan.
+    on every device and differentiable. The next Gram matrix measures the non-orthogonality that is left, so that it
+    does not add up in log R. Orbits whose R has a condition number above 1e6 (dependent, vanishing or strongly sheared
+    tangents; an even diagonal is no sign of a small one, Kahan 1966) take Householder in float64; orbits whose tangents
+    are not finite give nan.
 
     Raises:
         ArithmeticError: V carries gradient and the tangents of a row are dependent up to rounding: R has no inverse

@@ -11,21 +11,29 @@ _MAX_ROUNDS = 40
 
 
 def singular_value_ftle(R: Tensor) -> Tensor:
-    """(1/n) log sigma_i of the product R_n ... R_1 of factors R [n, B, k, k]: [B, k] float64, descending.
+    """Exponents (1/n) log sigma_i of the product R_n ... R_1, sigma_i its singular values.
 
-    In nats per factor. The factors are those of `factorizations` (or any square matrices, such as full Jacobians), the
-    first applied first. With k = N the product is the whole Jacobian product times an orthogonal start basis, so that
-    its singular values are those of the long Jacobian: the finite-time exponents in the sense of singular values ("LCE"
-    in Kuznetsov, arXiv 1410.2016), independent of the start basis. With k < N they are those of the product restricted
-    to the span of the start basis: lower bounds of the N-dimensional ones, index by index.
+    With k = N the product is the whole Jacobian product times an orthogonal start basis, so that its singular values
+    are those of the long Jacobian: the finite-time exponents in the sense of singular values ("LCE" in Kuznetsov, arXiv
+    1410.2016), independent of the start basis. With k < N they are those of the product restricted to the span of the
+    start basis: lower bounds of the N-dimensional ones, index by index.
 
     The product itself is never formed. Two QR sweeps through the factors, one for the product's transpose and one back,
     grade it: it becomes D X with log D known and X a well-conditioned triangle. One-sided Jacobi rotations of its rows,
     their lengths kept as logarithms, then converge to singular values of any dynamic range with small *relative* error
     (Demmel and Veselic, SIAM J. Matrix Anal. Appl. 13, 1204, 1992).
 
-    A direction that a factor annihilates gives a very negative value set by rounding. Rows with a factor that is not
-    finite give nan. RuntimeError should the rotations not converge.
+    A direction that a factor annihilates gives a very negative value set by rounding.
+
+    Args:
+        R: factors [n, B, k, k], the first applied first: those of `factorizations`, or any square matrices, such as
+            full Jacobians.
+
+    Returns:
+        [B, k] float64, descending, in nats per factor; nan in rows with a factor that is not finite.
+
+    Raises:
+        RuntimeError: the rotations do not converge.
     """
     n, batch, k, _ = R.shape
     finite = R.isfinite().flatten(2).all(2).all(0)
@@ -36,7 +44,7 @@ def singular_value_ftle(R: Tensor) -> Tensor:
 
 
 def _sweep(factors: Tensor) -> Tensor:
-    """Upper triangular factors, diagonals not negative, of the transposed product but for an orthogonal matrix."""
+    """Upper triangular factors [n, B, k, k], diagonals not negative, of the transposed product up to a rotation."""
     Q, out = torch.eye(factors.shape[-1], dtype=factors.dtype, device=factors.device), []
     for factor in factors.flip(0):
         Q, S = torch.linalg.qr(factor.mT @ Q)

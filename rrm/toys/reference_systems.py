@@ -1,7 +1,7 @@
-"""Systems whose exponents are known: what an estimator must get right before it is believed on a network.
+"""Systems with known exponents: an estimator must get them right before it is believed on a network.
 
-`REFERENCE_SYSTEMS` names them; `measure_reference` runs the spectrum estimator on one and compares. Everything is
-float64 and seeded. A value is compared in one of three ways, its `kind`:
+`REFERENCE_SYSTEMS` names the systems; `measure_reference` runs the spectrum estimator on one and compares. All numbers
+are float64 and seeded. A value is compared in one of three ways, its `kind`:
 
 closed form: exact for the very orbit measured; the tolerance is rounding, or what is left of a transient.
 statistical: exact on average; three standard errors over independent orbits, or a chi-square where several values are
@@ -28,6 +28,8 @@ from rrm.models import build, variant
 
 # Chance that a right estimator fails a statistical row: that of three standard errors.
 _CHANCE = 0.0027
+# The known exponents of a system whose `compare` has values of its own.
+UNKNOWN = torch.empty(0, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -54,36 +56,39 @@ class ReferenceRow:
 
 @dataclass(frozen=True)
 class ReferenceSystem:
-    """A batch of orbits with known exponents.
+    """A batch of B orbits with known exponents.
 
-    claim: what a pass shows.  source: of the known values.
-    build: seed -> (map, known exponents in nats per step, [k] or one row an orbit [B, k]; None where `compare` has its
-    own).
-    k, n_steps, transient, qr_every: of the measurement, as in `map_spectrum`.
-    compare: (spectrum, known exponents) -> rows.
+    Attributes:
+        claim: what a pass shows.
+        source: of the known values.
+        build: seed -> (map, known exponents in nats per step: [k], or one row an orbit [B, k]; `UNKNOWN` where
+            `compare` has values of its own).
+        k, n_steps, transient, qr_every: of the measurement, as in `map_spectrum`.
+        compare: (spectrum, known exponents) -> rows.
     """
 
     claim: str
     source: str
-    build: Callable[[int], tuple[TangentMap, Tensor | None]]
+    build: Callable[[int], tuple[TangentMap, Tensor]]
     k: int
     n_steps: int
     transient: int
-    compare: Callable[[MapSpectrum, Tensor | None], list[ReferenceRow]]
+    compare: Callable[[MapSpectrum, Tensor], list[ReferenceRow]]
     qr_every: int = 1
 
 
 def measure_reference(name: str, seed: int = 0) -> list[ReferenceRow]:
-    """Run the reference system `name` from `seed` and compare. InputError for a name not in `REFERENCE_SYSTEMS`."""
+    """Run the reference system `name` from `seed` and compare.
+
+    Raises:
+        InputError: `name` is not in `REFERENCE_SYSTEMS`.
+    """
     if name not in REFERENCE_SYSTEMS:
         raise InputError(f"reference system {name!r} is unknown: use one of {', '.join(REFERENCE_SYSTEMS)}")
     of = REFERENCE_SYSTEMS[name]
     system, exact = of.build(seed)
-    settings = {"transient": of.transient, "qr_every": of.qr_every, "seed": seed}
-    return of.compare(map_spectrum(system, None, of.k, of.n_steps, **settings), exact)
-
-
-# Rows
+    found = map_spectrum(system, None, of.k, of.n_steps, transient=of.transient, qr_every=of.qr_every, seed=seed)
+    return of.compare(found, exact)
 
 
 def _closed_form(quantity: str, measured: Tensor, exact: Tensor | float, tolerance: float) -> ReferenceRow:
@@ -129,20 +134,20 @@ def _chi_square(quantity: str, z: np.ndarray) -> ReferenceRow:
     return ReferenceRow(f"{quantity}, chi-square", "statistical", value, float(n), math.sqrt(2 * n), float(tolerance))
 
 
-# Linear maps
-
-
 def _linear(matrix: Tensor, exact: Tensor, orbits: int = 2) -> tuple[TangentMap, Tensor]:
+    """z <- A z for a matrix A [N, N] with the exponents `exact` [N]."""
     return CallableMap(lambda t, z: z @ matrix.T, torch.zeros(orbits, len(matrix), dtype=torch.float64)), exact
 
 
 def _orthogonal(n: int, seed: int) -> Tensor:
+    """A random orthogonal matrix [n, n] float64, uniform over the group."""
     generator = torch.Generator().manual_seed(seed)
     q, r = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
     return q * r.diagonal().sign()
 
 
-def _symmetric(seed: int):
+def _symmetric(seed: int) -> tuple[TangentMap, Tensor]:
+    """A symmetric matrix [6, 6] with given eigenvalues in a random basis."""
     sizes = torch.tensor([1.5, 1.1, 0.9, 0.5, 0.2, 0.1], dtype=torch.float64)
     basis = _orthogonal(6, seed)
     return _linear(basis @ torch.diag(sizes) @ basis.T, sizes.log())
@@ -156,18 +161,18 @@ def triangular_matrix() -> Tensor:
     return torch.diag(torch.tensor(TRIANGULAR_DIAGONAL, dtype=torch.float64)) + torch.full((5, 5), 3.0).triu(1)
 
 
-def _triangular(seed: int):
+def _triangular(seed: int) -> tuple[TangentMap, Tensor]:
+    """`triangular_matrix`: exponents ln of the diagonal."""
     return _linear(triangular_matrix(), torch.tensor(TRIANGULAR_DIAGONAL, dtype=torch.float64).log())
 
 
-def _scaled_orthogonal(seed: int):
+def _scaled_orthogonal(seed: int) -> tuple[TangentMap, Tensor]:
+    """1.3 times an orthogonal matrix [64, 64]: all exponents ln 1.3."""
     return _linear(1.3 * _orthogonal(64, seed), torch.full((64,), 1.3, dtype=torch.float64).log())
 
 
-# Chaotic maps and flows of a few dimensions
-
-
-def _cat(seed: int):
+def _cat(seed: int) -> tuple[TangentMap, Tensor]:
+    """Arnold's cat map (x, y) <- (2 x + y, x + y) mod 1, 4 orbits."""
     generator = torch.Generator().manual_seed(seed)
     z0 = torch.rand(4, 2, generator=generator, dtype=torch.float64)
     matrix = torch.tensor([[2.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
@@ -181,12 +186,13 @@ def henon(t: int, z: Tensor) -> Tensor:
     return torch.stack((1 - 1.4 * x**2 + y, 0.3 * x), -1)
 
 
-def _henon(seed: int):
+def _henon(seed: int) -> tuple[TangentMap, Tensor]:
+    """2,000 orbits of the Henon map."""
     generator = torch.Generator().manual_seed(seed)
-    return CallableMap(henon, 0.2 * torch.rand(2000, 2, generator=generator, dtype=torch.float64) - 0.1), None
+    return CallableMap(henon, 0.2 * torch.rand(2000, 2, generator=generator, dtype=torch.float64) - 0.1), UNKNOWN
 
 
-def _compare_henon(found: MapSpectrum, exact: None) -> list[ReferenceRow]:
+def _compare_henon(found: MapSpectrum, exact: Tensor) -> list[ReferenceRow]:
     return [
         _mean_over_orbits("lambda_1", found.exponents[:, 0], 0.41922, "literature"),
         _mean_over_orbits("lambda_2", found.exponents[:, 1], -1.62319, "literature"),
@@ -212,12 +218,12 @@ class Lorenz63(TangentMap):
         return self._z0
 
     def step(self, t: int, z: Tensor) -> Tensor:
-        return self._runge_kutta(lambda w: _lorenz_field(w, None)[0], z)
+        return self._runge_kutta(_lorenz_field, z)
 
     def push(self, t: int, z: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
         def field(both: Tensor) -> Tensor:
-            dz, dV = _lorenz_field(both[:, 0], both[:, 1:])
-            return torch.cat((dz.unsqueeze(1), dV), 1)
+            z, V = both[:, 0], both[:, 1:]
+            return torch.cat((_lorenz_field(z).unsqueeze(1), _lorenz_tangent_field(z, V)), 1)
 
         both = self._runge_kutta(field, torch.cat((z.unsqueeze(1), V), 1))
         return both[:, 0], both[:, 1:]
@@ -230,28 +236,31 @@ class Lorenz63(TangentMap):
         return w + self.h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
 
 
-def _lorenz_field(z: Tensor, V: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """(dz/dt [B, 3], dV/dt [B, k, 3] or None)."""
+def _lorenz_field(z: Tensor) -> Tensor:
+    """dz/dt [B, 3] of z [B, 3]."""
     x, y, w = z.unbind(-1)
-    dz = torch.stack((10 * (y - x), x * (28 - w) - y, x * y - 8 / 3 * w), -1)
-    if V is None:
-        return dz, None
+    return torch.stack((10 * (y - x), x * (28 - w) - y, x * y - 8 / 3 * w), -1)
+
+
+def _lorenz_tangent_field(z: Tensor, V: Tensor) -> Tensor:
+    """dV/dt [B, k, 3] of tangents V [B, k, 3] at z [B, 3]."""
+    x, y, w = z.unsqueeze(1).unbind(-1)
     a, b, c = V.unbind(-1)
-    x, y, w = x.unsqueeze(1), y.unsqueeze(1), w.unsqueeze(1)
-    return dz, torch.stack((10 * (b - a), (28 - w) * a - b - x * c, y * a + x * b - 8 / 3 * c), -1)
+    return torch.stack((10 * (b - a), (28 - w) * a - b - x * c, y * a + x * b - 8 / 3 * c), -1)
 
 
-def _lorenz(seed: int):
+def _lorenz(seed: int) -> tuple[TangentMap, Tensor]:
+    """400 orbits of the Lorenz flow, on the attractor from their start."""
     generator = torch.Generator().manual_seed(seed)
     cube = torch.rand(400, 3, generator=generator, dtype=torch.float64) - 0.5
     z = 20 * cube + torch.tensor([0.0, 0.0, 25.0], dtype=torch.float64)
     # The neutral exponent of a window is what |dz/dt| gained: zero on average once the orbits have spread out.
     for t in range(2000):
         z = Lorenz63(z).step(t, z)
-    return Lorenz63(z), None
+    return Lorenz63(z), UNKNOWN
 
 
-def _compare_lorenz(found: MapSpectrum, exact: None) -> list[ReferenceRow]:
+def _compare_lorenz(found: MapSpectrum, exact: Tensor) -> list[ReferenceRow]:
     rates = found.exponents / Lorenz63.h
     return [
         _mean_over_orbits("lambda_1, per unit of time", rates[:, 0], 0.9056, "literature"),
@@ -262,10 +271,8 @@ def _compare_lorenz(found: MapSpectrum, exact: None) -> list[ReferenceRow]:
     ]
 
 
-# Coupled maps
-
-
-def _ring(seed: int):
+def _ring(seed: int) -> tuple[TangentMap, Tensor]:
+    """A ring of 8 maps 3 z mod 1 with diffusive coupling, 4 orbits."""
     sites, slope, coupling = 8, 3.0, 0.6
     generator = torch.Generator().manual_seed(seed)
 
@@ -278,7 +285,8 @@ def _ring(seed: int):
     return CallableMap(step, torch.rand(4, sites, generator=generator, dtype=torch.float64)), rates
 
 
-def _synchronised(seed: int):
+def _synchronised(seed: int) -> tuple[TangentMap, Tensor]:
+    """6 synchronised logistic maps with coupling to their mean, 200 orbits."""
     coupling, sites = 0.6, 6
     # The invariant density of the logistic map, so that no transient biases the mean.
     generator = torch.Generator().manual_seed(seed)
@@ -299,12 +307,12 @@ def _compare_synchronised(found: MapSpectrum, transverse: Tensor) -> list[Refere
     ]
 
 
-# Random matrices and networks
-
+# Rows and columns of the random matrices.
 _GAUSSIAN = 8
 
 
-def _gaussian_products(seed: int):
+def _gaussian_products(seed: int) -> tuple[TangentMap, Tensor]:
+    """Products of Gaussian matrices [8, 8], 80 independent ones."""
     generator = torch.Generator().manual_seed(seed)
     orbits, steps = 80, REFERENCE_SYSTEMS["gaussian_products"].n_steps
     matrices = torch.randn(steps, orbits, _GAUSSIAN, _GAUSSIAN, generator=generator, dtype=torch.float64)
@@ -350,7 +358,8 @@ def _tanh_network(gain: float, units: int, orbits: int, seed: int) -> tuple[Call
     return CallableMap(lambda t, h: h.tanh() @ J.T, start), J
 
 
-def _decaying_network(seed: int):
+def _decaying_network(seed: int) -> tuple[TangentMap, Tensor]:
+    """A tanh network below the onset of chaos, 200 units: exponents ln |eigenvalues of J|."""
     system, J = _tanh_network(0.8, 200, 2, seed)
     return system, torch.linalg.eigvals(J).abs().log().sort(descending=True).values[:4]
 
@@ -358,8 +367,9 @@ def _decaying_network(seed: int):
 _CHAOTIC_UNITS, _CHAOTIC_GAIN = 200, 2.0
 
 
-def _chaotic_network(seed: int):
-    return _tanh_network(_CHAOTIC_GAIN, _CHAOTIC_UNITS, 8, seed)[0], None
+def _chaotic_network(seed: int) -> tuple[TangentMap, Tensor]:
+    """A tanh network above the onset of chaos, 200 units, 8 orbits."""
+    return _tanh_network(_CHAOTIC_GAIN, _CHAOTIC_UNITS, 8, seed)[0], UNKNOWN
 
 
 def mean_field_spectrum(gain: float, shares: np.ndarray) -> np.ndarray:
@@ -382,7 +392,7 @@ def mean_field_spectrum(gain: float, shares: np.ndarray) -> np.ndarray:
     return np.array([rate(x) for x in shares])
 
 
-def _compare_chaotic(found: MapSpectrum, exact: None) -> list[ReferenceRow]:
+def _compare_chaotic(found: MapSpectrum, exact: Tensor) -> list[ReferenceRow]:
     shares = np.array([0.0, 0.05, 0.1, 0.25])
     rows = []
     for share, rate in zip(shares, mean_field_spectrum(_CHAOTIC_GAIN, shares), strict=True):
@@ -391,9 +401,6 @@ def _compare_chaotic(found: MapSpectrum, exact: None) -> list[ReferenceRow]:
     positive = brentq(lambda x: mean_field_spectrum(_CHAOTIC_GAIN, np.array([x]))[0], 1e-3, 0.9)
     share = (found.exponents > 0).double().mean(1) * found.exponents.shape[1] / _CHAOTIC_UNITS
     return [*rows, _mean_over_orbits("share of positive exponents", share, positive, allowance=0.02)]
-
-
-# The real network code
 
 
 def _zero_weights(damping: float) -> Callable[[int], tuple[TangentMap, Tensor]]:
@@ -431,12 +438,11 @@ def _zero_weights(damping: float) -> Callable[[int], tuple[TangentMap, Tensor]]:
     return build_it
 
 
-# Transient chaos
-
+# Half the width of the hole that captures an orbit, and steps of an orbit.
 _CAPTURE_RADIUS, _HORIZON = 0.04, 16
 
 
-def _transient_chaos(seed: int):
+def _transient_chaos(seed: int) -> tuple[TangentMap, Tensor]:
     """x <- 4 x (1 - x) until |x - s| < radius, then x <- s + (x - s) / 2; FTLE of each orbit given its capture time."""
     generator = torch.Generator().manual_seed(seed)
     goal, start = torch.rand(2, 5000, 1, generator=generator, dtype=torch.float64)
