@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from rrm.cluster.session import Request, trials_at_once
-from rrm.dynamics import LyapunovResult, Settings, choose_batch, join_files, load_result, measure, save_result
+from rrm.dynamics import LyapunovResult, Settings, load_result, measure, save_result
+from rrm.dynamics.measure import choose_batch
+from rrm.dynamics.result import join_files
 from rrm.dynamics.shards import join, load_rows, save_rows
 from rrm.errors import InputError
 from rrm.files import replacing

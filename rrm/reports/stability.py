@@ -7,18 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrm.dynamics import (
-    BasesResult,
-    EscapeResult,
-    Freed,
-    LyapunovResult,
-    RestartResult,
-    escape_time,
-    freed,
-    kaplan_yorke,
-    positive_sum,
-    relapsed,
-)
+from rrm.dynamics import LyapunovResult, escape_time, kaplan_yorke, positive_sum
+from rrm.dynamics.bases import BasesResult
+from rrm.dynamics.escape import EscapeResult, relapsed
+from rrm.dynamics.restarts import Freed, RestartResult, freed
 from rrm.files import file_hash
 from rrm.jobs.folder import JobFolder
 from rrm.models import build

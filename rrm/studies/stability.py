@@ -10,17 +10,10 @@ import torch
 from rrm import __version__
 from rrm.cluster.fanout import device_of, gather, measure_in_shards, plan_batch
 from rrm.cluster.session import Request
-from rrm.dynamics import (
-    BasesResult,
-    EscapeResult,
-    RestartResult,
-    Settings,
-    default_transient,
-    escape,
-    load_result,
-    restarts,
-    start_bases,
-)
+from rrm.dynamics import Settings, default_transient, escape, load_result, restarts
+from rrm.dynamics.bases import BasesResult, start_bases
+from rrm.dynamics.escape import EscapeResult
+from rrm.dynamics.restarts import RestartResult
 from rrm.errors import InputError
 from rrm.models import RecursiveModel, build, describe
 from rrm.reports.stability import Study, examples, report

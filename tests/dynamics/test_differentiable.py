@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from rrm.dynamics import CallableMap, NetworkMap, orthonormalize, window_exponents
+from rrm.dynamics import CallableMap, NetworkMap, window_exponents
+from rrm.dynamics.orthonormal import orthonormalize
 from rrm.models import VARIANTS, build, variant
 
 SHAPE = {"vocab_size": 6, "seq_len": 4, "hidden_size": 16, "num_heads": 2, "H_cycles": 1, "L_cycles": 2}

@@ -6,16 +6,8 @@ import shutil
 import pytest
 import torch
 
-from rrm.dynamics import (
-    CallableMap,
-    jacobian_spectrum,
-    lyapunov_spectrum,
-    map_spectrum,
-    orthonormalize,
-    random_basis,
-    rollout,
-)
-from rrm.dynamics.orthonormal import LOG_FLOOR
+from rrm.dynamics import CallableMap, jacobian_spectrum, lyapunov_spectrum, map_spectrum, rollout
+from rrm.dynamics.orthonormal import LOG_FLOOR, orthonormalize, random_basis
 from rrm.dynamics.tangents import push, push_by_jvp
 from rrm.models import VARIANTS, build, variant
 from rrm.toys.reference_systems import Lorenz63

@@ -18,11 +18,11 @@ from rrm.dynamics import (
     map_spectrum,
     max_lyapunov,
     measure,
-    orthonormalize,
     rollout,
     stochastic_rollouts,
     window_exponents,
 )
+from rrm.dynamics.orthonormal import orthonormalize
 from rrm.models import VARIANTS, build, variant
 from rrm.tasks import get_task
 from rrm.training.evaluate import predict

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rrm.dynamics import Settings, choose_batch, join_files, join_results, load_result, measure, save_result
+from rrm.dynamics import Settings, load_result, measure, save_result
+from rrm.dynamics.measure import choose_batch
+from rrm.dynamics.result import join_files, join_results
 from rrm.errors import InputError
 from rrm.models import build, variant
 from rrm.tasks import get_task

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from rrm.dynamics import Settings, lyapunov_spectrum, measure, start_bases
+from rrm.dynamics import Settings, lyapunov_spectrum, measure
+from rrm.dynamics.bases import start_bases
 from rrm.dynamics.success import success_lambda_1
 from rrm.models import build, variant
 from rrm.tasks import get_task
