@@ -10,15 +10,18 @@
 Neither reader imports torch, and the second imports no MLflow either.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # a driver takes `flatten` from here for --help, which does without numpy
+    import numpy as np
 
-from rrm.curves import Curves
+    from rrm.curves import Curves
 
 
 @dataclass(frozen=True)
