@@ -1,4 +1,4 @@
-"""Which MLflow store a command uses: --tracking-uri, else MLFLOW_TRACKING_URI, else sqlite in its storage folder."""
+"""The MLflow store that a command uses: --tracking-uri, else MLFLOW_TRACKING_URI, else sqlite in its storage folder."""
 
 import os
 from pathlib import Path
@@ -11,24 +11,24 @@ from rrm.tracking.secrets import mask
 VARIABLE = "MLFLOW_TRACKING_URI"
 OPTION = "--tracking-uri"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql")
-# Signs by which an address ends or hides another character; SQLAlchemy takes them for such in a path, too.
+# Characters with a meaning in an address. SQLAlchemy gives them that meaning in the path of a file, too.
 SIGNS = "?%"
 
 
 def tracking_uri(option: str | None, storage: Path) -> str:
-    """The store to open, credentials included; InputError for one of no known kind, or without a home for MLflow."""
+    """The store to open, with credentials; InputError for an unknown kind of store, or without a home for MLflow."""
     check_home()
     given = option or os.environ.get(VARIABLE)
     return checked_uri(given) if given else checked_uri(default_uri(storage), f"--storage {storage}")
 
 
 def default_uri(storage: Path) -> str:
-    """An embedded store: sqlite in the storage folder."""
+    """The address of an sqlite store in the storage folder."""
     return f"sqlite:///{Path(os.path.realpath(storage), 'mlflow.db')}"
 
 
 def checked_uri(uri: str, named: str = "") -> str:
-    """A store's address as it is opened, `named` as the user did; InputError for one of no known kind."""
+    """The address by which a store is opened, from the user's `named`; InputError for an unknown kind of store."""
     named = named or f"{giver(uri)} {mask(uri)}"
     kind = uri.partition(":")[0].partition("+")[0]
     try:
@@ -48,17 +48,17 @@ def checked_uri(uri: str, named: str = "") -> str:
             f"{named} has {' and '.join(found)} in its path, where SQLAlchemy takes it for a sign of an address: "
             f"name another folder, or an MLflow server by {OPTION}"
         )
-    # Trials run in other working directories: a relative database would be another database there.
+    # Trials run in other folders, where a relative path would be another database.
     return f"sqlite:///{os.path.realpath(Path(path).expanduser())}"
 
 
 def database_file(uri: str) -> Path | None:
-    """The file of a sqlite store, None for another one."""
+    """The file of a sqlite store; None for other stores."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def giver(uri: str) -> str:
-    """The name of the variable where that gave this store, else of the option."""
+    """The name of the environment variable where it gave this store, else that of the option."""
     given = os.environ.get(VARIABLE, "")
     files = [file and os.path.realpath(file.expanduser()) for file in map(database_file, (given, uri))]
     agree = files[0] == files[1] if all(files) else given == uri
@@ -66,5 +66,5 @@ def giver(uri: str) -> str:
 
 
 def announce(uri: str) -> None:
-    """Say which store is used, and that the environment chose it, where it did."""
+    """Print the store, and the environment variable where that chose it."""
     print(f"tracking  {mask(uri)}" + f", of {VARIABLE}" * (giver(uri) == VARIABLE))

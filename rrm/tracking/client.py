@@ -1,4 +1,4 @@
-"""MLflow's client, made the same way wherever a store is written or read."""
+"""MLflow's client, made in one way for writing and reading."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SETTINGS = {
 
 
 def configure() -> None:
-    """What MLflow reads when it is imported, and how much it says."""
+    """Set the variables that MLflow reads at its import, and the levels of its loggers."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401  it sets the levels of its loggers itself
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It prints the stack of every failed statement before it raises the same error.
+    # It prints a traceback of every failed statement before it raises the same error.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def make_client(uri: str, writes: bool) -> MlflowClient:
-    """A client of a store that exists; InputError for a sqlite file that MLflow could not read or write."""
+    """A client of an existing store; InputError for a sqlite file that MLflow cannot read or write."""
     configure()
     from mlflow import MlflowClient
 

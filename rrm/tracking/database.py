@@ -1,4 +1,4 @@
-"""The file of a sqlite store, looked at before MLflow opens it, which would try again for minutes and say less."""
+"""Checks of the file of a sqlite store before MLflow opens it: MLflow would retry for minutes, and say less."""
 
 import functools
 import os
@@ -12,12 +12,12 @@ from rrm.doctor.processes import PROC, own_processes
 from rrm.errors import InputError
 from rrm.tracking.address import database_file
 
-PATIENCE_S = 10.0  # a driver or a server that only writes is done sooner
+PATIENCE_S = 10.0  # a driver or a server that only writes ends sooner
 NO_RUN = "no run can be logged or read"
 
 
 def check_database(uri: str, writes: bool) -> None:
-    """InputError, in the words of the doctor, for a sqlite store that cannot be used; others are not looked at."""
+    """InputError, in the words of the doctor, for an unusable sqlite store; other stores are not checked."""
     if (path := database_file(uri)) and path.exists():
         _check(path, uri, writes)
 
@@ -29,20 +29,20 @@ def _check(path: Path, uri: str, writes: bool) -> None:
 
 
 def restoring(path: Path) -> str:
-    """What can be done with a database that is not whole."""
+    """The way out for a damaged database."""
     save = shlex.join(["sqlite3", str(path), ".recover"])
     return f"restore {path.name} from a copy, save what is left with `{save}`, or move it away"
 
 
 def trouble(path: Path, uri: str, writes: bool = True) -> Finding | None:
-    """What keeps MLflow from reading or writing the database `path`, None where nothing does.
+    """Why MLflow cannot read or write the database `path`; None where it can.
 
-    The file is not read as a whole, so this takes a moment whatever its size.
+    The check does not read the whole file, so its time does not depend on the size.
     """
     if not path.is_file():
         return fail(f"{path} is not a file", NO_RUN, "move it away, or name another store by --tracking-uri")
     if not path.stat().st_size:
-        return None  # MLflow fills it
+        return None  # MLflow makes the tables
     for place in (path, path.parent):  # sqlite keeps its journal in the folder
         if writes and not os.access(place, os.W_OK):
             return fail(
@@ -77,12 +77,12 @@ def _refused(path: Path, error: sqlite3.OperationalError) -> Finding:
 
 
 def holders(path: Path) -> list[str]:
-    """Other processes of this user that have a file open, "NAME (process PID)"."""
+    """Other processes of this user that hold a file open, as "NAME (process PID)"."""
     found, target = [], os.path.realpath(path)
     for process in own_processes().values():
         try:
             names = {os.readlink(link) for link in (PROC / str(process.pid) / "fd").iterdir()}
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process ended meanwhile
             continue
         if target in names and process.pid != os.getpid():
             found.append(f"{process.name} (process {process.pid})")
@@ -98,9 +98,9 @@ def _no_schema(path: Path) -> Finding:
 
 
 def schema(version: str, place: Path | str, uri: str) -> Finding | None:
-    """What is wrong with the version of a database's schema, None for that of the installed MLflow.
+    """The problem with the version of a database's schema; None for the version of the installed MLflow.
 
-    place: the database as a message names it.  uri: as `mlflow db upgrade` takes it.
+    place: the name of the database in messages.  uri: its address for `mlflow db upgrade`.
     """
     import mlflow
     from alembic.script import ScriptDirectory

@@ -1,4 +1,7 @@
-"""Experiments and runs that were deleted in MLflow's UI, which keeps them and takes no new ones of their name."""
+"""Experiments and runs that were deleted in MLflow's UI.
+
+MLflow keeps them, and makes no new experiment with the name of a deleted one.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ DELETED = "deleted"  # MLflow's lifecycle_stage
 
 
 def restore_command(uri: str, kind: str, identity: str) -> str:
-    """The command that restores an experiment or a run; credentials in the store's address are left out."""
+    """The command that restores an experiment or a run, without the credentials in the store's address."""
     option = {"experiment": "--experiment-id", "run": "--run-id"}[kind]
     return f"{VARIABLE}={shlex.quote(mask(uri))} mlflow {kind}s restore {option} {identity}"
 
 
 def refuse_deleted_experiment(uri: str, experiment: Experiment) -> None:
-    """InputError for an experiment that was deleted."""
+    """Raise the InputError for a deleted experiment."""
     if experiment.lifecycle_stage == DELETED:
         raise InputError(
             f"the experiment {experiment.name} of {mask(uri)} was deleted, and its name is taken: restore it by "
@@ -32,7 +35,7 @@ def refuse_deleted_experiment(uri: str, experiment: Experiment) -> None:
 
 
 def refuse_deleted_run(uri: str, client: MlflowClient, run: Run) -> None:
-    """InputError for a run that was deleted, by itself or with its experiment."""
+    """Raise the InputError for a run that was deleted, alone or with its experiment."""
     if run.info.lifecycle_stage == DELETED:
         refuse_deleted_experiment(uri, client.get_experiment(run.info.experiment_id))
         raise InputError(
@@ -42,7 +45,7 @@ def refuse_deleted_run(uri: str, client: MlflowClient, run: Run) -> None:
 
 
 def deleted_runs(client: MlflowClient, experiment_id: str, job: str) -> list[Run]:
-    """The runs of a job that were deleted and have no living one of the same role and name."""
+    """Deleted runs of a job whose role and name no living run has."""
     from mlflow.entities import ViewType
 
     query = f"tags.`rrm.job` = '{job}'"

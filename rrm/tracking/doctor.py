@@ -1,4 +1,4 @@
-"""Checks of the MLflow store: does it answer, is it whole, is its schema ours, and are there runs without a driver?"""
+"""Checks of the MLflow store: does it answer, is it whole, has it our schema, does it hold runs without a driver?"""
 
 import base64
 import functools
@@ -33,20 +33,20 @@ CREDENTIALS = (
 
 
 def store(setting: Setting) -> Iterator[Finding]:
-    """Reachable, whole, and of a schema that the installed MLflow reads."""
+    """The store answers, is whole, and has a schema that the installed MLflow reads."""
     yield _store(setting.tracking_uri)
 
 
 @functools.cache
 def _store(uri: str) -> Finding:
-    """One finding, made once: the checks that need the store look at it first."""
+    """The finding on the store, computed once; checks that need the store ask for it first."""
     if (path := database_file(uri)) is not None:
         return _sqlite(path, uri)
     return _server(uri) if uri.startswith("http") else _remote_database(uri)
 
 
 def _answers(setting: Setting) -> bool:
-    """Whether there is a store, in order, that can be asked for runs."""
+    """Whether the store exists and can be asked for runs."""
     path = database_file(setting.tracking_uri)
     return (path is None or path.exists()) and _store(setting.tracking_uri).level != "fail"
 
@@ -71,7 +71,7 @@ def _sqlite(path: Path, uri: str) -> Finding:
 def _remote_database(uri: str) -> Finding:
     try:
         make_client(uri, writes=True).search_experiments(max_results=1)
-    except Exception as error:  # each driver of a database has exceptions of its own
+    except Exception as error:  # each database driver has its own exceptions
         if finding := schema_of(error, uri):
             return finding
         reason = " ".join(str(error).split())[:200]
@@ -81,11 +81,11 @@ def _remote_database(uri: str) -> Finding:
 
 
 def _ask(uri: str, path: str) -> str:
-    """The answer of the server to a GET with the credentials that MLflow's client would send."""
+    """The server's answer to a GET with the credentials that MLflow's client sends."""
     from mlflow.utils.credentials import read_mlflow_creds
 
     parts = urlsplit(uri)
-    # From the environment, or from ~/.mlflow/credentials.
+    # MLflow reads them from the environment or from ~/.mlflow/credentials.
     given = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     user, password = given or read_mlflow_creds()
     plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")) + path
@@ -102,7 +102,7 @@ def _server(uri: str) -> Finding:
     try:
         _ask(uri, "/health")
         version = _ask(uri, "/version").strip()
-        # Health and version are told to everybody, experiments are not.
+        # A server tells its health and version to everybody, but lists experiments only to its users.
         json.loads(_ask(uri, "/api/2.0/mlflow/experiments/search?max_results=1"))
     except urllib.error.HTTPError as error:
         return _refused(uri, error)
@@ -145,7 +145,7 @@ def _refused(uri: str, error: urllib.error.HTTPError) -> Finding:
 
 
 def job_statuses(setting: Setting) -> dict[str, str] | None:
-    """Statuses of the runs of sweeps and studies, by job; None where the store cannot tell."""
+    """{job: status of its run} of sweeps and studies; None where the store does not answer."""
     if not _answers(setting):
         return None
     client = make_client(setting.tracking_uri, writes=False)
@@ -158,7 +158,7 @@ def job_statuses(setting: Setting) -> dict[str, str] | None:
 
 
 def spool(setting: Setting) -> Iterator[Finding]:
-    """What drivers could not send to the store before they ended is sent now."""
+    """Send the operations that drivers could not send before they ended."""
     waiting = sorted(path for path in setting.storage.glob(f"*/{SPOOL}/operations.jsonl") if path.stat().st_size)
     for path in waiting:
         folder = path.parents[1]
@@ -191,10 +191,10 @@ def spool(setting: Setting) -> Iterator[Finding]:
 
 
 def runs(setting: Setting) -> Iterator[Finding]:
-    """Runs that are RUNNING and whose driver has died are closed."""
+    """Close the RUNNING runs whose driver has died."""
     if not _answers(setting):
         return
-    # A driver of a version that gave no signs of life still holds its folder.
+    # A driver of an old version sends no heartbeats, but holds the lock of its folder.
     stale = [run for run in stale_runs(setting.tracking_uri) if not claimed(setting.storage / run.job)]
     close_stale(setting.tracking_uri, stale)
     for run in stale:
@@ -209,7 +209,7 @@ def runs(setting: Setting) -> Iterator[Finding]:
 
 
 def deleted(setting: Setting) -> Iterator[Finding]:
-    """Experiments that were deleted, and with them their names; deleted runs of jobs that are in the storage folder."""
+    """Deleted experiments, whose names are taken, and deleted runs of jobs in the storage folder."""
     if not _answers(setting):
         return
     from mlflow.entities import ViewType
@@ -239,7 +239,7 @@ def deleted(setting: Setting) -> Iterator[Finding]:
 
 
 def write_and_read(setting: Setting) -> Iterator[Finding]:
-    """A run written to a store of its own and read back."""
+    """Write a run to a new store and read it back."""
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch, "note.txt").write_bytes(b"written")
         with Tracker(default_uri(Path(scratch)), "doctor", "doctor", Path(scratch, "artifacts")) as tracker:

@@ -1,4 +1,4 @@
-"""Which process drives a job, and whether it is alive."""
+"""The process that drives a job, and whether it is alive."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def driver_tags() -> dict[str, str]:
-    """Tags that name this process: rrm.host, rrm.pid and rrm.driver_started."""
+    """Tags that identify this process: rrm.host, rrm.pid and rrm.driver_started."""
     return {
         "rrm.host": socket.gethostname(),
         "rrm.pid": str(os.getpid()),
@@ -17,8 +17,8 @@ def driver_tags() -> dict[str, str]:
 def is_alive(tags: dict[str, str]) -> bool | None:
     """Whether the process that wrote these tags runs; None where this machine cannot know.
 
-    A process number is used again, so it counts together with its start in ticks since boot, which no change of the
-    clock moves; and only under the same boot and in the same process namespace.
+    Systems reuse process ids. A process is therefore identified by its id and its start in ticks since boot, which no
+    change of the clock moves, within one boot and one process namespace.
     """
     kernel, _, ticks = tags.get("rrm.driver_started", "").partition("/")
     if not kernel or kernel != _kernel() or tags.get("rrm.host") != socket.gethostname():
@@ -27,7 +27,7 @@ def is_alive(tags: dict[str, str]) -> bool | None:
 
 
 def _kernel() -> str:
-    """This boot and process namespace; "" where the system does not say."""
+    """The id of this boot and process namespace; "" where the system has none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot}:{os.readlink('/proc/self/ns/pid')}"
@@ -36,9 +36,9 @@ def _kernel() -> str:
 
 
 def _ticks(pid: int) -> str:
-    """Start of a process in clock ticks since boot; "" if there is none, or only its remains."""
+    """Start of a process in clock ticks since boot; "" for a zombie, or where no such process exists."""
     try:
-        # The name of a process may hold spaces and brackets; the fields after it are state, parent, ...
+        # The name, in brackets, may hold spaces and brackets; the fields after it are state, parent, ...
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""

@@ -1,4 +1,4 @@
-"""What an error of MLflow means: a server that is away for now, or an operation that will never be accepted."""
+"""The meaning of an error of MLflow: the store is away for now, or it will never accept the operation."""
 
 import re
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ KNOWN = {
 
 
 def away_reason(error: Exception, uri: str) -> str | None:
-    """Why the store of `uri` cannot take an operation now, without credentials; None where trying again is no use.
+    """Why the store of `uri` cannot take an operation now, without credentials; None where a retry is useless.
 
-    Connections that fail, timeouts, answers of 5xx and 429, and a database that is locked or gone pass. So do refused
-    credentials (401, 403): a token that has expired must not end a job.
+    Worth a retry: failed connections, timeouts, answers of 5xx and 429, a locked or missing database, and refused
+    credentials (401, 403), because an expired token must not end a job.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -43,9 +43,9 @@ def away_reason(error: Exception, uri: str) -> str | None:
 
 @contextmanager
 def answering(uri: str, always: bool = False) -> Iterator[None]:
-    """A block that asks the store of `uri`: InputError of one line where that is away, or refuses the credentials.
+    """InputError of one line where, within the block, the store of `uri` is away or refuses the credentials.
 
-    With `always`, other errors of the store end the same way.
+    With `always`, every other error of the store becomes an InputError, too.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -67,13 +67,13 @@ def answering(uri: str, always: bool = False) -> Iterator[None]:
 
 
 def schema_of(error: Exception, uri: str) -> Finding | None:
-    """What is wrong with the schema of a database whose version MLflow refuses; None for other errors."""
+    """The problem with the schema of a database whose version MLflow refuses; None for other errors."""
     version = re.search(r"database schema \(found version (\w+)", str(error))
     return schema(version[1], mask(uri), mask(uri)) if version else None
 
 
 def unreachable(reason: str, uri: str) -> str:
-    """The line that tells a user why nothing can be logged or read."""
+    """The line for the user: why nothing can be logged or read."""
     if reason.startswith(CREDENTIALS):
         way_out = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     elif reason == LOCKED:

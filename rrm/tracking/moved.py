@@ -1,4 +1,4 @@
-"""Storage folders that were moved, whose sqlite store still names the old place."""
+"""Storage folders that were moved while their sqlite store still names the old place."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def refuse_moved(uri: str, client: MlflowClient, experiment: Experiment, root: Path) -> None:
-    """InputError where a sqlite store looks for the artifacts of an experiment elsewhere than in `root`, their folder.
+    """InputError where the artifacts of an experiment lie in `root`, but the sqlite store names another folder.
 
-    MLflow fixes the place when it makes an experiment or a run, and has no call that changes it. A place that only
-    differs is fine, for a store may serve several storage folders; a link from the old path is too.
+    MLflow fixes the folder when it makes an experiment or a run, and has no call to change it. Another folder alone is
+    no error, because a store may serve several storage folders. Nor is a link from the old path.
     """
     from mlflow.utils.file_utils import local_file_uri_to_path
 

@@ -1,4 +1,4 @@
-"""Sends the operations of a driver to its store, in order, while the driver goes on whatever the store does."""
+"""Send the operations of a driver to its store, in order, in a thread: the driver goes on whatever the store does."""
 
 import sys
 import threading
@@ -12,20 +12,20 @@ from rrm.tracking.failure import away_reason, short
 from rrm.tracking.secrets import mask
 from rrm.tracking.spool import Spool
 
-PATIENCE_S = 1.0  # a write waits so long for its confirmation
+PATIENCE_S = 1.0  # how long a write waits for its confirmation
 BACKOFF_S = (0.5, 5.0)  # first and longest pause between attempts
 BEAT_S = 30.0
-POINTS = 800  # of metrics in one go; MLflow takes 1000
-STUBBORN = 10  # attempts at an operation that fails on a store that answers everything else
+POINTS = 800  # metrics in one request; MLflow takes 1000
+STUBBORN = 10  # attempts at an operation that fails while the store answers everything else
 
 
 class Outbox:
     """A spool and the thread that empties it.
 
-    perform: sends one operation, or several that log metrics; raises what MLflow raises
-    probe: asks the store for anything; raises as well
-    beat: gives a sign of life
-    away: why the last attempt failed, "" while the store takes what it gets
+    perform: sends one operation, or several that log metrics; raises the errors of MLflow
+    probe: asks the store a question; raises the errors of MLflow
+    beat: sends a heartbeat
+    away: why the last attempt failed, "" while the store accepts operations
     """
 
     def __init__(self, spool: Spool, perform: Callable[[list[dict]], None], probe: Callable, beat: Callable, uri: str):
@@ -40,9 +40,9 @@ class Outbox:
         self._beating = False
 
     def submit(self, operation: dict) -> None:
-        """Write an operation down, and wait for the store to take it: while beating, a moment only.
+        """Append the operation to the spool, then wait for the store: at most PATIENCE_S while a job runs.
 
-        Nothing is raised for the store's sake: what it does not take now is sent later, what it refuses is said.
+        The store causes no error here: operations that it does not take now are sent later, and a refusal is printed.
         """
         with self._condition:
             self.adopt()
@@ -53,14 +53,14 @@ class Outbox:
             self._start()
             self._condition.notify_all()
             if not (self.away or self._slow):
-                # Without a job that must go on, there is time until the store is away.
+                # No job has to go on, so it waits until the store answers or is away.
                 patience = PATIENCE_S if self._beating else None
                 sent = self._condition.wait_for(lambda: self._sent >= number or self.away, patience)
-                # Behind a long upload, one wait is enough.
+                # Behind a long upload every operation would wait: once is enough.
                 self._slow = not sent
 
     def adopt(self) -> int:
-        """Send, before anything else, what an earlier driver of the job left; -> number of operations."""
+        """Send first the operations that an earlier driver of the job left; -> their number."""
         with self._condition:
             left = [] if self._adopted else self.spool.load()
             self._adopted = True
@@ -72,30 +72,30 @@ class Outbox:
             return len(left)
 
     def flush(self, patience_s: float) -> int:
-        """Wait until all is sent, or until the store has been away for `patience_s`; -> operations that remain."""
+        """Wait until all is sent, or until the store has been away for `patience_s`; -> number of operations left."""
         begun = time.monotonic()
         with self._condition:
             while self._waiting:
                 self._start()
                 self._condition.wait(0.2)
                 since = max(begun, self._last_success)
-                # One failed attempt may be a crowd before a locked database.
+                # One failed attempt may only mean that others have locked the database.
                 if self._said and time.monotonic() - since > patience_s:
                     break
             return len(self._waiting)
 
     def start_beating(self) -> None:
-        """Give a sign of life every half minute until `stop`."""
+        """Send a heartbeat every half minute until `stop`."""
         with self._condition:
             self._beating = True
             self._start()
 
     def stop(self, patience_s: float) -> int:
-        """Send what can be sent, as `flush` does, and stop; -> operations that remain on disk."""
+        """Send all that can be sent, as `flush` does, and stop; -> number of operations left on disk."""
         try:
             self.flush(patience_s)
         except KeyboardInterrupt:
-            pass  # the user's patience is over sooner
+            pass  # the user interrupts the wait
         with self._condition:
             self._beating = False
             remain = len(self._waiting)
@@ -144,7 +144,7 @@ class Outbox:
             except Exception as error:
                 reason = away_reason(error, self._uri)
                 failures += 1
-                # Less at a time: the store may be overloaded, or it refuses one of several operations.
+                # Send fewer at a time: the store may be overloaded, or refuse one of several operations.
                 most //= 4
                 if reason and not (failures >= STUBBORN and self._answers()):
                     self._hold(reason, pause, failures)
@@ -157,7 +157,7 @@ class Outbox:
             self._confirm(batch)
 
     def _next(self, most: int) -> list[dict]:
-        """The next operation, and those behind it as long as all log metrics, at most so many points."""
+        """The next operation; if it logs metrics, also those behind it that do, up to a number of points."""
         batch: list[dict] = []
         points = 0
         for operation in self._waiting:
@@ -170,7 +170,7 @@ class Outbox:
     def _confirm(self, batch: list[dict]) -> None:
         with self._condition:
             self._last_success = time.monotonic()
-            # `stop` may have given the operation up meanwhile; it stays in the spool then, and may be sent again.
+            # If `stop` has given up meanwhile, the operation stays in the spool and may be sent again.
             if self._waiting and self._waiting[0] is batch[0]:
                 for _ in batch:
                     self._waiting.popleft()
@@ -182,7 +182,7 @@ class Outbox:
                     try:
                         self.spool.clear()
                     except OSError:
-                        pass  # what stays on disk is sent once more some day, which does no harm
+                        pass  # operations that stay on disk are sent again later, which does no harm
                     if self._said:
                         self._say(f"is back: the {self._outage} operations that were kept are logged now")
                     self._said, self._outage = False, 0
@@ -190,10 +190,10 @@ class Outbox:
 
     def _hold(self, reason: str, pause: float, failures: int) -> None:
         try:
-            # Here and not in `submit`: on a busy disk this takes seconds, for which no training should wait.
+            # Not in `submit`: on a busy disk this takes seconds, and no training should wait for it.
             self.spool.sync()
         except OSError:
-            pass  # `_keep` says what the disk does not take
+            pass  # `_keep` prints the errors of the disk
         with self._condition:
             self.away = reason
             self._condition.notify_all()
@@ -224,8 +224,8 @@ class Outbox:
         try:
             self._beat()
         except Exception:
-            pass  # the next operation tells whether the store is away
+            pass  # the next operation shows whether the store is away
 
     def _say(self, what: str) -> None:
-        with suppress(BrokenPipeError):  # of a terminal that is gone; what is logged still has to be sent
+        with suppress(BrokenPipeError):  # the terminal is gone; operations still have to be sent
             print(f"tracking store {mask(self._uri)} {what}", file=sys.stderr, flush=True)

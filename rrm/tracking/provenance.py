@@ -1,4 +1,4 @@
-"""Which code made a number."""
+"""The commit of the code that made a result."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Passwords and tokens stay out of everything that is shown or stored."""
+"""Keep passwords and tokens out of everything that is printed or stored."""
 
 import os
 import re
@@ -12,9 +12,9 @@ _QUERY = re.compile(r"([?&][^=&\s]*(?:password|passwd|pwd|token|secret|key)[^=&\
 
 
 def mask(text: str, uri: str = "") -> str:
-    """`text` without credentials: those of addresses in it, of `uri`, and of MLflow's variables.
+    """`text` without credentials: those in its addresses, in `uri`, and in MLflow's variables.
 
-    Error messages are masked with the `uri` they may quote, because libraries quote parts of it, decoded or not.
+    `uri` is the store's address: libraries quote parts of it in their errors, decoded or not.
     """
     for secret in sorted(_secrets(uri), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
@@ -23,9 +23,9 @@ def mask(text: str, uri: str = "") -> str:
 
 
 def logged_in(uri: str) -> str:
-    """`uri` as MLflow should get it: credentials before the @ of a server go to MLflow's variables, in this process.
+    """`uri` for MLflow: the credentials before the @ of a server go into MLflow's variables, in this process.
 
-    MLflow quotes the address in its errors, and builds others from it.
+    MLflow quotes the address in its errors, and builds other addresses from it.
     """
     parts = urlsplit(uri)
     if not parts.scheme.startswith("http") or not parts.password:
@@ -36,7 +36,7 @@ def logged_in(uri: str) -> str:
 
 
 def _secrets(uri: str) -> set[str]:
-    """Passwords as they are written and as they are meant."""
+    """Passwords, both percent-encoded and decoded."""
     secrets = {os.environ.get(name, "") for name in VARIABLES}
     found = _USERINFO.search(uri)
     if found and not _is_file(found[1]):

@@ -1,4 +1,4 @@
-"""Operations that a tracking store has not confirmed yet, on disk, where they outlive a dead server and driver."""
+"""Operations that a tracking store has not confirmed, kept on disk: they survive the end of server and driver."""
 
 import fcntl
 import json
@@ -18,12 +18,12 @@ LOCK_WAIT_S = 20.0
 class Spool:
     """FOLDER/operations.jsonl, one JSON line per operation, emptied whenever all are confirmed.
 
-    The first line, `header`, says where the operations belong: "uri", "experiment", "job" and the job's "kind". Whoever
-    has operations in the file holds its lock. Replaying from the first line is always right, because every operation
-    can be repeated (see `Writer`).
+    The first line, `header`, names the store of the operations: "uri", "experiment", "job" and the job's "kind". A
+    driver with operations in the file holds its lock. A replay from the first line is always right, because every
+    operation can be repeated (see `Writer`).
 
-    files/           what artifacts looked like when they were logged
-    refused.jsonl    operations that the store will not take, and why
+    files/           artifacts in the state in which they were logged
+    refused.jsonl    operations that the store refuses, and why
     """
 
     def __init__(self, folder: Path, header: dict):
@@ -41,12 +41,12 @@ class Spool:
         file.flush()
 
     def sync(self) -> None:
-        """Force to disk what was added: until then it outlives its process, but not the machine."""
+        """Force the added operations to disk: until then they survive the process, but not the machine."""
         if self._file is not None:
             os.fsync(self._file.fileno())
 
     def origin(self) -> dict[str, str] | None:
-        """The header of what an earlier driver left, None where it left nothing; InputError for a file of others."""
+        """The header of an earlier driver's operations, None without any; InputError for a file of another kind."""
         try:
             with open(self._path, encoding="utf-8", errors="replace") as file:
                 header, operations = self._parse([file.readline(), file.readline()])
@@ -55,14 +55,14 @@ class Spool:
         return header if operations else None
 
     def load(self) -> list[dict]:
-        """The operations of a driver that is gone, now held by this one; InputError for a file that is no spool."""
+        """Take over the operations of an ended driver; InputError for a file that is no spool."""
         if not self._path.exists() or not self._path.stat().st_size:
             return []
         file = self._open()
         self._lock(file)
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):
-            # The last line was cut when its writer died, which had not been told that it is safe.
+            # The writer died within the last line, before `add` had returned.
             lines.pop()
             file.truncate(sum(len(line.encode()) for line in lines))
         try:
@@ -75,14 +75,14 @@ class Spool:
         return operations
 
     def clear(self) -> None:
-        """All operations are confirmed."""
+        """Empty the file: all operations are confirmed."""
         if self._file is not None and self._held:
             self._file.truncate(0)
             shutil.rmtree(self._files, ignore_errors=True)
             self._unlock(self._file)
 
     def close(self) -> None:
-        """Leave no empty folder behind; operations that remain stay where they are."""
+        """Close the file, and delete the folder if it is empty; remaining operations stay."""
         if self._file is not None:
             if not self._held:
                 self._path.unlink(missing_ok=True)
@@ -92,27 +92,27 @@ class Spool:
             self.folder.rmdir()
 
     def keep(self, path: Path) -> Path:
-        """A path that shows `path` as it is now, until the operations are confirmed; OSError if it is not there."""
+        """A copy of the file `path` as it is now, kept until the operations are confirmed; OSError without the file."""
         small = path.stat().st_size <= COPIED
         target = self._files / uuid4().hex[:12] / path.name
         target.parent.mkdir(parents=True)
         if small:
             return Path(shutil.copy(path, target))
         try:
-            # Large files are replaced and deleted, never rewritten in place: a second name is as good as a copy.
+            # Large files are replaced or deleted but never rewritten in place, so a hard link is as good as a copy.
             os.link(path.resolve(), target)
         except OSError:
             return path.resolve()
         return target
 
     def refuse(self, operation: dict, reason: str) -> None:
-        """Keep an operation that will never be accepted, for a human to read."""
+        """Keep an operation that the store will never accept, for a human to read."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "refused.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"reason": reason} | operation) + "\n")
 
     def _parse(self, lines: list[str]) -> tuple[dict[str, str], list[dict]]:
-        """(header, operations) of those lines that are whole; InputError for those of no spool."""
+        """(header, operations) of the whole lines; InputError where they are no spool."""
         whole = [line for line in lines if line.endswith("\n")]
         if not whole:
             return self.header, []

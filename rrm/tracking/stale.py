@@ -1,4 +1,4 @@
-"""Runs that are RUNNING for ever because their driver died without a word."""
+"""Runs that stay RUNNING because their driver was killed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PAGE = 1000
 
 @dataclass(frozen=True)
 class StaleRun:
-    """A run whose status is RUNNING although nothing drives it.
+    """A run whose status is RUNNING although no process drives it.
 
-    host, pid: of its job's driver, "" and None for runs that do not say
-    last_sign_s: seconds since the driver was last heard of
-    heartbeat: that sign, as the store had it; another one means that the driver lives
+    host, pid: of its job's driver; "" and None where the run has no such tags
+    last_sign_s: seconds since the driver's last heartbeat
+    heartbeat: its value in the store; if it changes, the driver lives
     """
 
     run_id: str
@@ -36,11 +36,11 @@ class StaleRun:
 
 
 def stale_runs(uri: str, older_than_s: float = 600) -> list[StaleRun]:
-    """The runs of rrm in this store that are RUNNING although their job's driver is dead; the oldest sign first.
+    """The runs of rrm in this store that are RUNNING although their job's driver is dead; the oldest heartbeat first.
 
-    On the driver's own machine its process is looked for, whatever the clocks say. Elsewhere a driver counts as dead
-    when its last sign of life is older than `older_than_s`; that compares the clocks of two machines, so `close_stale`
-    looks again whether a sign came meanwhile. Raises InputError for a store that does not exist or answer.
+    On the driver's own machine the process itself is looked for. Elsewhere a driver counts as dead when its last
+    heartbeat is older than `older_than_s`. That compares the clocks of two machines, so `close_stale` looks again for a
+    new heartbeat. InputError for a store that does not exist or answer.
     """
     now, found = time.time(), []
     with answering(uri):
@@ -60,7 +60,7 @@ def stale_runs(uri: str, older_than_s: float = 600) -> list[StaleRun]:
 
 
 def close_stale(uri: str, runs: list[StaleRun], status: str = "KILLED") -> None:
-    """Close these runs as of their last sign; those whose driver gave a sign or an end meanwhile are left alone."""
+    """Close these runs at the time of their last heartbeat, except those with a new heartbeat or status meanwhile."""
     signs: dict[tuple[str, str], tuple[dict[str, str], str]] = {}
     with answering(uri):
         client = open_client(uri)
@@ -76,7 +76,7 @@ def close_stale(uri: str, runs: list[StaleRun], status: str = "KILLED") -> None:
 
 
 def _running_jobs(client: MlflowClient) -> dict[tuple[str, str], list[Run]]:
-    """The RUNNING runs of rrm by (experiment, job)."""
+    """{(experiment, job): its RUNNING runs}."""
     jobs: dict[tuple[str, str], list[Run]] = {}
     for experiment in client.search_experiments():
         token = None
@@ -94,9 +94,9 @@ def _running_jobs(client: MlflowClient) -> dict[tuple[str, str], list[Run]]:
 
 
 def _driver(client: MlflowClient, job: tuple[str, str], runs: list[Run]) -> tuple[dict[str, str], str]:
-    """(tags that name the driver of a job, its newest sign of life in ms): those of whichever run has the newest.
+    """(tags that name the driver of a job, its newest heartbeat in ms), from the run with the newest heartbeat.
 
-    The run of the job itself, which the driver keeps giving signs to, counts whether it is RUNNING or not.
+    The job's own run, which gets the heartbeats, counts in every status.
     """
     parents = client.search_runs([job[0]], f"tags.`rrm.job` = '{job[1]}' and tags.`rrm.name` = '{job[1]}'")
     by_sign = {_sign(run): run.data.tags for run in [*runs, *parents]}
@@ -105,5 +105,5 @@ def _driver(client: MlflowClient, job: tuple[str, str], runs: list[Run]) -> tupl
 
 
 def _sign(run: Run) -> int:
-    """When a run was last heard of, in ms: runs from before the signs count from their start."""
+    """Time of a run's last heartbeat in ms; the start of a run from a version without heartbeats."""
     return max(int(run.data.tags.get("rrm.heartbeat", 0)), run.info.start_time)

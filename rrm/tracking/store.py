@@ -1,8 +1,7 @@
-"""The MLflow store of a job: the run of a sweep with one child per trial, or that of a study, found by their tags.
+"""The MLflow store of a job: the run of a sweep with a child for each trial, or the run of a study.
 
-Only the driver writes. A run is looked up by tags before it is created, so that a sweep that was killed carries on in
-the runs it had; metric points already in the store are not written twice. A store that goes away in mid-job stops
-nothing: see `Outbox`.
+Only the driver writes. A run is looked up by its tags before it is created, so that a resumed sweep goes on in the runs
+that it had, and no metric point is written twice. If the store goes away, the job goes on: see `Outbox`.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
 
 PARAM_LIMIT = 6000  # characters, of MLflow
 SPOOL = "spool"  # of a job, in its folder
-GOODBYE_S = 30.0  # a store that is away when a job ends has so long to come back
-POINTS = 100  # that a series of a curve file keeps among the metrics: MLflow takes some 10,000 a second
-BATCH = 1000  # points that MLflow takes at once
+GOODBYE_S = 30.0  # how long the end of a job waits for a store that is away
+POINTS = 100  # points of a series of a curve file among the metrics; MLflow takes some 10,000 a second
+BATCH = 1000  # points in one request
 
 _open_trackers: WeakValueDictionary[tuple[str, str], Tracker] = WeakValueDictionary()
 
@@ -50,8 +49,8 @@ def _tracker_of(experiment: str, job: str) -> Tracker:
 class Tracker:
     """Runs of one job in one experiment; as a context, for the length of the job.
 
-    A pickle names the job only, and gives the tracker that this process has open for it: so a restored callback writes
-    to the store that --tracking-uri names now, and no password is ever in a pickle.
+    A pickle holds the name of the job only, and loads as the tracker that this process has open for that job. So a
+    restored callback writes to the store that --tracking-uri names now, and no pickle holds a password.
 
     uri: the store, without credentials
     job: its name, which every run has as the tag rrm.group
@@ -66,7 +65,7 @@ class Tracker:
         self.artifact_root = artifact_root
         self._writer: Writer | None = None
         self._runs: dict[tuple[str, str], str] = {}
-        self._roots: set[str] = set()  # ids of the runs that are no child of another: they tell that the driver lives
+        self._roots: set[str] = set()  # ids of the runs without a parent, which get the heartbeats
         _open_trackers[experiment, job] = self
 
     def __reduce__(self) -> tuple:
@@ -74,7 +73,7 @@ class Tracker:
 
     def __enter__(self) -> Tracker:
         self.connect()
-        self._refuse_others()  # another driver may have come and gone since the store was opened
+        self._refuse_others()  # another driver may have run and ended since the store was opened
         left = self._outbox.adopt()
         if left:
             print(f"tracking  {left} operations that an earlier driver kept go to {self.uri} now")
@@ -94,9 +93,9 @@ class Tracker:
             )
 
     def connect(self) -> None:
-        """Open the store; InputError where it does not answer, or what an earlier driver left is for another store.
+        """Open the store, as every method below does where needed.
 
-        Every method below does it where it has to.
+        InputError where the store does not answer, or where an earlier driver left operations for another store.
         """
         self._connected()
 
@@ -109,7 +108,7 @@ class Tracker:
         return self._writer
 
     def refuse_deleted(self) -> None:
-        """InputError where a run that the job had, and that it would carry on with, was deleted in the store."""
+        """InputError where a run that the resumed job needs was deleted in the store."""
         writer = self._connected()
         with answering(self._uri):
             for run in deleted_runs(writer.client, writer.experiment_id, self.job):
@@ -120,7 +119,7 @@ class Tracker:
         return Spool(self.artifact_root.parent / self.job / SPOOL, header)
 
     def _refuse_others(self) -> None:
-        """InputError where an earlier driver left operations for another store, which name runs of that store."""
+        """InputError where an earlier driver left operations for another store: they name runs of that store."""
         spool = self._spool()
         if (left := spool.origin()) is None or mask(checked_uri(left["uri"])) == self.uri:
             return
@@ -134,7 +133,7 @@ class Tracker:
 
     @property
     def client(self) -> MlflowClient:
-        """MLflow's client, by which everything logged so far can be read; InputError where the store is away."""
+        """MLflow's client, after everything logged so far was sent; InputError where the store is away."""
         writer = self._connected()
         if self._outbox.flush(PATIENCE_S):
             raise InputError(f"tracking store {self.uri} is away: what was logged cannot be read")
@@ -172,8 +171,8 @@ class Tracker:
             tags: tags; those by which a run is found (rrm.job, rrm.role, rrm.name, rrm.kind, rrm.group) are its own
             parent: role and name of the run that it is a child of; for a trial the job's sweep unless given
 
-        While the store is away, a child has ROLE/NAME for an id, which every method here takes. InputError where
-        another run meets a store that is away: its job has not begun yet.
+        While the store is away, the id of a child is ROLE/NAME, which every method here takes. For a run without parent
+        a store that is away is an InputError, because its job has not begun yet.
         """
         writer = self._connected()
         if (role, name) not in self._runs or "/" in self._runs[role, name]:
@@ -204,11 +203,11 @@ class Tracker:
         self._submit("metrics", run=run, metrics=_floats(metrics), step=int(step), time=_now())
 
     def summary(self, run: str, metrics: Mapping[str, float]) -> None:
-        """Log single values, once: a resumed sweep that computes one again does not add a second point."""
+        """Log single values once: a resumed sweep that computes a value again adds no second point."""
         self._submit("summary", run=run, metrics=_floats(metrics), time=_now())
 
     def curves(self, run: str, path: Path) -> None:
-        """Log a curve file, once: whole among the artifacts, and thinned those series that the run has no metric for.
+        """Log a curve file once: the file as an artifact, and thinned copies of series that are no metrics of the run.
 
         InputError where the file is not there or is no curve file.
         """
@@ -222,7 +221,7 @@ class Tracker:
             self._submit("series", run=run, series=some, time=_now())
 
     def dataset(self, run: str, name: str, digest: str, source: str, context: str) -> None:
-        """Record which data a run saw."""
+        """Record the data set that a run used."""
         self._submit("dataset", run=run, name=name, digest=digest, source=source, context=context)
 
     def artifact(self, run: str, path: Path, folder: str = "") -> None:
@@ -236,11 +235,11 @@ class Tracker:
             self._submit("artifact", run=run, path=str(self._outbox.spool.keep(path)), folder=folder)
 
     def reopen(self, run: str) -> None:
-        """Work on the run goes on, in this process: its status is RUNNING again."""
+        """Set the status of a run to RUNNING, driven by this process."""
         self._submit("reopen", run=run, tags=driver_tags() | {"rrm.heartbeat": str(_now())})
 
     def finish(self, run: str, status: str) -> None:
-        """Close a run, FINISHED, FAILED or KILLED; one that is closed already keeps its end time."""
+        """Close a run as FINISHED, FAILED or KILLED; a closed run keeps its end time."""
         self._submit("finish", run=run, status=status, time=_now())
 
     def close_open_runs(self, status: str) -> None:
@@ -258,10 +257,10 @@ class Tracker:
 
 
 def replay(folder: Path, uri: str | None = None) -> int:
-    """Send what the driver of the job in `folder` left in its spool; -> number of operations, 0 where nothing is left.
+    """Send the operations that the driver of the job in `folder` left in its spool; -> their number.
 
-    `uri` is needed where the store was named with credentials, which no spool holds. InputError where the store does
-    not answer or the driver is alive; the operations stay then.
+    `uri` is needed for a store with credentials, because a spool holds none. InputError where the store does not answer
+    or the driver is alive; the operations then stay.
     """
     spool = Spool(folder / SPOOL, {})
     header, left = spool.origin(), spool.load()

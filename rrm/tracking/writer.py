@@ -1,4 +1,4 @@
-"""The operations of a job on its MLflow store, each of which may be repeated without harm."""
+"""The operations of a job on its MLflow store. Each may be repeated without harm."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:  # importing MLflow takes seconds
 
 
 def connect(uri: str, experiment: str, artifact_root: Path) -> tuple[MlflowClient, str]:
-    """(client, id of the experiment, made if there is none).
+    """(client, id of the experiment); a missing experiment is made.
 
-    InputError where the store does not answer, where the experiment was deleted in it, or where it keeps artifacts in
-    the place that the storage folder had before it was moved.
+    InputError where the store does not answer, where the experiment was deleted, or where the store names an old place
+    of a storage folder that was moved.
     """
     configure()
     with answering(uri, always=True):
@@ -31,22 +31,22 @@ def connect(uri: str, experiment: str, artifact_root: Path) -> tuple[MlflowClien
         client, found = _look(uri, experiment, artifact_root)
         if found is not None:
             return client, found.experiment_id
-        # The default location would be relative to whatever folder the process stands in.
+        # The default location would be relative to the working folder.
         location = artifact_root.resolve().as_uri() if file else None
-        # Without its kind the UI takes an experiment for one of language models and hides the charts.
+        # Without this tag the UI shows the page for language models, which has no charts.
         kind = {"mlflow.experimentKind": "custom_model_development"}
         return client, client.create_experiment(experiment, artifact_location=location, tags=kind)
 
 
 def check_store(uri: str, experiment: str, artifact_root: Path) -> None:
-    """InputError where `connect` would give one, without making anything: a job asks before its first work."""
+    """Raise the InputErrors of `connect`, but make nothing: a job asks before its first work."""
     if (file := database_file(uri)) is None or file.exists():
         with answering(uri, always=True):
             _look(uri, experiment, artifact_root)
 
 
 def _look(uri: str, experiment: str, artifact_root: Path) -> tuple[MlflowClient, Experiment | None]:
-    """(client, the experiment or None)."""
+    """(client, the experiment or None where it does not exist)."""
     client = make_client(uri, writes=True)
     found = client.get_experiment_by_name(experiment)
     if found is not None:
@@ -56,7 +56,7 @@ def _look(uri: str, experiment: str, artifact_root: Path) -> tuple[MlflowClient,
 
 
 def default_parent(role: str, job: str) -> str | None:
-    """ROLE/NAME of the run whose child a run of this role is where nobody names another; None for no child."""
+    """ROLE/NAME of the default parent of a run with this role; None without a parent."""
     return f"sweep/{job}" if role == "trial" else None
 
 
@@ -64,8 +64,8 @@ class Writer:
     """Performs operations: dictionaries of plain values, "op" naming a method below, "run" an id or ROLE/NAME.
 
     Every operation may be repeated, so one whose answer was lost is sent again. A run is looked up by its tags before
-    it is created, a step that a metric has, or that it is beyond, is passed over, and MLflow keeps one of several
-    points that are equal in run, name, step, value and time; the time is therefore that of the first attempt.
+    it is created. A metric ignores steps up to its last one. MLflow keeps one of several points that are equal in run,
+    name, step, value and time, so a repeated operation carries the time of its first attempt.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str, job: str, kind: str):
@@ -74,7 +74,7 @@ class Writer:
         self._last_steps: dict[str, dict[str, int]] = {}  # of each metric of a run
 
     def perform(self, operations: list[dict]) -> None:
-        """Perform one operation, or several that all log metrics; raises what MLflow raises."""
+        """Perform one operation, or several that all log metrics; raises the errors of MLflow."""
         if operations[0]["op"] == "metrics":
             self._metrics(operations)
         else:
@@ -82,7 +82,7 @@ class Writer:
             getattr(self, f"_op_{arguments.pop('op')}")(**arguments)
 
     def _metrics(self, operations: list[dict]) -> None:
-        """One write a run; every metric has its own clock."""
+        """Log the points of each run in one request; every metric has its own clock."""
         from mlflow.entities import Metric, RunTag
 
         by_run: dict[str, list[dict]] = {}
@@ -105,13 +105,13 @@ class Writer:
             self._last_steps[run_id] = last
 
     def find(self, role: str, name: str) -> Run | None:
-        """The job's run with this role and name; None if there is none."""
+        """The job's run with this role and name; None if it does not exist."""
         query = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in self._identity(role, name).items())
         found = self.client.search_runs([self.experiment_id], query, max_results=10)
         if not found:
             return None
         kept = max(found, key=lambda run: len(run.data.metrics))
-        # A creation whose answer was lost can come through after it was repeated: nothing was logged to that twin.
+        # A creation whose answer was lost may arrive after its repetition, and make a second run that stays empty.
         for twin in found:
             if twin is not kept and not twin.data.metrics:
                 self.client.delete_run(twin.info.run_id)
@@ -179,7 +179,7 @@ class Writer:
         self.client.log_batch(run_id, metrics=[Metric(name, value, time, 0) for name, value in fresh.items()])
 
     def _op_series(self, run: str, series: dict[str, list[list]], time: int) -> None:
-        """Whole series at once, {name: [steps, values]}, at most 1000 points; those the run has are passed over."""
+        """Log whole series, {name: [steps, values]}, of at most 1000 points in all; known series are skipped."""
         from mlflow.entities import Metric
 
         run_id = self._id(run)
@@ -210,7 +210,7 @@ class Writer:
     def _op_finish(self, run: str, status: str, time: int) -> None:
         run_id = self._id(run)
         found = self.client.get_run(run_id)
-        # What was closed because its driver had gone is not over for a driver that says how it ended.
+        # A run may have been closed as KILLED because its driver seemed dead; the driver's own status replaces that.
         stale = "rrm.closed_as_stale" in found.data.tags
         if found.info.status == "RUNNING" or stale:
             self.client.set_terminated(run_id, status, time)
