@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, help=f"noise scale (default: its own, or {SIGMA:g})")
     args = parser.parse_args()
 
-    from rrm.training.interventions import PERTURBATIONS
+    from rrm.training.perturbation import PERTURBATIONS
 
     print(f"{'perturbation':<14}{'rollouts':>8}  {'dtype':<9}{'time':<14}{'half':<5}"
           f"{'nominal':>9}{'realised':>10}{'moved_%':>9}{'kurtosis':>9}{'into_call':>11}")  # fmt: skip
@@ -45,14 +45,14 @@ def lines(kind: str, model_type: str, dtype: str, sigma: float | None) -> list[s
 
     from rrm.models import build
     from rrm.tasks import get_task
-    from rrm.training import interventions
     from rrm.training.perturbation import TIMES
+    from rrm.training.perturbation import perturbation as perturbation_of
     from rrm.training.recipes import cpu_sudoku
 
     settings = {"kind": kind}
     if sigma is not None or kind in TIMES:
         settings["sigma"] = SIGMA if sigma is None else sigma
-    perturbation = interventions.perturbation(**settings)
+    perturbation = perturbation_of(**settings)
     recipe = cpu_sudoku(get_task("sudoku-6x6"), model_type, perturbation=settings)
     torch.manual_seed(0)
     model = build(recipe.model | {"forward_dtype": dtype}).eval()

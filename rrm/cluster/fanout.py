@@ -18,7 +18,7 @@ from rrm.dynamics.shards import join, load_rows, save_rows
 from rrm.errors import InputError
 from rrm.files import replacing
 from rrm.jobs.folder import read_json, write_json
-from rrm.models import RecursiveModel, build, describe
+from rrm.models import Model, RecursiveModel, build, describe, recursive
 from rrm.models.official import load_strictly
 from rrm.tasks import PuzzleSet, get_task
 from rrm.training.evaluate import puzzle_scores
@@ -79,7 +79,7 @@ def as_arrays(weights: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: value.cpu().to(wide.get(value.dtype, value.dtype)).numpy() for name, value in weights.items()}
 
 
-def on_device(description: dict, weights: dict, device: str) -> RecursiveModel:
+def on_device(description: dict, weights: dict, device: str) -> Model:
     """The model of `put_weights` on a worker."""
     # Arrays from the object store are read-only.
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
@@ -96,7 +96,7 @@ def device_of(request: Request) -> str:
 
 
 def score_model(
-    description: dict, weights: dict, puzzles: PuzzleSet, rows: slice, segments: int, device: str
+    description: dict, weights: dict, puzzles: PuzzleSet, rows: slice, segments: int | None, device: str
 ) -> dict[str, np.ndarray]:
     """`rrm.training.evaluate.puzzle_scores` of one model on some of the puzzles."""
     model = on_device(description, weights, device)
@@ -112,13 +112,13 @@ def plan_batch(model: RecursiveModel, k: int, resources: dict[str, float], reque
 
 
 def _choose_batch_there(description: dict, k: int, share: float) -> int:
-    return choose_batch(build(description).to("cuda"), k, share)
+    return choose_batch(recursive(build(description), "a Lyapunov spectrum").to("cuda"), k, share)
 
 
 def _measure_shard(
     description: dict, weights: dict, puzzles: PuzzleSet, rows: np.ndarray, settings: Settings, kept: dict[str, bool]
 ) -> LyapunovResult:
-    model = on_device(description, weights, settings.device)
+    model = recursive(on_device(description, weights, settings.device), "a Lyapunov spectrum")
     part = measure(model, puzzles, get_task(puzzles.task), settings, **kept)
     return replace(part, index=np.array(rows))
 

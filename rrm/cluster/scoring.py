@@ -40,7 +40,7 @@ def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resource
             weights = ray.put(as_arrays(tensors))
             for number in numbers:
                 rows = slice(starts[number], starts[number] + SCORED)
-                yield trial[which]["model"], weights, puzzles, rows, trial[which]["segments"], device_of(request)
+                yield trial[which]["model"], weights, puzzles, rows, trial[which].get("segments"), device_of(request)
 
     for position, found, seconds in run_tasks(score_model, jobs(), resources, request):
         trial, which, number = todo[position]

@@ -13,12 +13,15 @@ from rrm.cluster.session import Request
 from rrm.dynamics.success import success_lambda_1
 from rrm.errors import InputError
 from rrm.jobs.spec import OBJECTIVES, Preset
+from rrm.models import recursive
 from rrm.tasks import Task, get_task
 from rrm.tasks.base import PuzzleSet
 from rrm.tasks.splits import Splits
 from rrm.training import interventions
+from rrm.training.assemble import assemble
+from rrm.training.memory import more_micro_batches
 from rrm.training.recipe import Recipe
-from rrm.training.trainer import Trainer, more_micro_batches
+from rrm.training.trainer import Trainer, unwrapped
 
 # A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
 # a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
@@ -66,9 +69,7 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _train(
-    job: Job, config: dict, splits: Splits, module, wrap=lambda objective: objective, micro_batches: int = 1
-) -> None:
+def _train(job: Job, config: dict, splits: Splits, module, wrap=unwrapped, micro_batches: int = 1) -> None:
     """Train with the report and checkpoint functions of `module`, ray.tune or ray.train.
 
     `micro_batches`: as many or more than in the recipe.
@@ -84,7 +85,7 @@ def _train(
     recipe = replace(recipe, micro_batches=max(recipe.micro_batches, micro_batches))
 
     def fresh() -> Trainer:
-        return Trainer(
+        return assemble(
             recipe, task, splits.train, splits.validation, rank=rank, world=world, device=_device(), wrap=wrap
         )
 
@@ -113,7 +114,8 @@ def _stability(trainer: Trainer, validation: PuzzleSet) -> float:
     if trainer.step < trainer.total_steps:
         return float("nan")
     puzzles = validation.subset(np.arange(min(STABILITY_PUZZLES, len(validation))))
-    return success_lambda_1(trainer.averaged, puzzles, trainer.task, trainer.segments)
+    model, segments = recursive(trainer.averaged, "success_lambda_1"), trainer.objective.how_to_run()["segments"]
+    return success_lambda_1(model, puzzles, get_task(puzzles.task), segments)
 
 
 def train_trial(config: dict, job: Job, stored) -> None:

@@ -1,20 +1,26 @@
 """The networks. A new model is one file and one line in `FAMILIES` (and one in `VARIANTS` to be swept)."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
+from typing import Any
 
 from rrm.errors import InputError
-from rrm.models.base import Readout, RecursiveModel, State, parameter_count
+from rrm.models.base import Readout, RecursiveModel, State, parameter_count, recursive
 from rrm.models.config import ReasonerConfig
 from rrm.models.hrm import HRM, HRMConfig
 from rrm.models.official import build_official, export_official, load_official, official_segments
+from rrm.models.plain import MLP, MLPConfig, PlainConfig, PlainModel
 from rrm.models.public_file import read_checkpoint
 from rrm.models.srm import SRM, SRMConfig
 from rrm.models.trm import TRM, TRMConfig
 
-FAMILIES: dict[str, tuple[type[ReasonerConfig], type[RecursiveModel]]] = {
+Model = RecursiveModel | PlainModel
+
+FAMILIES: dict[str, tuple[type[ReasonerConfig] | type[PlainConfig], type[RecursiveModel] | type[PlainModel]]] = {
     "trm": (TRMConfig, TRM),
     "hrm": (HRMConfig, HRM),
     "srm": (SRMConfig, SRM),
+    "mlp": (MLPConfig, MLP),
 }
 
 # Model types as a sweep names them: a family and the settings that make the variant.
@@ -27,12 +33,13 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 __all__ = [
-    "FAMILIES", "VARIANTS", "Readout", "RecursiveModel", "State", "build", "build_official", "describe",
-    "export_official", "load_official", "official_segments", "parameter_count", "read_checkpoint", "variant",
+    "FAMILIES", "VARIANTS", "Model", "PlainModel", "Readout", "RecursiveModel", "State", "build", "build_official",
+    "describe", "export_official", "load_official", "official_segments", "parameter_count", "read_checkpoint",
+    "recursive", "variant",
 ]  # fmt: skip
 
 
-def build(description: dict) -> RecursiveModel:
+def build(description: Mapping[str, Any]) -> Model:
     """A model with fresh weights from its description, {"family": "trm", "vocab_size": 6, ...}.
 
     Raises:
@@ -50,13 +57,13 @@ def build(description: dict) -> RecursiveModel:
     return model_class(config_class(**settings))
 
 
-def describe(model: RecursiveModel) -> dict:
+def describe(model: Model) -> dict[str, Any]:
     """The description that `build` takes; plain values, fit for JSON."""
     family = next(name for name, (_, model_class) in FAMILIES.items() if type(model) is model_class)
     return {"family": family, **asdict(model.config)}
 
 
-def variant(name: str, **shape: object) -> dict:
+def variant(name: str, **shape: object) -> dict[str, Any]:
     """The description of a swept model type (`VARIANTS`) at a shape: `variant("trm_mlp", hidden_size=64, ...)`.
 
     One shape serves all types: settings that only other families have are left out.

@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from rrm.errors import InputError
 from rrm.models.config import ReasonerConfig
 from rrm.models.layers import Stack
 from rrm.models.noise import add_noise, gaussian
@@ -145,6 +146,16 @@ class RecursiveModel(nn.Module, ABC):
                 yield self
         finally:
             self.forward_dtype = before
+
+
+def recursive(model: nn.Module, what: str) -> RecursiveModel:
+    """The model as a recursive one; InputError, which says that `what` needs such a model, for another network."""
+    if not isinstance(model, RecursiveModel):
+        raise InputError(
+            f"{what} needs a recursive model, and {type(model).__name__} has no recursion: use one of the families "
+            "trm, hrm and srm"
+        )
+    return model
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -4,7 +4,7 @@ Weights load strictly: every name and every shape is that of the model, or nothi
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from rrm.errors import InputError
 from rrm.models.base import RecursiveModel
 from rrm.models.public_config import PUBLIC, understand
 from rrm.models.public_file import plain_weights
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def build_official(config: Mapping) -> RecursiveModel:
@@ -54,7 +56,7 @@ def official_segments(state_dict: Mapping[str, Tensor], config: Mapping) -> obje
     return understand(config, weights, weights.said).segments
 
 
-def build_and_load(build: Callable[[], RecursiveModel], weights: Mapping[str, Tensor]) -> RecursiveModel:
+def build_and_load(build: Callable[[], M], weights: Mapping[str, Tensor]) -> M:
     """The model that `build` makes, with these weights and in evaluation mode.
 
     The model is first made without memory, so that a description larger than the weights allocates nothing.

@@ -7,6 +7,7 @@ from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch
 from rrm.cluster.session import Request
 from rrm.dynamics import LyapunovResult, Settings, default_transient, load_result
 from rrm.jobs.folder import JobFolder
+from rrm.models import recursive
 from rrm.reports.perturbation import choose, is_baseline, label, result_path
 from rrm.statistics.outcomes import MIN_CLASS
 from rrm.tasks.splits import Splits
@@ -51,7 +52,7 @@ def measure_trials(
 
     for trial in trials:
         weights = folder.path / trial["checkpoint"]
-        model = checkpoint.load_model(weights, "best")
+        model = recursive(checkpoint.load_model(weights, "best"), "a Lyapunov spectrum")
         settings = Settings(
             k=K,
             segments=trial["best"]["segments"],

@@ -9,7 +9,7 @@ import numpy as np
 from rrm.errors import InputError
 from rrm.files import MOST_CONFIG, file_hash, parse_object, read_text, refusing
 from rrm.jobs.folder import TEST_PUZZLES
-from rrm.models import RecursiveModel, load_official, official_segments, read_checkpoint
+from rrm.models import Model, RecursiveModel, load_official, official_segments, read_checkpoint, recursive
 from rrm.models.public_config import DATA_SHAPE, flat
 from rrm.models.public_file import PublicWeights
 from rrm.tasks import PuzzleSet, get_task
@@ -58,7 +58,7 @@ def _of_run(args: Namespace, cache: Path, tracking_uri: str) -> Source:
 
 
 def _of_folder(folder: Path, which: str, label: str, provenance: dict[str, str]) -> Source:
-    model = checkpoint.load_model(folder, which)
+    model = recursive(checkpoint.load_model(folder, which), f"a study of {folder}")
     meta = checkpoint.read_meta(folder)
     hashed = checkpoint.weights_hash(folder, which)
     return Source(model, meta[which]["segments"], hashed, label, provenance | {"weights": which})
@@ -181,7 +181,7 @@ def _counted(path: Path, distinct: np.ndarray, rows: int) -> np.ndarray:
     return distinct
 
 
-def check_fit(model: RecursiveModel, puzzles: PuzzleSet) -> None:
+def check_fit(model: Model, puzzles: PuzzleSet) -> None:
     """InputError where the model was not made for puzzles of this shape, or has no vector for one of them."""
     task, config = get_task(puzzles.task), model.config
     if (config.seq_len, config.vocab_size) != (task.seq_len, task.vocab_size):
@@ -189,7 +189,8 @@ def check_fit(model: RecursiveModel, puzzles: PuzzleSet) -> None:
             f"the model reads {config.seq_len} cells of {config.vocab_size} tokens, {task.name} has {task.seq_len} of "
             f"{task.vocab_size}: give puzzles of the task it was trained on"
         )
-    _check_identifiers(model, puzzles.puzzle_identifiers)
+    if isinstance(model, RecursiveModel):
+        _check_identifiers(model, puzzles.puzzle_identifiers)
 
 
 def _check_identifiers(model: RecursiveModel, identifiers: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from rrm.dynamics.bases import BasesResult, start_bases
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.restarts import RestartResult
 from rrm.errors import InputError
-from rrm.models import RecursiveModel, build, describe
+from rrm.models import RecursiveModel, build, describe, recursive
 from rrm.reports.stability import Study, examples, report
 from rrm.statistics import evidence
 from rrm.studies import sources
@@ -137,5 +137,5 @@ def untrained(model: RecursiveModel, seed: int) -> RecursiveModel:
     """A model like `model` with fresh weights, in its precision."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = build(describe(model)).eval()
+        fresh = recursive(build(describe(model)), "stability").eval()
     return fresh.to(next(model.parameters()).dtype)

@@ -28,7 +28,6 @@ from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, generate_splits, puzzles_needed, read_splits
 from rrm.terminal.table import table
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
-from rrm.training import interventions
 from rrm.training.stream import TrainStream
 
 # Options that may differ between a sweep and its resumption.
@@ -229,7 +228,7 @@ def _check_recipes(spec: SweepSpec, args: Namespace, preset: Preset, splits: Spl
             model = build(made.model)
         for part in (splits.train, splits.validation, splits.test):
             check_fit(model, part)
-        made.steps(model, interventions.perturbation(**made.perturbation).trajectories)
+        made.steps(model)
     if lacking := [model for model in args.model if (model, spec.baseline) not in named]:
         raise InputError(
             f"the sweep {spec.name} has no arm called {spec.baseline!r} for {lacking[0]}, and every other is compared "

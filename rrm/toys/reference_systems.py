@@ -24,7 +24,7 @@ from rrm.dynamics.lyapunov import MapSpectrum, map_spectrum
 from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.tangent_map import CallableMap, TangentMap
 from rrm.errors import InputError
-from rrm.models import build, variant
+from rrm.models import build, recursive, variant
 
 # Chance that a right estimator fails a statistical row: that of three standard errors.
 _CHANCE = 0.0027
@@ -415,7 +415,8 @@ def _zero_weights(damping: float) -> Callable[[int], tuple[TangentMap, Tensor]]:
         shape = {"vocab_size": 8, "seq_len": 1, "hidden_size": width, "num_heads": 1, "H_cycles": 1, "L_cycles": 2}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = build(variant("trm_att", **shape, L_layers=1) | {"damping": damping}).double().eval()
+            model = recursive(build(variant("trm_att", **shape, L_layers=1) | {"damping": damping}), "a spectrum")
+            model.double().eval()
         with torch.no_grad():
             for parameter in model.network("L").parameters():
                 parameter.zero_()

@@ -1,24 +1,30 @@
 """Checkpoints: a folder of safetensors and one JSON file. Nothing in it can run code.
 
     checkpoint.json       format version, recipe, data hash; for "best" and "final": step, model description, segments
+    initial.safetensors   weights before the first step; a folder of version 1 has none
     final.safetensors     averaged (EMA) weights at this step, what evaluation uses
     best.safetensors      averaged weights at the best validation score so far
-    training.safetensors  raw weights, EMA shadow, optimizer moments, carry: all that resuming needs besides the step
+    training.safetensors  raw weights, EMA shadow, optimizer moments, carry, state of source and hooks: all that
+                          resuming needs besides the step
+
+Version 1 had a flat recipe (`rrm.training.recipe.upgrade` reads it) and one hook, flossing.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from rrm.errors import InputError
 from rrm.files import file_hash, open_tensors, read_object
-from rrm.models import FAMILIES, RecursiveModel, build
+from rrm.models import FAMILIES, Model, PlainModel, build
 from rrm.models.official import build_and_load
 from rrm.models.settings import check_settings
 
-VERSION = 1
+VERSION = 2
+_READABLE = (1, VERSION)
 WEIGHTS = ("best", "final")
 MOST_SEGMENTS = 1 << 20
 REMEDY = "restore it from a copy"
@@ -35,7 +41,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return {name: file.get_tensor(name) for name in file.keys()}
 
 
-def read_meta(folder: Path) -> dict:
+def load_training(folder: Path) -> dict[str, Tensor]:
+    """The tensors of training.safetensors, as this version names them."""
+    tensors = load_tensors(folder / "training.safetensors")
+    return {f"hook.{name}" if name.startswith("flossing/") else name: value for name, value in tensors.items()}
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
     """checkpoint.json of a checkpoint folder, checked for kind and version, and for what `load_model` reads of it."""
     path = Path(folder) / "checkpoint.json"
     if not path.exists():
@@ -43,12 +55,13 @@ def read_meta(folder: Path) -> dict:
     meta = read_object(path, REMEDY)
     if meta.get("format") != "rrm-checkpoint":
         raise InputError(f"{path} does not describe an rrm checkpoint: its format is not 'rrm-checkpoint'")
-    if meta.get("version") != VERSION:
+    if meta.get("version") not in _READABLE:
         raise InputError(f"{path} has version {meta.get('version')!r:.40}, this rrm reads {VERSION}: update rrm")
     for which in WEIGHTS:
         if which in meta:
             _check_description(path, which, meta[which])
-    return meta
+    hooks = {"flossing": meta["flossing"]} if "flossing" in meta else {}
+    return {"hooks": hooks, **meta}
 
 
 def _check_description(path: Path, which: str, described: object) -> None:
@@ -57,7 +70,8 @@ def _check_description(path: Path, which: str, described: object) -> None:
     model, segments = entry.get("model"), entry.get("segments")
     if not isinstance(model, dict) or type(model.get("family")) is not str:
         raise InputError(f"{path} does not describe the model of its {which!r} weights: {REMEDY}")
-    if type(segments) is not int or not 1 <= segments <= MOST_SEGMENTS:
+    plain = model["family"] in FAMILIES and issubclass(FAMILIES[model["family"]][1], PlainModel)
+    if not plain and (type(segments) is not int or not 1 <= segments <= MOST_SEGMENTS):
         raise InputError(f"{path} gives {which!r} weights {segments!r:.40} segments: allowed are 1 to {MOST_SEGMENTS}")
     if model["family"] in FAMILIES:
         try:
@@ -66,13 +80,13 @@ def _check_description(path: Path, which: str, described: object) -> None:
             raise InputError(f"{path}: {error}; {REMEDY}") from None
 
 
-def write_meta(folder: Path, meta: dict) -> None:
+def write_meta(folder: Path, meta: dict[str, Any]) -> None:
     """Write checkpoint.json last, so that a folder that has one is whole."""
     meta = {"format": "rrm-checkpoint", "version": VERSION, **meta}
     (Path(folder) / "checkpoint.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path | str, which: str = "best") -> RecursiveModel:
+def load_model(folder: Path | str, which: str = "best") -> Model:
     """The model of a checkpoint folder in evaluation mode, with its `best` or `final` averaged weights."""
     if which not in WEIGHTS:
         raise InputError(f"weights {which!r} are unknown: use one of {', '.join(WEIGHTS)}")

@@ -6,20 +6,27 @@ Jolicoeur-Martineau, arXiv 2510.04871; Wang et al., arXiv 2506.21734; halting af
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from rrm.models.base import RecursiveModel, State
+from rrm.errors import InputError
+from rrm.models import recursive
+from rrm.models.base import Readout, RecursiveModel, State
+from rrm.training.losses import Score, stablemax_cross_entropy
 from rrm.training.noise import Noise
-from rrm.training.objective import Carry, Objective, Score
+from rrm.training.objective import Carry, Outcome
+from rrm.training.part import Context, Data, Loss
 from rrm.training.perturbation import TrajectoryPerturbation
+from rrm.training.rollouts import RolloutCarry, RolloutObjective, RolloutSettings
 
 Q_LOSS_WEIGHT = 0.5
 
 
-class DeepSupervision(Objective):
+class DeepSupervision(RolloutObjective):
     """One segment a step, and one loss.
 
     The trajectories of one puzzle share its carry row: they start together and are refilled together, when the first
@@ -30,16 +37,34 @@ class DeepSupervision(Objective):
         self,
         model: RecursiveModel,
         perturbation: TrajectoryPerturbation,
-        halt_max_steps: int = 16,
-        halt_exploration_prob: float = 0.1,
+        settings: "DeepSupervisionSettings | None" = None,
+        loss: Loss = stablemax_cross_entropy,
+        data: Data | None = None,
     ):
-        super().__init__(model, perturbation)
-        self.halt_max_steps = halt_max_steps
-        self.halt_exploration_prob = halt_exploration_prob
+        super().__init__(model, perturbation, loss, data)
+        self.settings = settings or DeepSupervisionSettings()
+
+    @property
+    def segments(self) -> int:
+        return self.settings.halt_max_steps
+
+    def initial_carry(self, batch: Mapping[str, Tensor]) -> RolloutCarry:
+        """Every row halted, so that the first step takes the whole batch."""
+        rows = len(batch["inputs"])
+        device = batch["inputs"].device
+        kept = {**batch, **self.noise(rows, torch.Generator()).drawn}
+        return RolloutCarry(
+            state=self.model.initial_state(self.trajectories * rows),
+            steps=torch.zeros(rows, dtype=torch.int32, device=device),
+            halted=torch.ones(rows, dtype=torch.bool, device=device),
+            data={key: torch.zeros_like(value, device=device) for key, value in kept.items()},
+            trajectories=self.trajectories,
+        )
 
     def forward(
         self, carry: Carry, batch: Mapping[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, Carry, dict[str, Tensor]]:
+    ) -> tuple[Tensor, RolloutCarry, Outcome]:
+        assert isinstance(carry, RolloutCarry)
         noise = self.noise(len(carry.steps), generator)
         carry = self._refill(carry, batch, noise, generator)
         noise.follow(carry.data)
@@ -47,20 +72,20 @@ class DeepSupervision(Objective):
         state = self.segment(carry.state, x, noise, generator)
         readout = self.model.readout(state)
         score = self.score(readout.logits, carry.data["labels"])
-        solved = score.solved.to(readout.q_halt)
-        q_loss = F.binary_cross_entropy_with_logits(readout.q_halt, solved, reduction="none")
+        q_halt, q_continue = _q_scores(readout)
+        q_loss = F.binary_cross_entropy_with_logits(q_halt, score.solved.to(q_halt), reduction="none")
         steps, state = carry.steps + 1, state.detach()
         if self._looks_ahead:
             target = self._continue_target(state, x.detach(), steps, noise, generator)
-            q_loss = q_loss + F.binary_cross_entropy_with_logits(readout.q_continue, target, reduction="none")
+            q_loss = q_loss + F.binary_cross_entropy_with_logits(q_continue, target, reduction="none")
         loss = score.loss.mean() + Q_LOSS_WEIGHT * q_loss.mean()
 
         rows = len(steps)
-        threshold = readout.q_continue if self.model.q_learning else torch.zeros_like(readout.q_halt)
-        wants = (readout.q_halt > threshold).detach()[:rows]
+        threshold = q_continue if self.model.q_learning else torch.zeros_like(q_halt)
+        wants = (q_halt > threshold).detach()[:rows]
         halted = self._halting(steps, wants, generator)
         first = Score(*(value[:rows].detach() for value in score))
-        metrics = {
+        sums = {
             "rows": torch.tensor(float(rows)),
             "lm_loss": first.loss.sum(),
             "q_loss": q_loss[:rows].detach().sum(),
@@ -71,23 +96,27 @@ class DeepSupervision(Objective):
             "halted_cells": (first.cells * halted).sum(),
             "halted_steps": (steps * halted).sum(),
         }
-        return loss, Carry(state, steps, halted, carry.data), metrics
+        by_row = {"row": carry.data["rows"], "loss": first.loss, "solved": first.solved, "halted": halted}
+        return loss, RolloutCarry(state, steps, halted, carry.data, self.trajectories), Outcome(sums, by_row)
 
-    def _refill(self, carry: Carry, batch: Mapping[str, Tensor], noise: Noise, generator: torch.Generator) -> Carry:
+    def _refill(
+        self, carry: RolloutCarry, batch: Mapping[str, Tensor], noise: Noise, generator: torch.Generator
+    ) -> RolloutCarry:
         start = self.start(len(carry.steps), noise, generator)
-        fresh = carry.halted.repeat(self.perturbation.trajectories).view(-1, 1, 1)
+        fresh = carry.halted.repeat(self.trajectories).view(-1, 1, 1)
         state = State(*(torch.where(fresh, new, old) for new, old in zip(start, carry.state, strict=True)))
         arriving = {**batch, **noise.drawn}
         data = {
             key: torch.where(carry.halted.view(-1, *[1] * (old.dim() - 1)), arriving[key].to(old.device), old)
             for key, old in carry.data.items()
         }
-        return Carry(state, carry.steps.masked_fill(carry.halted, 0), carry.halted, data)
+        steps = carry.steps.masked_fill(carry.halted, 0)
+        return RolloutCarry(state, steps, carry.halted, data, self.trajectories)
 
     @property
     def _looks_ahead(self) -> bool:
         """Whether q_continue is trained: where every row halts after one segment there is nothing to continue."""
-        return self.model.q_learning and self.halt_max_steps > 1
+        return self.model.q_learning and self.settings.halt_max_steps > 1
 
     @torch.no_grad()
     def _continue_target(
@@ -97,14 +126,55 @@ class DeepSupervision(Objective):
 
         The segment is noisy like any other: the target is what the next step would see.
         """
-        after = self.model.readout(self.segment(state, x, noise, generator))
-        last = (steps >= self.halt_max_steps).repeat(self.perturbation.trajectories)
-        return torch.where(last, after.q_halt, torch.maximum(after.q_halt, after.q_continue)).sigmoid()
+        q_halt, q_continue = _q_scores(self.model.readout(self.segment(state, x, noise, generator)))
+        last = (steps >= self.settings.halt_max_steps).repeat(self.trajectories)
+        return torch.where(last, q_halt, torch.maximum(q_halt, q_continue)).sigmoid()
 
     def _halting(self, steps: Tensor, wants: Tensor, generator: torch.Generator) -> Tensor:
         """A row halts at the last step or when its Q head says so, but explores now and then a drawn minimum."""
-        if self.halt_max_steps == 1:
+        if self.settings.halt_max_steps == 1:
             return torch.ones_like(wants)
-        explore = torch.rand(steps.shape, generator=generator) < self.halt_exploration_prob
-        minimum = torch.randint(2, self.halt_max_steps + 1, steps.shape, generator=generator) * explore
-        return ((steps >= self.halt_max_steps) | wants) & (steps >= minimum.to(steps.device))
+        explore = torch.rand(steps.shape, generator=generator) < self.settings.halt_exploration_prob
+        minimum = torch.randint(2, self.settings.halt_max_steps + 1, steps.shape, generator=generator) * explore
+        return ((steps >= self.settings.halt_max_steps) | wants) & (steps >= minimum.to(steps.device))
+
+
+def _q_scores(readout: Readout) -> tuple[Tensor, Tensor]:
+    """(q_halt [R*B], q_continue [R*B]) of a model that has them."""
+    assert readout.q_halt is not None and readout.q_continue is not None
+    return readout.q_halt, readout.q_continue
+
+
+@dataclass(frozen=True)
+class DeepSupervisionSettings(RolloutSettings):
+    """halt_max_steps: segments after which a row halts, in training and evaluation.  halt_exploration_prob: of a row
+    in a step, the probability with which it has to go on for a drawn number of segments.
+    """
+
+    halt_max_steps: int = 16
+    halt_exploration_prob: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.halt_max_steps > 0:
+            raise InputError(f"halt_max_steps is {self.halt_max_steps}: it must be positive")
+
+    def build(self, context: Context) -> DeepSupervision:
+        model = recursive(context.model, "objective 'deep_supervision'")
+        if not model.carries_state:
+            raise InputError(
+                f"objective 'deep_supervision' trains models that carry their state from step to step, and "
+                f"{type(model).__name__} starts every rollout anew: use 'last_step'"
+            )
+        return DeepSupervision(model, context.perturbation, self, context.loss, context.puzzles)
+
+    def units(self, model: nn.Module, description: Mapping[str, Any], step: int, total_steps: int) -> float:
+        reasoner = recursive(model, "objective 'deep_supervision'")
+        calls = len(reasoner.segment_calls)
+        # Q-learning looks one segment ahead for its target, if there may be one.
+        ahead = calls if reasoner.q_learning and self.halt_max_steps > 1 else 0
+        return calls + 2 * reasoner.grad_calls + ahead
+
+    def rollout(
+        self, model: RecursiveModel, description: Mapping[str, Any], step: int, total_steps: int
+    ) -> tuple[int, int]:
+        return self.halt_max_steps, len(model.segment_calls)

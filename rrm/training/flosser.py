@@ -1,27 +1,36 @@
 """Gradient flossing at work: episodes on the weights of a model, with their optimizer, puzzles and record."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from rrm.dynamics import NetworkMap, window_exponents
-from rrm.models import RecursiveModel
+from rrm.errors import InputError
+from rrm.models import RecursiveModel, recursive
 from rrm.tasks.base import PuzzleSet, Task
-from rrm.training.flossing import PENALTIES, Flossing
-from rrm.training.objective import IGNORED, stablemax_cross_entropy
+from rrm.training.flossing import PENALTIES, Flossing, flossing
+from rrm.training.hook import Hook, HookSettings
+from rrm.training.losses import score, stablemax_cross_entropy
+from rrm.training.objective import Diverged, ObjectiveSettings
+from rrm.training.part import Context, Loss
+from rrm.training.rollouts import RolloutObjective, RolloutSettings
 from rrm.training.stream import TrainStream
 
 # Its puzzles and random numbers are apart from those of training, which stay what they are without flossing.
 _STREAM, _BASIS, _NOISE = 11, 12, 13
 
 
-class Flosser:
-    """Episodes of gradient flossing under `settings`.
+class Flosser(Hook):
+    """Episodes of gradient flossing under `settings`, each before the training step that it is due before.
 
     What an episode does depends on the weights, the moments of its optimizer, the seed and the number of the episode
     alone. With `world` workers all call `episode`; each works on its rows of every batch, all make the same updates.
-    `records` holds one dictionary of plain values an episode.
+    `records` holds one dictionary of plain values an episode. `loss` is that of a cell, for the task loss.
     """
 
     def __init__(
@@ -34,16 +43,29 @@ class Flosser:
         seed: int,
         rank: int = 0,
         world: int = 1,
+        loss: Loss = stablemax_cross_entropy,
     ):
-        self.settings, self.model = settings, model
+        super().__init__()
+        self.settings, self.model, self._loss = settings, model, loss
         self._seed, self._rank, self._world = seed, rank, world
         self._stream = TrainStream(train, task, settings.batch_size, _seed(seed, _STREAM), rank, world)
         blocks = {p for half in set(model.segment_calls) for p in model.network(half).parameters()}
         self._trained = {name: p for name, p in model.named_parameters() if settings.parameters == "all" or p in blocks}
         self._optimizer = torch.optim.AdamW(self._trained.values(), lr=settings.lr, weight_decay=0.0)
-        self.records: list[dict] = []
 
-    def episode(self, number: int, depth: int) -> dict:
+    def before_step(self, step: int) -> None:
+        """The episode that is due, if there is one; Diverged where it is not finite."""
+        due, objective = self.settings.episodes_at(self.training.total_steps), self.training.objective
+        if step not in due:
+            return
+        assert isinstance(objective, RolloutObjective)
+        depth = objective.segments
+        record = self.episode(due.index(step), depth)
+        if not np.isfinite([record["loss"], record["gradient_norm"], record["task_loss_after"]]).all():
+            raise Diverged(f"gradient flossing is not finite before step {step + 1}")
+        self.training.charge(self.settings.steps * self.settings.units(depth, len(self.model.segment_calls)))
+
+    def episode(self, number: int, depth: int) -> dict[str, Any]:
         """Make the flossing steps of episode `number` (from 0), for rollouts of `depth` segments; -> its record.
 
         lambda_1, mean_lambda (over k) and spectrum [k], in nats per call, and task_loss, in nats per cell, before and
@@ -81,12 +103,11 @@ class Flosser:
             for slot, value in self._optimizer.state.get(parameter, {}).items()
         }
 
-    def load(self, tensors: dict[str, Tensor], records: list[dict]) -> None:
-        """Carry on from `tensors` and `records` of another flosser."""
+    def load(self, tensors: Mapping[str, Tensor], records: list[dict[str, Any]]) -> None:
         for key, value in tensors.items():
             slot, name = key.split("/", 1)
             self._optimizer.state[self._trained[name]][slot] = value.cpu() if slot == "step" else value
-        self.records = records
+        super().load(tensors, records)
 
     def _step(self, step: int, depth: int) -> tuple[float, float] | None:
         """One update; -> (loss, gradient norm), None without a row to learn from."""
@@ -97,7 +118,7 @@ class Flosser:
         start, end = _roll(system, first, depth * calls if s.needs_answer else first)
         weights = torch.ones(len(end), dtype=torch.float64, device=end.device)
         if s.needs_answer:
-            loss, solved = _score(system, end, labels)
+            loss, solved = self._score(system, end, labels)
             weights = (loss if s.weighted else weights) * (~solved if s.examples == "failed" else 1)
         total = self._sum(weights.sum())
         if total == 0:
@@ -105,7 +126,7 @@ class Flosser:
         basis = _seed(self._seed, _BASIS, step)
         exponents = window_exponents(system, s.k, length, transient=s.transient, first=first, z=start, seed=basis)
         loss = (weights * PENALTIES[s.penalty](exponents - s.target)).sum() / total
-        gradients = torch.autograd.grad(loss, self._trained.values(), allow_unused=True)
+        gradients = torch.autograd.grad(loss, list(self._trained.values()), allow_unused=True)
         for parameter, gradient in zip(self._trained.values(), gradients, strict=True):
             parameter.grad = None if gradient is None else self._sum(gradient)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._trained.values() if p.grad is not None])
@@ -114,7 +135,7 @@ class Flosser:
         return self._sum(loss.detach()).item(), norm.item()
 
     @torch.no_grad()
-    def _probe(self, step: int, depth: int) -> dict:
+    def _probe(self, step: int, depth: int) -> dict[str, Any]:
         """Exponents and task loss on the puzzles of `step`. A measurement, not charged to the budget."""
         s = self.settings
         system, labels = self._rollouts(step)
@@ -124,7 +145,7 @@ class Flosser:
         basis = _seed(self._seed, _BASIS, step)
         exponents = window_exponents(system, s.k, length, transient=s.transient, first=first, z=start, seed=basis)
         exponents = self._sum(exponents.mean(0)) / self._world
-        loss = self._sum(_score(system, end, labels)[0].mean()) / self._world
+        loss = self._sum(self._score(system, end, labels)[0].mean()) / self._world
         return {
             "lambda_1": exponents[0].item(),
             "mean_lambda": exponents.mean().item(),
@@ -137,6 +158,12 @@ class Flosser:
         batch = self._stream.batch(step)
         system = NetworkMap(self.model, batch, seed=_seed(self._seed, _NOISE, step, self._rank))
         return system, batch["labels"].to(system.start().device)
+
+    @torch.no_grad()
+    def _score(self, system: NetworkMap, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(task loss [B] float64, mean over cells, in nats; solved [B]) of the answers read from z [B, N]."""
+        found = score(system.readout(z).logits, labels, self._loss)
+        return found.loss.double(), found.solved
 
     def _sum(self, mine: Tensor) -> Tensor:
         """The sum over workers."""
@@ -161,9 +188,31 @@ def _roll(system: NetworkMap, first: int, last: int) -> tuple[Tensor, Tensor]:
     return start, z
 
 
-@torch.no_grad()
-def _score(system: NetworkMap, z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """(task loss [B] float64, mean over cells, in nats; solved [B]) of the answers read from z [B, N]."""
-    logits, known = system.readout(z).logits, labels != IGNORED
-    loss = stablemax_cross_entropy(logits, labels).sum(-1) / known.sum(-1).clamp_min(1)
-    return loss, ((logits.argmax(-1) == labels) | ~known).all(-1)
+@dataclass(frozen=True)
+class FlossingSettings(HookSettings):
+    """The hook "flossing": {"preset": a name of `rrm.training.flossing.FLOSSING`, and the settings to change}."""
+
+    schedule: Flossing
+
+    @classmethod
+    def read(cls, what: str, values: Mapping[str, Any]) -> Self:
+        schedule = flossing(dict(values))
+        if schedule is None:
+            raise InputError(f"{what} has the schedule 'none': leave the hook out")
+        return cls(schedule)
+
+    def build(self, context: Context) -> Flosser:
+        model, data = recursive(context.model, "gradient flossing"), context.puzzles
+        shared = {"seed": context.seed, "rank": context.rank, "world": context.world}
+        return Flosser(self.schedule, model, data.train, data.task, **shared, loss=context.loss)
+
+    def units(
+        self, model: nn.Module, description: Mapping[str, Any], objective: ObjectiveSettings, total_steps: int
+    ) -> float:
+        reasoner = recursive(model, "gradient flossing")
+        assert isinstance(objective, RolloutSettings)
+        rollouts = (
+            objective.rollout(reasoner, description, step + 1, total_steps)
+            for step in self.schedule.episodes_at(total_steps)
+        )
+        return sum(self.schedule.steps * self.schedule.units(*rollout) for rollout in rollouts)

@@ -5,12 +5,14 @@ penalty on them. Steps come in *episodes* that touch nothing but the exponents: 
 course of it (interleaved), or both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from torch import Tensor
 
 from rrm.errors import InputError
+from rrm.training.part import chosen
 
 
 def two_sided(excess: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ class Flossing:
     lr: float = 1e-3
     parameters: str = "recurrent"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"flossing {name} {getattr(self, name)!r} is unknown: use one of {', '.join(allowed)}")
@@ -120,34 +122,34 @@ class Flossing:
 
 
 # The paper interleaves 2 episodes, 100 epochs apart, among 3,000, of as many steps as pre-flossing.
-_INTER = {"every": 100, "episodes": 2}
+_INTER = Flossing(every=100, episodes=2)
 FLOSSING: dict[str, Flossing | None] = {
     "none": None,
     # Engelken's: exponents to zero from both sides, before training, in the course of it, or both.
     "pre": Flossing(pre=True),
-    "inter": Flossing(**_INTER),
-    "pre_inter": Flossing(pre=True, **_INTER),
+    "inter": _INTER,
+    "pre_inter": replace(_INTER, pre=True),
     # One-sided: what contracts is left alone, so that rollouts may settle.
-    "inter_leading": Flossing(**_INTER, penalty="leading", k=1),
-    "inter_spectrum": Flossing(**_INTER, penalty="spectrum"),
-    "inter_volume": Flossing(**_INTER, penalty="volume"),
+    "inter_leading": replace(_INTER, penalty="leading", k=1),
+    "inter_spectrum": replace(_INTER, penalty="spectrum"),
+    "inter_volume": replace(_INTER, penalty="volume"),
     # One-sided, where rollouts end and only where they end wrong, the more the worse.
-    "inter_late_failed": Flossing(**_INTER, penalty="spectrum", late=True, examples="failed", weighted=True),
+    "inter_late_failed": replace(_INTER, penalty="spectrum", late=True, examples="failed", weighted=True),
 }
 
 
-def flossing(schedule: str | dict) -> Flossing | None:
+def flossing(schedule: str | Mapping[str, Any]) -> Flossing | None:
     """The settings of a flossing schedule, None for "none".
 
     `schedule` is the name of a preset, or {"preset": name, and the settings to change}.
     """
-    name, changes = (schedule, {}) if isinstance(schedule, str) else (schedule.get("preset"), dict(schedule))
-    changes.pop("preset", None)
-    if name not in FLOSSING:
-        raise InputError(f"flossing schedule {name!r} is unknown: use one of {', '.join(FLOSSING)}")
-    allowed = [f.name for f in fields(Flossing)] if FLOSSING[name] else []
+    given = {"preset": schedule} if isinstance(schedule, str) else schedule
+    name = given.get("preset")
+    changes: dict[str, Any] = {setting: value for setting, value in given.items() if setting != "preset"}
+    preset = chosen(FLOSSING, "flossing schedule", name)
+    allowed = [f.name for f in fields(Flossing)] if preset else []
     for setting in changes:
         if setting not in allowed:
             has = f"it has {', '.join(allowed)}" if allowed else "it has none"
             raise InputError(f"flossing schedule {name!r} has no setting {setting!r}: {has}")
-    return replace(FLOSSING[name], **changes) if changes else FLOSSING[name]
+    return replace(preset, **changes) if preset and changes else preset

@@ -1,124 +1,168 @@
-"""What every training step shares: the loss of a readout, the carry between steps, the contract of an objective."""
+"""The contract of an objective: what a training step does with a batch, and how well the weights do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from rrm.models.base import RecursiveModel, State
-from rrm.training.noise import Noise
-from rrm.training.perturbation import TrajectoryPerturbation
-
-IGNORED = -100
+from rrm.models import Model, describe
+from rrm.training.evaluate import evaluate
+from rrm.training.part import Context, Data, Loss, PartSettings
 
 
-def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log p per cell in nats, float64, 0 where the label is ignored; logits [..., V], labels [...] with -100 ignored.
-
-    p = s / sum s with s(x) = x + 1 for x >= 0 and 1 / (1 - x) below (Prieto et al., arXiv 2501.04697).
-    """
-    x = logits.double()
-    s = torch.where(x < 0, 1 / (1 - x + 1e-30), x + 1)
-    log_p = torch.log(s / s.sum(-1, keepdim=True))
-    ignored = labels == IGNORED
-    picked = log_p.gather(-1, labels.masked_fill(ignored, 0).long().unsqueeze(-1)).squeeze(-1)
-    return -picked.masked_fill(ignored, 0.0)
+class Diverged(ArithmeticError):
+    """A number of the training stopped being finite."""
 
 
 @dataclass
-class Carry:
-    """Where a batch of rows stands between steps. B puzzles, R trajectories each, the clean ones first.
+class Outcome:
+    """What a training step found, without gradient.
 
-    state: [R*B, L, D] per half.  steps: [B] int32, segments since the refill.  halted: [B] bool, to be refilled.
-    data: inputs [B, S], labels [B, S], puzzle_identifiers [B]; `noise_factors` [B, R'] where perturbed trajectories
-    have scales of their own.
+    sums: scalars that are added up over steps, parts of a batch and workers, until `Objective.metrics` reads them.
+    rows: of each of the B puzzles of the batch, "row" int64 (its number in the training set, -1 where an old checkpoint
+        does not say), "loss" (nats, mean over cells), "solved" bool, and "halted" bool (whether the step was its last).
     """
 
-    state: State
-    steps: Tensor
-    halted: Tensor
-    data: dict[str, Tensor]
+    sums: dict[str, Tensor]
+    rows: dict[str, Tensor]
 
-    def part(self, rows: slice, trajectories: int) -> "Carry":
-        """Some of the puzzles, with all their trajectories."""
-        state = State(*(half.unflatten(0, (trajectories, -1))[:, rows].flatten(0, 1) for half in self.state))
-        data = {key: value[rows] for key, value in self.data.items()}
-        return Carry(state, self.steps[rows], self.halted[rows], data)
 
-    @staticmethod
-    def join(parts: list["Carry"], trajectories: int) -> "Carry":
+class Carry(ABC):
+    """What a batch keeps from step to step. The trainer cuts, joins and stores it, and does not look inside."""
+
+    @abstractmethod
+    def part(self, rows: slice) -> Self:
+        """The carry of some of the puzzles."""
+
+    @classmethod
+    @abstractmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
         """The carry that `part` cut into these parts."""
-        if len(parts) == 1:
-            return parts[0]
-        by_trajectory = [[half.unflatten(0, (trajectories, -1)) for half in carry.state] for carry in parts]
-        state = State(*(torch.cat(halves, dim=1).flatten(0, 1) for halves in zip(*by_trajectory, strict=True)))
-        steps, halted = (torch.cat([getattr(carry, name) for carry in parts]) for name in ("steps", "halted"))
-        data = {key: torch.cat([carry.data[key] for carry in parts]) for key in parts[0].data}
-        return Carry(state, steps, halted, data)
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """All that it holds."""
+
+    @abstractmethod
+    def replaced(self, tensors: Mapping[str, Tensor]) -> Self:
+        """A carry that holds these `tensors`, of any number of puzzles."""
+
+
+class NoCarry(Carry):
+    """Nothing is kept: every step begins anew."""
+
+    def part(self, rows: slice) -> Self:
+        return self
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        return parts[0]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def replaced(self, tensors: Mapping[str, Tensor]) -> Self:
+        return self
 
 
 class Objective(nn.Module, ABC):
-    """A training step as a module, so that DistributedDataParallel can wrap it: (carry, batch) -> loss and carry."""
+    """A training step as a module, so that DistributedDataParallel can wrap it: (carry, batch) -> loss and next carry.
 
-    def __init__(self, model: RecursiveModel, perturbation: TrajectoryPerturbation):
+    model: the network that trains.
+    trajectories: rollouts of each puzzle, all of them rows of the model's batch.
+    ranking: the scores that decide which weights are better, the first one first; larger is better.
+    task_name: what a checkpoint says of the task.
+    """
+
+    ranking: ClassVar[tuple[str, ...]] = ("exact", "cells")
+    model: nn.Module
+    trajectories: int = 1
+    task_name: str | None = None
+
+    def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
-        self.perturbation = perturbation
-        self.progress = 0.0  # share of training that is done, for what is scheduled
 
     @abstractmethod
     def forward(
         self, carry: Carry, batch: Mapping[str, Tensor], generator: torch.Generator
-    ) -> tuple[Tensor, Carry, dict[str, Tensor]]:
-        """-> (loss averaged over the batch, next carry, metrics). `generator` draws everything that is random."""
+    ) -> tuple[Tensor, Carry, Outcome]:
+        """-> (loss averaged over the batch, next carry, outcome). `generator` draws everything that is random.
+
+        batch: as `Source.batch` gives it.
+        """
 
     def initial_carry(self, batch: Mapping[str, Tensor]) -> Carry:
-        """Every row halted, so that the first step takes the whole batch."""
-        rows = len(batch["inputs"])
-        device = batch["inputs"].device
-        kept = {**batch, **self.noise(rows, torch.Generator()).drawn}
-        return Carry(
-            state=self.model.initial_state(self.perturbation.trajectories * rows),
-            steps=torch.zeros(rows, dtype=torch.int32, device=device),
-            halted=torch.ones(rows, dtype=torch.bool, device=device),
-            data={key: torch.zeros_like(value, device=device) for key, value in kept.items()},
-        )
+        """The carry before the first step, for batches of the shape of `batch`."""
+        return NoCarry()
 
-    def noise(self, rows: int, generator: torch.Generator) -> Noise:
-        """The noise of this step."""
-        return self.perturbation.noise(rows, generator, self.progress)
+    def before_step(self, step: int, total_steps: int, optimizer: torch.optim.Optimizer) -> None:
+        """Change what is scheduled, when `step` of `total_steps` steps are done."""
 
-    def start(self, rows: int, noise: Noise, generator: torch.Generator) -> State:
-        """Initial states of all trajectories of `rows` puzzles, with their noise."""
-        return noise.start(self.model.initial_state(self.perturbation.trajectories * rows, generator))
+    def lr_factor(self, step: int, total_steps: int) -> float:
+        """A factor on the learning rate of a step (from 1), beside that of the schedule."""
+        return 1.0
 
-    def segment(
-        self, state: State, x: Tensor, noise: Noise, generator: torch.Generator, grad_calls: int | None = None
-    ) -> State:
-        """The state after one segment under the noise; see `RecursiveModel.segment`."""
-        return self.model.segment(noise.segment(state), x, generator, noise.call, grad_calls)
+    @abstractmethod
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Scores of a copy of the model with other weights, on validation data; those of `ranking` are among them."""
 
-    def embed(self, data: Mapping[str, Tensor]) -> Tensor:
-        """x [R*B, L, D], the same for every trajectory of a puzzle."""
-        x = self.model.embed(data["inputs"], data["puzzle_identifiers"])
-        return x.repeat(self.perturbation.trajectories, 1, 1)
+    def rank(self, scores: Mapping[str, float]) -> tuple[float, ...]:
+        """What compares two evaluations: the larger is better."""
+        return tuple(scores[name] for name in self.ranking)
 
-    def score(self, logits: Tensor, labels: Tensor) -> "Score":
-        """Loss and correctness of logits [R*B, S, V] against labels [B, S]."""
-        labels = labels.repeat(self.perturbation.trajectories, 1)
-        cells = labels != IGNORED
-        count = cells.sum(-1).clamp_min(1)
-        right = ((logits.argmax(-1) == labels) & cells).sum(-1)
-        loss = stablemax_cross_entropy(logits, labels).sum(-1) / count
-        return Score(loss, right / count, right == cells.sum(-1))
+    def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Metrics of an interval from its sums over `Outcome.sums`, "loss" (one a part of a step) and "steps"."""
+        return {}
+
+    @abstractmethod
+    def how_to_run(self) -> dict[str, Any]:
+        """What weights of this step need to be run as they are evaluated, plain values.
+
+        model: its description.  segments: of a rollout; absent for a model without segments.
+        """
 
 
-class Score(NamedTuple):
-    """By row [R*B]: loss in nats (mean over cells), share of right cells, whether the whole grid is right."""
+class PuzzleObjective(Objective):
+    """An objective that learns puzzles, and is evaluated on the validation puzzles of `data` (None: not at all).
 
-    loss: Tensor
-    cells: Tensor
-    solved: Tensor
+    model: the network that trains.  loss: of a cell.
+    """
+
+    model: Model
+
+    def __init__(self, model: Model, loss: Loss, data: Data | None):
+        super().__init__(model)
+        self.loss, self.data = loss, data
+        self.task_name = data.task.name if data else None
+
+    @property
+    def segments(self) -> int | None:
+        """Segments of a rollout in evaluation at this step, None for a model without segments."""
+        return None
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        assert self.data is not None and isinstance(model, Model)
+        return evaluate(model, self.data.validation, self.data.task, self.segments)
+
+    def how_to_run(self) -> dict[str, Any]:
+        return {"model": describe(self.model)} | ({} if self.segments is None else {"segments": self.segments})
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings(PartSettings, ABC):
+    """Settings of an objective, which know its price."""
+
+    @abstractmethod
+    def build(self, context: Context) -> Objective:
+        """The objective; InputError for a model that it does not train."""
+
+    @abstractmethod
+    def units(self, model: nn.Module, description: Mapping[str, Any], step: int, total_steps: int) -> float:
+        """Call units of one rollout in a step (from 1): 1 for a forward call of a row, 2 for its backward.
+
+        model: as `description` says, or grown from there.
+        """

@@ -1,13 +1,20 @@
-"""The field's optimizers and weight averaging, to the letter of the public kernels."""
+"""The field's optimizers and weight averaging, to the letter of the public kernels.
+
+AdamATan2: the package adam-atan2 of the public HRM and TRM code. SignSGD: the sparse embedding of the same code.
+"""
 
 import math
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from rrm.errors import InputError
 from rrm.models.layers import PuzzleTable
+from rrm.training.part import PartSettings
 
 
 class AdamATan2(torch.optim.Optimizer):
@@ -24,7 +31,7 @@ class AdamATan2(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
@@ -86,9 +93,7 @@ class EMA:
     def update(self, model: nn.Module) -> None:
         """shadow <- decay * shadow + (1 - decay) * parameter."""
         names = _parameters(model)
-        torch._foreach_lerp_(
-            list(self.shadow.values()), [names[name].detach() for name in self.shadow], 1 - self.decay
-        )
+        torch._foreach_lerp_(list(self.shadow.values()), [names[name].detach() for name in self.shadow], 1 - self.decay)
 
     def weights(self, model: nn.Module) -> dict[str, Tensor]:
         """A full state dict: averaged parameters and the model's buffers, copied."""
@@ -107,3 +112,50 @@ def _of_all_workers(mine: Tensor) -> Tensor:
 def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Parameters under all their names: a tied tensor has two, and both stand in a state dict."""
     return dict(model.named_parameters(remove_duplicate=False))
+
+
+@dataclass(frozen=True)
+class OptimizerSettings(PartSettings, ABC):
+    """Settings of an optimizer, and those of the table of puzzle vectors, which sign-SGD trains beside any of them."""
+
+    puzzle_lr: float = 1e-4
+    puzzle_weight_decay: float = 1.0
+
+    @abstractmethod
+    def build(self, parameters: Mapping[str, nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
+        """The optimizer of these parameters, by name. The trainer scales the `lr` of each group by its schedule."""
+
+
+@dataclass(frozen=True)
+class AdamATan2Settings(OptimizerSettings):
+    """betas: as of Adam."""
+
+    betas: tuple[float, float] = (0.9, 0.95)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", _checked(self.betas))
+
+    def build(self, parameters: Mapping[str, nn.Parameter], lr: float, weight_decay: float) -> AdamATan2:
+        return AdamATan2(parameters.values(), lr=lr, betas=self.betas, weight_decay=weight_decay)
+
+
+@dataclass(frozen=True)
+class AdamWSettings(OptimizerSettings):
+    """betas, eps: as of `torch.optim.AdamW` (Loshchilov and Hutter, arXiv 1711.05101)."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", _checked(self.betas))
+
+    def build(self, parameters: Mapping[str, nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
+        return torch.optim.AdamW(parameters.values(), lr=lr, betas=self.betas, eps=self.eps, weight_decay=weight_decay)
+
+
+def _checked(betas: Iterable[float]) -> tuple[float, ...]:
+    """The betas as a tuple, which JSON makes a list."""
+    pair = tuple(betas)
+    if len(pair) != 2 or not all(0 <= beta < 1 for beta in pair):
+        raise InputError(f"betas are {pair}: use two numbers from 0 to below 1")
+    return pair

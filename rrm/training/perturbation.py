@@ -20,7 +20,7 @@ from rrm.training.noise import Noise
 TIMES = ("initial_state", "every_segment", "every_call")
 
 # Settings by published name. PTRM (arXiv 2605.19943) has its noise at test time only; here it trains.
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "multi4": {"time": "initial_state", "sigma": 1e-3, "copies": 3},
     "single": {"time": "initial_state", "sigma": 1e-3, "clean_branch": False},
     "ptrm_segment": {"time": "every_segment", "location": "z_L", "sigma": 0.3, "clean_branch": False},
@@ -61,7 +61,7 @@ class TrajectoryPerturbation:
     ramp: float = 0.0
     copies_at_zero: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise InputError(f"sigma is {self.sigma}: the noise scale must be 0 (baseline) or a positive number")
         if self.copies < 1:

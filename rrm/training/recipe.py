@@ -1,14 +1,24 @@
 """A recipe is everything that decides a training run besides the data."""
 
 from bisect import bisect_right
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from torch import nn
 
 from rrm.errors import InputError
-from rrm.models import RecursiveModel
-from rrm.training.flossing import flossing
-from rrm.training.last_step import LEAST_DEPTH
-from rrm.training.perturbation import MODEL_SETTINGS
-from rrm.training.schedule import Growth
+from rrm.training.hook import HookSettings
+from rrm.training.objective import ObjectiveSettings
+from rrm.training.optim import OptimizerSettings
+from rrm.training.part import PartSettings, chosen, describe_part, read_part
+from rrm.training.perturbation import MODEL_SETTINGS, TrajectoryPerturbation, perturbation
+from rrm.training.registry import HOOKS, LOSSES, OBJECTIVES, OPTIMIZERS, SCHEDULES, SOURCES
+from rrm.training.source import SourceSettings
+
+# The objective of a model family that has another one than deep supervision.
+_OBJECTIVE_OF = {"srm": "last_step", "mlp": "supervised"}
 
 
 @dataclass(frozen=True)
@@ -17,54 +27,89 @@ class Recipe:
 
     The budget is counted in *call units*, the currency in which arms of different cost are equal: one forward network
     call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
-    perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget.
+    perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget. What hooks do
+    is paid from the budget too.
 
-    `perturbation` = {"kind": a name of `rrm.training.perturbation.PERTURBATIONS`, and its settings}. A kind that is a
-    property of the model ("eqr") sets the settings of the model.
-
-    `flossing` is the name of a preset of `rrm.training.flossing`, or {"preset": name, and the settings to change}. Its
-    episodes are paid from the budget too.
-
-    `growth` = {"H": [[percent, increment], ...], "L": [...]}, `moment_reset_scale` (factor on the optimizer's moments
-    at a growth step), `transition_warmup_steps` and `prob_detach_prev_H` concern models trained on whole rollouts.
-
-    `micro_batches` > 1 goes through a step's batch in so many parts whose gradients add up: the same training in less
-    memory. W workers with M parts each draw the noise of W x M workers. `compiled` fuses the networks' pointwise work
-    with torch.compile: seconds to minutes at the start, and other rounding.
+    model: its description, as `rrm.models.build` takes it.
+    objective, optimizer, source: {"kind": a name of the registry, and settings of that kind}; settings that are not
+        given are filled in. Without a kind the objective is that of the model's family.
+    loss: of a cell, a name of LOSSES.
+    perturbation: {"kind": a name of `rrm.training.perturbation.PERTURBATIONS`, and its settings}. A kind that is a
+        property of the model ("eqr") sets the settings of the model.
+    hooks: {a name of HOOKS: its settings}.
+    lr, weight_decay: of the optimizer.  schedule: of the learning rate, a name of SCHEDULES: `warmup_steps` steps of
+        linear warm-up, and a fall to the share `lr_min_ratio` where the schedule falls.
+    clip_norm: bound on the norm of all gradients together, None for no bound.
+    ema_decay: of the averaged weights, which are evaluated; 0 evaluates the weights themselves.
+    micro_batches: number of parts of a step's batch whose gradients add up: the same training in less memory. W workers
+        with M parts each draw the noise of W x M workers.
+    compiled: fuse the networks' pointwise work with torch.compile: seconds to minutes at the start, and other rounding.
+    evaluations: evenly spaced over the budget.
     """
 
-    model: dict
+    model: dict[str, Any]
     budget: float
     batch_size: int = 768
+    objective: dict[str, Any] = field(default_factory=dict)
+    loss: str = "stablemax"
+    optimizer: dict[str, Any] = field(default_factory=lambda: {"kind": "adam_atan2"})
     lr: float = 1e-4
     weight_decay: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.95)
+    schedule: str = "cosine"
     warmup_steps: int = 2000
-    ema_decay: float = 0.999
-    halt_max_steps: int = 16
-    halt_exploration_prob: float = 0.1
-    puzzle_lr: float = 1e-4
-    puzzle_weight_decay: float = 1.0
-    perturbation: dict = field(default_factory=lambda: {"kind": "initial_state", "sigma": 0.0, "copies": 1})
-    flossing: str | dict = "none"
     lr_min_ratio: float = 1.0
     clip_norm: float | None = None
-    growth: dict = field(default_factory=dict)
-    moment_reset_scale: float = 1.0
-    transition_warmup_steps: int = 0
-    prob_detach_prev_H: float = 0.5
+    ema_decay: float = 0.999
+    perturbation: dict[str, Any] = field(default_factory=lambda: {"kind": "initial_state", "sigma": 0.0, "copies": 1})
+    source: dict[str, Any] = field(default_factory=lambda: {"kind": "uniform"})
+    hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
     micro_batches: int = 1
     compiled: bool = False
     evaluations: int = 10
     seed: int = 0
 
-    def __post_init__(self):
-        for name in ("budget", "batch_size", "lr", "evaluations", "halt_max_steps", "micro_batches"):
+    def __post_init__(self) -> None:
+        for name in ("budget", "batch_size", "lr", "evaluations", "micro_batches"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
         self.share(1)
-        needed = MODEL_SETTINGS.get(self.perturbation["kind"], {})
-        object.__setattr__(self, "model", self.model | needed)
+        self._set("model", self.model | MODEL_SETTINGS.get(self.perturbation["kind"], {}))
+        self._set("objective", {"kind": _OBJECTIVE_OF.get(self.model["family"], "deep_supervision")} | self.objective)
+        chosen(LOSSES, "loss", self.loss)
+        chosen(SCHEDULES, "learning-rate schedule", self.schedule)
+        self._set("objective", describe_part(self.objective["kind"], self.objective_settings))
+        self._set("optimizer", describe_part(self.optimizer["kind"], self.optimizer_settings))
+        self._set("source", describe_part(self.source["kind"], self.source_settings))
+        self.hook_settings  # noqa: B018  a hook that does not exist is refused here
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    @cached_property
+    def objective_settings(self) -> ObjectiveSettings:
+        return read_part(OBJECTIVES, "objective", self.objective)
+
+    @cached_property
+    def optimizer_settings(self) -> OptimizerSettings:
+        return read_part(OPTIMIZERS, "optimizer", self.optimizer)
+
+    @cached_property
+    def source_settings(self) -> SourceSettings:
+        return read_part(SOURCES, "source", self.source)
+
+    @cached_property
+    def hook_settings(self) -> dict[str, HookSettings]:
+        return {name: chosen(HOOKS, "hook", name).read(f"hook {name!r}", s) for name, s in self.hooks.items()}
+
+    @cached_property
+    def perturbed(self) -> TrajectoryPerturbation:
+        """The perturbation of the training."""
+        return perturbation(**self.perturbation)
+
+    @property
+    def trajectories(self) -> int:
+        """Rollouts of each puzzle; call units are multiplied by it."""
+        return self.perturbed.trajectories
 
     def share(self, workers: int) -> int:
         """How many puzzles of a batch each of so many workers has; InputError if they are no equal micro-batches."""
@@ -75,58 +120,74 @@ class Recipe:
             )
         return self.batch_size // workers
 
-    def growth_schedule(self) -> Growth:
-        """Depth over training, from the cycles of the model's description."""
-        milestones = {name: tuple((at, by) for at, by in self.growth.get(name, ())) for name in ("H", "L")}
-        return Growth(self.model["H_cycles"], self.model["L_cycles"], **milestones)
+    def units(self, model: nn.Module, step: int, total_steps: int) -> float:
+        """Call units of one rollout in a training step (from 1): forward calls + 2 x recorded calls."""
+        return self.objective_settings.units(model, self.model, step, total_steps)
 
-    def call_units(self, model: RecursiveModel, depth: tuple[int, int]) -> float:
-        """Cost of one training step per row at `depth` = (H_cycles, L_cycles): forward calls + 2 x recorded calls.
-
-        Of the single call whose gradient is kept in some of the steps only, the expectation.
-        """
-        H, L = depth
-        if not model.carries_state:
-            return max(LEAST_DEPTH, H) * (L + 1) + 2 * (L + 1) + 2 * (1 - self.prob_detach_prev_H)
-        calls = len(model.segment_calls)
-        # Q-learning looks one segment ahead for its target, if there may be one.
-        ahead = calls if model.q_learning and self.halt_max_steps > 1 else 0
-        return calls + 2 * model.grad_calls + ahead
-
-    def units_per_step(self, model: RecursiveModel, trajectories: int) -> float:
+    def units_per_step(self, model: nn.Module) -> float:
         """Call units of an optimizer step, on average over training where the depth grows."""
-        growth = self.growth_schedule()
-        mean = sum(self.call_units(model, growth.depth(permille, 1000)) for permille in range(1000)) / 1000
-        return mean * self.batch_size * trajectories
+        mean = sum(self.units(model, permille, 1000) for permille in range(1000)) / 1000
+        return mean * self.batch_size * self.trajectories
 
-    def flossing_units(self, model: RecursiveModel, total_steps: int) -> int:
-        """Call units of the flossing episodes in a training of `total_steps`."""
-        settings = flossing(self.flossing)
-        growth, units = self.growth_schedule(), 0
-        for step in settings.episodes_at(total_steps) if settings else ():
-            H, L = growth.depth(step + 1, total_steps)
-            rollout = (self.halt_max_steps, len(model.segment_calls)) if model.carries_state else (H, L + 1)
-            units += settings.steps * settings.units(*rollout)
-        return units
+    def hook_units(self, model: nn.Module, total_steps: int) -> float:
+        """Call units of the work of all hooks in a training of `total_steps`."""
+        hooks = self.hook_settings.values()
+        return sum(hook.units(model, self.model, self.objective_settings, total_steps) for hook in hooks)
 
-    def steps(self, model: RecursiveModel, trajectories: int) -> int:
-        """Optimizer steps that the budget pays for, after what flossing takes."""
-        per_step = self.units_per_step(model, trajectories)
+    def steps(self, model: nn.Module) -> int:
+        """Optimizer steps that the budget pays for, after what hooks take. `model`: as the recipe describes it."""
+        per_step = self.units_per_step(model)
         steps = int(self.budget // per_step)
-        if flossing(self.flossing):
-            # More steps can bring more episodes, so the price of a training is a function of its length.
+        if self.hooks:
+            # More steps can bring more work of hooks, so the price of a training is a function of its length.
             def price(steps: int) -> float:
-                return steps * per_step + self.flossing_units(model, steps)
+                return steps * per_step + self.hook_units(model, steps)
 
             steps = bisect_right(range(1, steps + 1), self.budget, key=price)
         if steps < self.evaluations:
-            needed = self.evaluations * per_step + self.flossing_units(model, self.evaluations)
+            needed = self.evaluations * per_step + self.hook_units(model, self.evaluations)
             raise InputError(
                 f"budget {self.budget:g} pays for {steps} steps of {per_step:g} call units, fewer than the "
                 f"{self.evaluations} evaluations: raise the budget to {needed:g} or more"
             )
         return steps
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values; `Recipe(**d)` restores it."""
         return asdict(self)
+
+
+def from_flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a recipe from settings that do not say to which part they belong, such as halt_max_steps and betas.
+
+    One set of settings serves all models: those that only other objectives and optimizers have are left out.
+    "flossing" is the hook of that name: a preset, or {"preset": name, and the settings to change}. InputError for a
+    name that nothing has.
+    """
+    own = {f.name for f in fields(Recipe)}
+    made = {name: value for name, value in settings.items() if name in own}
+    family = settings["model"]["family"]
+    made["objective"] = {"kind": _OBJECTIVE_OF.get(family, "deep_supervision"), **made.get("objective", {})}
+    made["optimizer"] = {"kind": "adam_atan2", **made.get("optimizer", {})}
+    registries: dict[str, Mapping[str, type[PartSettings]]] = {"objective": OBJECTIVES, "optimizer": OPTIMIZERS}
+    known = {name for registry in registries.values() for part in registry.values() for name in _names(part)}
+    for name, value in settings.items():
+        for kind, registry in registries.items():
+            if name in _names(chosen(registry, kind, made[kind]["kind"])):
+                made[kind] = {**made[kind], name: value}
+        if name == "flossing":
+            schedule = {"preset": value} if isinstance(value, str) else value
+            if schedule != {"preset": "none"}:
+                made["hooks"] = {**made.get("hooks", {}), "flossing": schedule}
+        elif name not in own | known:
+            raise InputError(f"a recipe has no setting {name!r}: it has {', '.join(sorted(own | known))}")
+    return made
+
+
+def upgrade(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a recipe from the dictionary of one of any version; version 1 was flat."""
+    return dict(old) if "objective" in old else from_flat(old)
+
+
+def _names(part: type[PartSettings]) -> set[str]:
+    return {f.name for f in fields(part)}

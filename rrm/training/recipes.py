@@ -1,28 +1,29 @@
 """Complete recipes as Python functions. A sweep or a script starts from one and changes what it studies.
 
 `trm_sudoku` to `eqr_maze` have the sizes, settings and numbers of steps of the papers; `cpu_sudoku` fits a laptop.
-`changes` replace fields of the recipe.
+`changes` replace fields of the recipe, or settings of its objective and optimizer (`rrm.training.recipe.from_flat`).
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from rrm.models import build, variant
 from rrm.tasks import Task
-from rrm.training import interventions
-from rrm.training.flossing import FLOSSING
-from rrm.training.recipe import Recipe
+from rrm.training.flosser import FlossingSettings
+from rrm.training.flossing import flossing
+from rrm.training.recipe import Recipe, from_flat
 
 
-def cpu_sudoku(task: Task, model: str = "trm_mlp", **changes) -> Recipe:
+def cpu_sudoku(task: Task, model: str = "trm_mlp", **changes: Any) -> Recipe:
     """A recursive reasoner that a CPU trains in about a minute: one layer of width 64, 6 calls a segment, 8 segments.
 
     On 6 x 6 Sudoku with 14 to 18 givens the mixers solve about three quarters of unseen puzzles after 500 steps of TRM
     or the same budget of SRM, whose depth grows from 2 to 8 cycles; attention (TRM, HRM) would need several times that.
     """
     shape = {"vocab_size": task.vocab_size, "seq_len": task.seq_len, "hidden_size": 64, "num_heads": 4}
-    settings = {
+    settings: dict[str, Any] = {
         "model": variant(model, **shape, H_cycles=2, L_cycles=2, L_layers=1),
         "budget": 12 * 32 * 500,  # call units per row and step x rows x steps, of TRM
         "batch_size": 32,
@@ -35,29 +36,33 @@ def cpu_sudoku(task: Task, model: str = "trm_mlp", **changes) -> Recipe:
     }
     if settings["model"]["family"] == "srm":
         settings["growth"] = {"H": [[50.0, 2], [75.0, 4]]}
-    return Recipe(**settings | changes)
+    return Recipe(**from_flat(settings | changes))
 
 
-def flossed(recipe: Recipe, schedule: str, **changes) -> Recipe:
+def flossed(recipe: Recipe, schedule: str, **changes: Any) -> Recipe:
     """The recipe with the flossing preset `schedule`, scaled to it, and with `changes` of its settings.
 
     An episode takes an eighth of the budget, and interleaved ones come after each quarter of the steps that there would
     be without flossing. The presets themselves count steps for trainings of thousands.
     """
-    if FLOSSING.get(schedule) is None:
-        return replace(recipe, flossing=schedule)  # "none", or a name that training refuses
+    others = {name: settings for name, settings in recipe.hooks.items() if name != "flossing"}
+    recipe = replace(recipe, hooks=others)
+    preset = flossing(schedule)
+    if preset is None:
+        return recipe
     with torch.device("meta"):
         model = build(recipe.model)
-    steps = recipe.steps(model, interventions.perturbation(**recipe.perturbation).trajectories)
+    steps = recipe.steps(model)
     settings = {"preset": schedule, **changes}
-    if FLOSSING[schedule].every:
+    if preset.every:
         settings["every"] = max(1, steps // 4)
-    single = replace(recipe, flossing=settings | {"steps": 1})
-    price = single.flossing_units(model, steps) / len(interventions.flossing(single.flossing).episodes_at(steps))
-    return replace(recipe, flossing=settings | {"steps": max(1, int(recipe.budget / 8 / price))})
+    single = FlossingSettings.read("hook 'flossing'", settings | {"steps": 1})
+    price = single.units(model, recipe.model, recipe.objective_settings, steps)
+    episode = price / len(single.schedule.episodes_at(steps))
+    return replace(recipe, hooks=others | {"flossing": settings | {"steps": max(1, int(recipe.budget / 8 / episode))}})
 
 
-def trm_sudoku(task: Task, model: str = "trm_mlp", **changes) -> Recipe:
+def trm_sudoku(task: Task, model: str = "trm_mlp", **changes: Any) -> Recipe:
     """TRM on Sudoku-Extreme, 1,000 puzzles augmented (arXiv 2510.04871): mixer 87.4 %, attention 74.7 %.
 
     The augmentation is drawn afresh each time a puzzle comes, here and in the other recipes; the public code draws
@@ -67,24 +72,24 @@ def trm_sudoku(task: Task, model: str = "trm_mlp", **changes) -> Recipe:
     return _paper(description, 65_104, {}, changes)
 
 
-def trm_maze(task: Task, **changes) -> Recipe:
+def trm_maze(task: Task, **changes: Any) -> Recipe:
     """TRM on Maze-Hard (arXiv 2510.04871): 85.3 %."""
     description = _paper_model(task, "trm_att", prefix=16, H_cycles=3, L_cycles=4, L_layers=2)
     return _paper(description, 65_104, {}, changes)
 
 
-def hrm_sudoku(task: Task, **changes) -> Recipe:
+def hrm_sudoku(task: Task, **changes: Any) -> Recipe:
     """HRM on Sudoku-Extreme, 1,000 puzzles augmented (arXiv 2506.21734): 55.0 %. No weight averaging."""
     description = _paper_model(task, "hrm", H_cycles=2, L_cycles=2, H_layers=4, L_layers=4)
     return _paper(description, 26_041, {"ema_decay": 0.0}, changes)
 
 
-def hrm_maze(task: Task, **changes) -> Recipe:
+def hrm_maze(task: Task, **changes: Any) -> Recipe:
     """HRM on Maze-Hard (arXiv 2506.21734): 74.5 %."""
     return hrm_sudoku(task, **changes)
 
 
-def srm_sudoku(task: Task, **changes) -> Recipe:
+def srm_sudoku(task: Task, **changes: Any) -> Recipe:
     """SRM on all of Sudoku-Extreme (arXiv 2603.15641): 97.5 % with long rollouts. Depth grows from 2 x 2 to 8 x 12."""
     growth = {
         "H": [[at, 1] for at in (20.1, 40.1, 55.1, 65.1, 75.1, 85.1)],
@@ -95,7 +100,7 @@ def srm_sudoku(task: Task, **changes) -> Recipe:
     return _paper(description, 14_968, _SRM | settings, changes)
 
 
-def srm_maze(task: Task, **changes) -> Recipe:
+def srm_maze(task: Task, **changes: Any) -> Recipe:
     """SRM on Maze-Hard, not augmented (arXiv 2603.15641): about 80 %. Depth grows from 2 x 2 to 9 x 5."""
     growth = {
         "H": [[at, 1] for at in (20.1, 40.1, 55.1, 65.1, 75.1, 85.1, 95.1)],
@@ -107,13 +112,13 @@ def srm_maze(task: Task, **changes) -> Recipe:
     return _paper(description, 3_906, _SRM | settings, changes)
 
 
-def eqr_sudoku(task: Task, **changes) -> Recipe:
+def eqr_sudoku(task: Task, **changes: Any) -> Recipe:
     """EqR on Sudoku-Extreme (arXiv 2605.21488): random start, noise at every call, damping; 99.8 %."""
     description = _paper_model(task, "trm_mlp", H_cycles=3, L_cycles=6, L_layers=2)
     return _paper(description, 50_000, _EQR, changes)
 
 
-def eqr_maze(task: Task, **changes) -> Recipe:
+def eqr_maze(task: Task, **changes: Any) -> Recipe:
     """EqR on Maze-Unique (arXiv 2605.21488): 93 %."""
     description = _paper_model(task, "trm_att", H_cycles=3, L_cycles=4, L_layers=1) | {"hidden_size": 128}
     return _paper(description, 100_000, _EQR, changes)
@@ -123,7 +128,7 @@ _EQR = {"perturbation": {"kind": "eqr"}}
 _SRM = {"lr": 1e-3, "betas": (0.8, 0.9), "lr_min_ratio": 0.02, "clip_norm": 1.0}
 
 
-def _paper_model(task: Task, model: str, prefix: int | None = None, **cycles) -> dict:
+def _paper_model(task: Task, model: str, prefix: int | None = None, **cycles: int) -> dict[str, Any]:
     """A model type at width 512, with a puzzle vector where the paper has one: in a prefix, or in HRM one position."""
     shape = {"vocab_size": task.vocab_size, "seq_len": task.seq_len, "hidden_size": 512, "num_heads": 8}
     if prefix:
@@ -133,10 +138,10 @@ def _paper_model(task: Task, model: str, prefix: int | None = None, **cycles) ->
     return variant(model, **shape, **cycles, forward_dtype="bfloat16")
 
 
-def _paper(description: dict, steps: int, settings: dict, changes: dict) -> Recipe:
+def _paper(description: dict[str, Any], steps: int, settings: dict[str, Any], changes: dict[str, Any]) -> Recipe:
     """The recipe whose budget pays for the published number of unperturbed steps."""
-    recipe = Recipe(model=description, budget=1.0, **settings)
+    made = {"model": description, "budget": 1.0, **settings}
     with torch.device("meta"):
         model = build(description)
-    budget = recipe.units_per_step(model, trajectories=1) * (steps + 0.5)
-    return replace(recipe, **{"budget": budget} | changes)
+    budget = Recipe(**from_flat(made)).units_per_step(model) * (steps + 0.5)
+    return Recipe(**from_flat(made | {"budget": budget} | changes))

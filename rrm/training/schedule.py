@@ -1,17 +1,26 @@
 """What changes in the course of training: the learning rate, and the depth of a model that grows."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
+# Factor on the learning rate by (step from 1, total_steps, warmup_steps, min_ratio).
+Schedule = Callable[[int, int, int, float], float]
 
-def lr_factor(step: int, total_steps: int, warmup_steps: int, min_ratio: float) -> float:
-    """Linear warm-up over `warmup_steps`, then a half cosine down to `min_ratio` (1: constant). Steps count from 1."""
+
+def cosine(step: int, total_steps: int, warmup_steps: int, min_ratio: float) -> float:
+    """Linear warm-up over `warmup_steps`, then a half cosine down to `min_ratio` (1: constant)."""
     if step < warmup_steps:
         return step / warmup_steps
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def constant(step: int, total_steps: int, warmup_steps: int, min_ratio: float) -> float:
+    """Linear warm-up over `warmup_steps`, then 1."""
+    return min(1.0, step / warmup_steps) if warmup_steps else 1.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,8 @@ class Growth:
         grown = (
             sum(by for at, by in milestones if step >= _first_step(at, total_steps)) for milestones in (self.H, self.L)
         )
-        return tuple(base + more for base, more in zip((self.base_H, self.base_L), grown, strict=True))
+        more_H, more_L = grown
+        return self.base_H + more_H, self.base_L + more_L
 
     def last_transition(self, step: int, total_steps: int) -> int:
         """The last step at which the depth changed, 0 if it never did."""

@@ -1,30 +1,38 @@
 """The order in which training sees puzzles: a pure function of (seed, step), so that resuming needs only the step."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from rrm.errors import InputError
 from rrm.tasks.base import PuzzleSet, Task
-from rrm.training.objective import IGNORED
+from rrm.training.losses import IGNORED
+from rrm.training.part import Context
+from rrm.training.source import Source, SourceSettings
 
 
 def to_batch(puzzles: PuzzleSet, task: Task) -> dict[str, Tensor]:
-    """inputs [N, S], labels [N, S] (ignored cells -100) and puzzle_identifiers [N] as int64 tensors."""
-    return as_tensors(puzzles.inputs, puzzles.labels, puzzles.puzzle_identifiers, task.ignore_label_id)
+    """inputs [N, S], labels [N, S] (ignored cells -100), puzzle_identifiers [N] and rows [N] (0 to N - 1), int64."""
+    rows = np.arange(len(puzzles))
+    return as_tensors(puzzles.inputs, puzzles.labels, puzzles.puzzle_identifiers, rows, task.ignore_label_id)
 
 
-def as_tensors(inputs: np.ndarray, labels: np.ndarray, identifiers: np.ndarray, ignore: int) -> dict[str, Tensor]:
+def as_tensors(
+    inputs: np.ndarray, labels: np.ndarray, identifiers: np.ndarray, rows: np.ndarray, ignore: int
+) -> dict[str, Tensor]:
     """Arrays of tokens to a batch; labels equal to `ignore` become -100."""
-    labels = torch.from_numpy(labels.astype(np.int64))
+    targets = torch.from_numpy(labels.astype(np.int64))
     return {
         "inputs": torch.from_numpy(inputs.astype(np.int64)),
-        "labels": labels.masked_fill(labels == ignore, IGNORED),
+        "labels": targets.masked_fill(targets == ignore, IGNORED),
         "puzzle_identifiers": torch.from_numpy(identifiers.astype(np.int64)),
+        "rows": torch.from_numpy(rows.astype(np.int64)),
     }
 
 
-class TrainStream:
+class TrainStream(Source):
     """Batches of random symmetric copies of the training puzzles, epoch after epoch, each in a new order.
 
     `batch(step)` depends on nothing but the seed and the step. With `world` workers every worker gets its own
@@ -44,7 +52,6 @@ class TrainStream:
         self._order: tuple[int, np.ndarray] | None = None
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """The rows of this worker at `step` (from 0)."""
         epoch, position = divmod(step, len(self.puzzles) // self.batch_size)
         if self._order is None or self._order[0] != epoch:
             order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.puzzles))
@@ -52,5 +59,14 @@ class TrainStream:
         rows = self._order[1][position * self.batch_size :][: self.batch_size]
         rng = np.random.default_rng([self.seed, 1, step])
         inputs, labels = self.task.augment(self.puzzles.inputs[rows], self.puzzles.labels[rows], rng)
-        identifiers = self.puzzles.puzzle_identifiers[rows]
-        return as_tensors(inputs[self.mine], labels[self.mine], identifiers[self.mine], self.task.ignore_label_id)
+        identifiers, mine = self.puzzles.puzzle_identifiers[rows], self.mine
+        return as_tensors(inputs[mine], labels[mine], identifiers[mine], rows[mine], self.task.ignore_label_id)
+
+
+@dataclass(frozen=True)
+class UniformSettings(SourceSettings):
+    """Every puzzle once an epoch. Nothing to set."""
+
+    def build(self, context: Context) -> TrainStream:
+        data = context.puzzles
+        return TrainStream(data.train, data.task, context.batch_size, context.seed, context.rank, context.world)

@@ -3,268 +3,212 @@
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
+from rrm.curves import CurveFile
 from rrm.files import refusing
-from rrm.models import State, build, describe
 from rrm.models.official import load_strictly
-from rrm.tasks.base import PuzzleSet, Task
-from rrm.training import checkpoint, interventions
-from rrm.training.deep_supervision import DeepSupervision
-from rrm.training.evaluate import evaluate
-from rrm.training.flosser import Flosser
-from rrm.training.last_step import LastStepSupervision
-from rrm.training.objective import Carry
-from rrm.training.optim import EMA, AdamATan2, SignSGD
-from rrm.training.recipe import Recipe
-from rrm.training.schedule import lr_factor
-from rrm.training.stream import TrainStream
+from rrm.training import checkpoint
+from rrm.training.hook import Hook
+from rrm.training.memory import MicroBatches
+from rrm.training.objective import Carry, Diverged, Objective, Outcome
+from rrm.training.optim import EMA, SignSGD
+from rrm.training.recipe import Recipe, upgrade
+from rrm.training.registry import SCHEDULES
+from rrm.training.source import Source
 
 HOW = ("micro_batches", "compiled")  # not what a recipe trains, but how: what one has begun another may end
 
 
-class Diverged(ArithmeticError):
-    """The loss stopped being finite."""
-
-
-def more_micro_batches(puzzles: int, micro_batches: int) -> int | None:
-    """The next number of equal parts of so many puzzles; None if each is a single puzzle already."""
-    return next((n for n in range(micro_batches + 1, puzzles + 1) if puzzles % n == 0), None)
+def unwrapped(objective: nn.Module) -> nn.Module:
+    """The objective of a single worker, as it is."""
+    return objective
 
 
 class Trainer:
     """One training run: `for metrics in trainer.run(): ...` yields after each of the recipe's evaluations.
 
-    `wrap` turns the objective into its distributed form (`DistributedDataParallel`); `world` workers share each batch,
-    all call `run` and `save`, and the first one evaluates and writes.
-    Where a step does not fit the memory of a single worker, `micro_batches` grows and the step is done again. Among
-    several workers the error is raised: the others are waiting, and all have to begin again with more parts.
-    The best weights are those with the highest exact accuracy on `validation` (ties: more right cells). Test puzzles
-    are never seen here.
+    A step takes a batch from the source, has the objective turn it into gradients, and moves the weights; hooks act in
+    between. The best weights are those whose evaluation the objective ranks first, the earlier ones among equals.
+
+    Args:
+        recipe: what is trained. `rrm.training.assemble.assemble` builds the other parts from it
+        objective, source, hooks: see the contracts
+        rank, world: `world` workers share each batch, all call `run` and `save`, and the first one evaluates and writes
+        wrap: turns the objective into its distributed form (`DistributedDataParallel`)
+        curve: file for a row of each evaluation and each row that a hook makes; that of the first worker
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        task: Task,
-        train: PuzzleSet,
-        validation: PuzzleSet,
+        objective: Objective,
+        source: Source,
+        hooks: Mapping[str, Hook],
         *,
         rank: int = 0,
         world: int = 1,
         device: str = "cpu",
-        wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
+        wrap: Callable[[nn.Module], nn.Module] = unwrapped,
+        curve: CurveFile | None = None,
     ):
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.task, self.validation = recipe, task, validation
+        self.recipe, self.source, self.hooks, self.curve = recipe, source, dict(hooks), curve
         self.rank, self.world, self.device = rank, world, torch.device(device)
-        self.model = build(recipe.model).to(self.device)
-        perturbation = interventions.perturbation(**recipe.perturbation)
-        flossing = interventions.flossing(recipe.flossing)
-        shared = {"seed": recipe.seed, "rank": rank, "world": world}
-        self.flosser = Flosser(flossing, self.model, train, task, **shared) if flossing else None
-        self.growth = recipe.growth_schedule()
-        if self.model.carries_state:
-            objective = DeepSupervision(self.model, perturbation, recipe.halt_max_steps, recipe.halt_exploration_prob)
-        else:
-            objective = LastStepSupervision(self.model, perturbation, self.growth.base_H, recipe.prob_detach_prev_H)
-        self.bare_objective, self.objective = objective, wrap(objective)
-        self.optimizer = AdamATan2(
-            self.model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
+        self.objective, self.model = objective, objective.model
+        self.share = recipe.share(world)
+        self.mine = slice(rank * self.share, (rank + 1) * self.share)
+        self.parts = MicroBatches(
+            wrap(objective), self.share, recipe.micro_batches, seed=recipe.seed, rank=rank, world=world
         )
+        settings = recipe.optimizer_settings
+        self.optimizer = settings.build(dict(self.model.named_parameters()), recipe.lr, recipe.weight_decay)
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
         table = getattr(self.model, "puzzle_emb", None)
-        self.puzzle_optimizer = table and SignSGD(table, recipe.puzzle_lr, recipe.puzzle_weight_decay)
+        self.puzzle_optimizer = table and SignSGD(table, settings.puzzle_lr, settings.puzzle_weight_decay)
+        self.initial_weights: dict[str, Tensor] | None = _copied(self.model.state_dict())
         self.ema = EMA(self.model, recipe.ema_decay)
         self.averaged = copy.deepcopy(self.model)
         if recipe.compiled:
-            for network in {self.model.network(half) for half in ("H", "L")}:
-                network.compile()
-        self.stream = TrainStream(train, task, recipe.batch_size, recipe.seed, rank, world)
+            objective.compile()
         self.carry = objective.initial_carry(self._batch(0))
-        self.step, self.call_units = 0, 0
-        self.share, self.micro_batches = recipe.share(world), recipe.micro_batches
-        self.trajectories = perturbation.trajectories
-        self.total_steps = recipe.steps(self.model, self.trajectories)
+        self.step = 0
+        self.call_units: float = 0
+        self.total_steps = recipe.steps(self.model)
         # The evaluations split the budget evenly, so that arms of different cost are compared at equal call units.
         self.evaluation_steps = [
             round(self.total_steps * (i + 1) / recipe.evaluations) for i in range(recipe.evaluations)
         ]
         self.seconds = {"train": 0.0, "evaluate": 0.0}
-        self.best: dict = {"exact": -1.0, "cells": -1.0, "step": 0, "call_units": 0, **self._how_to_run()}
-        self.curve: list[float] = []  # exact accuracy on validation, by evaluation
+        worst = dict.fromkeys(objective.ranking, -1.0)
+        self.best: dict[str, Any] = {**worst, "step": 0, "call_units": 0, **objective.how_to_run()}
+        self.leading: list[float] = []  # the first score of the ranking, by evaluation
         self.best_weights = self.ema.weights(self.model)
+        for hook in self.hooks.values():
+            hook.training = self
+
+    @property
+    def micro_batches(self) -> int:
+        """Parts of a step's batch: those of the recipe, or more where they did not fit the memory."""
+        return self.parts.count
+
+    def charge(self, units: float) -> None:
+        """Take call units from the budget."""
+        self.call_units += units
 
     def run(self) -> Iterator[dict[str, float]]:
-        """Train to the end of the budget, yielding the metrics of each evaluation."""
+        """Train to the end of the budget, yielding the metrics of each evaluation; nothing in them beside rank 0.
+
+        Raises:
+            Diverged: where the loss stops being finite.
+        """
         while self.step < self.total_steps:
             target = next(s for s in self.evaluation_steps if s > self.step)
-            started, sums = time.perf_counter(), {}
+            started = time.perf_counter()
+            sums: dict[str, Tensor] = {}
             while self.step < target:
                 for name, value in self._train_step().items():
                     sums[name] = sums.get(name, 0.0) + value
-            totals = [torch.as_tensor(value, dtype=torch.float64, device=self.device) for value in sums.values()]
-            totals = torch.stack(totals)
+            totals = torch.stack([torch.as_tensor(v, dtype=torch.float64, device=self.device) for v in sums.values()])
             if self.world > 1:
                 dist.all_reduce(totals)
             self.seconds["train"] += time.perf_counter() - started
-            totals = dict(zip(sums, totals.tolist(), strict=True))
-            if not np.isfinite(totals["loss"]):
+            found = dict(zip(sums, totals.tolist(), strict=True))
+            if not np.isfinite(found["loss"]):
                 raise Diverged(f"the training loss is not finite at step {self.step}")
-            yield self._evaluate(totals) if self.rank == 0 else {}
+            yield self._evaluate(found) if self.rank == 0 else {}
 
-    def _batch(self, step: int) -> dict[str, torch.Tensor]:
-        return {key: value.to(self.device) for key, value in self.stream.batch(step).items()}
+    def _batch(self, step: int) -> dict[str, Tensor]:
+        return {key: value.to(self.device) for key, value in self.source.batch(step).items()}
 
-    def _train_step(self) -> dict[str, torch.Tensor]:
+    def _train_step(self) -> dict[str, Tensor]:
         self.model.train()
-        self._grow()
-        self._floss()
-        self.bare_objective.progress = self.step / self.total_steps
-        metrics, self.carry = self._gradients(self._batch(self.step))
+        self.objective.before_step(self.step, self.total_steps, self.optimizer)
+        for hook in self.hooks.values():
+            hook.before_step(self.step)
+        if self.step == 0:
+            # Training starts from what hooks have made of the weights, and so does their average.
+            self.ema = EMA(self.model, self.recipe.ema_decay)
+        outcome, self.carry = self.parts.gradients(self.step, self._batch(self.step), self.carry, self._forget)
+        for hook in self.hooks.values():
+            hook.after_backward(self.step)
         self.step += 1
-        depth = self.growth.depth(self.step, self.total_steps)
-        self.call_units += self.recipe.call_units(self.model, depth) * self.recipe.batch_size * self.trajectories
-        if self.recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        factor = self._lr_factor()
+        units = self.recipe.units(self.model, self.step, self.total_steps)
+        self.charge(units * self.recipe.batch_size * self.objective.trajectories)
+        self._update()
+        if self.source.observes:
+            self.source.observe(self.step, {name: self._everyones(rows) for name, rows in outcome.rows.items()})
+        self._after_step(outcome)
+        return outcome.sums
+
+    def _update(self) -> None:
+        """Move the weights along the gradients, and their average."""
+        recipe = self.recipe
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        factor = SCHEDULES[recipe.schedule](self.step, self.total_steps, recipe.warmup_steps, recipe.lr_min_ratio)
+        factor *= self.objective.lr_factor(self.step, self.total_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * factor
+            group["lr"] = group["initial_lr"] * factor
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.puzzle_optimizer:
-            self.puzzle_optimizer.lr = self.recipe.puzzle_lr * factor
+            self.puzzle_optimizer.lr = recipe.optimizer_settings.puzzle_lr * factor
             self.puzzle_optimizer.step()
         self.ema.update(self.model)
-        return metrics
 
-    def _gradients(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Carry]:
-        """The gradients of a step, in as many parts as it takes to fit the memory; -> (metrics, next carry)."""
-        while True:
-            try:
-                return self._gradients_in_parts(batch)
-            except torch.OutOfMemoryError:
-                more = more_micro_batches(self.share, self.micro_batches)
-                if self.world > 1 or not more:
-                    raise
-            # Beyond the handler: the traceback held on to what was computed.
-            self.micro_batches = more
-            self.optimizer.zero_grad(set_to_none=True)
-            if self.puzzle_optimizer:
-                self.puzzle_optimizer.zero_grad()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+    def _forget(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.puzzle_optimizer:
+            self.puzzle_optimizer.zero_grad()
 
-    def _gradients_in_parts(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Carry]:
-        parts, size, sums = [], self.share // self.micro_batches, {}
-        for number in range(self.micro_batches):
-            rows = slice(number * size, (number + 1) * size)
-            # Fresh per step and part, so that an interrupted run resumes with the very same noise. A part has the noise
-            # of the worker that it would be the whole batch of.
-            part = self.rank * self.micro_batches + number
-            seed = np.random.SeedSequence([self.recipe.seed, self.step, part]).generate_state(1, np.uint64)[0]
-            generator = torch.Generator().manual_seed(int(seed >> 1))
-            # Workers exchange gradients once a step.
-            more = number + 1 < self.micro_batches and isinstance(self.objective, DistributedDataParallel)
-            with self.objective.no_sync() if more else nullcontext():
-                carry = self.carry.part(rows, self.trajectories)
-                mine = {key: value[rows] for key, value in batch.items()}
-                loss, carry, metrics = self.objective(carry, mine, generator)
-                (loss / self.micro_batches).backward()
-            parts.append(carry)
-            # Means are taken over the steps of an evaluation interval; a NaN anywhere stays visible in the sum.
-            for name, value in {**metrics, "loss": loss.detach(), "steps": torch.ones(())}.items():
-                sums[name] = sums.get(name, 0.0) + value
-        return sums, Carry.join(parts, self.trajectories)
-
-    def _grow(self) -> None:
-        """Set the depth of the coming step."""
-        step = self.step + 1
-        if self.model.carries_state:
-            return
-        self.bare_objective.depth, L_cycles = self.growth.depth(step, self.total_steps)
-        for model in (self.model, self.averaged):
-            model.set_L_cycles(L_cycles)
-        if step == self.growth.last_transition(step, self.total_steps) and self.recipe.moment_reset_scale != 1:
-            for moments in self.optimizer.state.values():
-                for name in ("exp_avg", "exp_avg_sq"):
-                    moments[name].mul_(self.recipe.moment_reset_scale)
-
-    def _floss(self) -> None:
-        """The flossing episode that comes before the coming step, if there is one."""
-        due = self.flosser.settings.episodes_at(self.total_steps) if self.flosser else []
-        if self.step not in due:
-            return
-        settings, depth = self.flosser.settings, self.segments
-        record = self.flosser.episode(due.index(self.step), depth)
-        if not np.isfinite([record["loss"], record["gradient_norm"], record["task_loss_after"]]).all():
-            raise Diverged(f"gradient flossing is not finite before step {self.step + 1}")
-        self.call_units += settings.steps * settings.units(depth, len(self.model.segment_calls))
-        if self.step == 0:
-            # Training starts from the flossed weights, and so does their average.
-            self.ema = EMA(self.model, self.recipe.ema_decay)
-
-    def _lr_factor(self) -> float:
-        r = self.recipe
-        factor = lr_factor(self.step, self.total_steps, r.warmup_steps, r.lr_min_ratio)
-        transition = self.growth.last_transition(self.step, self.total_steps)
-        if transition and r.transition_warmup_steps:
-            # 0 at the growth step itself.
-            factor *= min(1.0, (self.step - transition) / r.transition_warmup_steps)
-        return factor
-
-    @property
-    def segments(self) -> int:
-        """How deep a rollout is evaluated at this step."""
-        return self.recipe.halt_max_steps if self.model.carries_state else self.bare_objective.depth
-
-    def _how_to_run(self) -> dict:
-        """What weights of this step need to be run as they were evaluated."""
-        return {"model": describe(self.model), "segments": self.segments}
+    def _after_step(self, outcome: Outcome) -> None:
+        rows = [hook.after_step(self.step, outcome) for hook in self.hooks.values()]
+        for row in filter(None, rows):
+            if self.curve:
+                self.curve.append(self.step, row)
 
     def _evaluate(self, sums: dict[str, float]) -> dict[str, float]:
         started = time.perf_counter()
         load_strictly(self.averaged, self.ema.weights(self.model))
-        scores = evaluate(self.averaged, self.validation, self.task, self.segments)
-        self.curve.append(scores["exact"])
-        if (scores["exact"], scores["cells"]) > (self.best["exact"], self.best["cells"]):
-            found = {"exact": scores["exact"], "cells": scores["cells"]}
-            self.best = found | {"step": self.step, "call_units": self.call_units, **self._how_to_run()}
+        scores = self.objective.evaluate(self.averaged)
+        ranks = self.objective.rank(scores)
+        self.leading.append(ranks[0])
+        if not self.best["step"] or ranks > self.objective.rank(self.best):
+            found = {name: scores[name] for name in self.objective.ranking}
+            self.best = {**found, "step": self.step, "call_units": self.call_units, **self.objective.how_to_run()}
             self.best_weights = self.ema.weights(self.model)
         self.seconds["evaluate"] += time.perf_counter() - started
-        halted = max(sums["halted"], 1.0)
-        realised = {name: sums[name] / sums["steps"] for name in sums if name.startswith("realised_sigma")}
-        return {
+        leading = self.objective.ranking[0]
+        metrics = {
             "step": self.step,
             "evaluation": self.evaluation_steps.index(self.step) + 1,
             "budget_percent": 100 * self.step / self.total_steps,
             "call_units": float(self.call_units),
             "train/loss": sums["loss"] / sums["steps"],
-            "train/lm_loss": sums["lm_loss"] / sums["rows"],
-            "train/q_loss": sums["q_loss"] / sums["rows"],
-            "train/exact": sums["halted_exact"] / halted,
-            "train/cells": sums["halted_cells"] / halted,
-            "train/halting_step": sums["halted_steps"] / halted,
             "train/micro_batches": float(self.micro_batches),
-            **{f"perturbation/{name}": value for name, value in realised.items()},
+            **self.objective.metrics(sums),
             **{f"validation/{name}": value for name, value in scores.items()},
-            # What a search maximises: exact accuracy, the right cells deciding between equals.
-            "validation/objective": scores["exact"] + 0.01 * scores["cells"],
-            "validation/best_exact": self.best["exact"],
+            # What a search maximises: the first score of the ranking, the next one deciding between equals.
+            "validation/objective": sum(0.01**place * rank for place, rank in enumerate(ranks)),
+            f"validation/best_{leading}": self.best[leading],
             "validation/best_step": self.best["step"],
             "validation/best_call_units": float(self.best["call_units"]),
             # The evaluations are evenly spaced in the budget: their mean is the area under the learning curve.
-            "validation/area": sum(self.curve) / len(self.curve),
-            **(self.flosser.metrics() if self.flosser else {}),
+            "validation/area": sum(self.leading) / len(self.leading),
+            **{name: value for hook in self.hooks.values() for name, value in hook.metrics().items()},
             **{f"time/{name}_s": value for name, value in self.seconds.items()},
         }
+        if self.curve:
+            self.curve.append(self.step, metrics)
+        return metrics
 
     def save(self, folder: Path | str, data_hash: str) -> None:
         """Write a checkpoint (see `rrm.training.checkpoint`) into an existing folder."""
@@ -272,33 +216,43 @@ class Trainer:
         if self.rank > 0:
             return
         folder = Path(folder)
-        checkpoint.save_tensors(self.ema.weights(self.model), folder / "final.safetensors")
-        checkpoint.save_tensors(self.best_weights, folder / "best.safetensors")
+        weights = {"initial": self.initial_weights, "best": self.best_weights, "final": self.ema.weights(self.model)}
+        for name, held in weights.items():
+            if held is not None:
+                checkpoint.save_tensors(held, folder / f"{name}.safetensors")
         checkpoint.save_tensors(tensors, folder / "training.safetensors")
-        meta = {"recipe": self.recipe.to_dict(), "task": self.task.name, "data_hash": data_hash}
-        meta |= {"best": self.best, "final": {"step": self.step, **self._how_to_run()}}
-        meta |= {"curve": self.curve, "seconds": self.seconds, "call_units": self.call_units}
+        meta: dict[str, Any] = {
+            "recipe": self.recipe.to_dict(),
+            "task": self.objective.task_name,
+            "data_hash": data_hash,
+        }
+        meta |= {"best": self.best, "final": {"step": self.step, **self.objective.how_to_run()}}
+        meta |= {"curve": self.leading, "seconds": self.seconds, "call_units": self.call_units}
         meta |= {"parts": self.world * self.micro_batches}
-        meta |= {"flossing": self.flosser.records} if self.flosser else {}
+        meta |= {"hooks": {name: hook.records for name, hook in self.hooks.items()}}
         checkpoint.write_meta(folder, meta)
+        if self.curve:
+            self.curve.flush()
 
     def load(self, folder: Path | str) -> None:
         """Carry on from a checkpoint of the same recipe; on one worker the run continues bit for bit.
 
-        InputError for files that are damaged or of another recipe.
+        Raises:
+            InputError: for files that are damaged or of another recipe.
         """
         with refusing(Path(folder), "checkpoint of this training", "start it anew"):
             self._load(Path(folder))
+        if self.curve:
+            self.curve.cut(self.step)
 
     def _load(self, folder: Path) -> None:
         meta = checkpoint.read_meta(folder)
-        recipe = json.loads(json.dumps(self.recipe.to_dict()))
-        for key, before in meta["recipe"].items():
-            if key not in HOW and recipe.get(key, before) != before:
+        recipe, saved = (_plain(r) for r in (self.recipe, Recipe(**upgrade(meta["recipe"]))))
+        for key, before in saved.items():
+            if key not in HOW and recipe[key] != before:
                 raise ValueError(f"it is of another recipe: {key} = {before}, not {recipe[key]}")
-        tensors = checkpoint.load_tensors(folder / "training.safetensors")
         part: dict[str, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
+        for key, value in checkpoint.load_training(folder).items():
             head, name = key.split("/", 1)
             part.setdefault(head, {})[name] = value.to(self.device)
         load_strictly(self.model, part["model"])
@@ -307,18 +261,18 @@ class Trainer:
         for key, value in part.get("optimizer", {}).items():
             slot, name = key.split("/", 1)
             self.optimizer.state[named[name]][slot] = value.cpu() if slot == "step" else value
-        carry = part["carry"]
-        data = {name: carry[f"data.{name}"] for name in self.carry.data}
-        whole = Carry(State(*(carry[name] for name in State._fields)), carry["steps"], carry["halted"], data)
-        self.carry = whole.part(self.stream.mine, self.trajectories)
+        self.carry = self.carry.replaced(part.get("carry", {})).part(self.mine)
+        self.source.load(part.get("source", {}))
+        for name, hook in self.hooks.items():
+            hook.load(part.get(f"hook.{name}", {}), meta["hooks"][name])
         # What once did not fit the memory is not tried again.
         parts = meta.get("parts", 1) // self.world
-        self.micro_batches = max(self.micro_batches, parts if parts and self.share % parts == 0 else 1)
+        self.parts.count = max(self.micro_batches, parts if parts and self.share % parts == 0 else 1)
         self.best_weights = checkpoint.load_tensors(folder / "best.safetensors")
+        initial = folder / "initial.safetensors"
+        self.initial_weights = checkpoint.load_tensors(initial) if initial.exists() else None
         self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
-        self.call_units, self.curve = meta["call_units"], meta["curve"]
-        if self.flosser:
-            self.flosser.load(part.get("flossing", {}), meta["flossing"])
+        self.call_units, self.leading = meta["call_units"], meta["curve"]
 
     def _training_tensors(self) -> dict[str, Tensor]:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
@@ -326,18 +280,39 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             for slot, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{slot}/{name}"] = value
-        if self.flosser:
-            tensors |= {f"flossing/{name}": value for name, value in self.flosser.tensors().items()}
-        for name, half in zip(State._fields, self.carry.state, strict=True):
-            tensors[f"carry/{name}"] = self._everyones(half, self.trajectories)
-        for name in ("steps", "halted"):
-            tensors[f"carry/{name}"] = self._everyones(getattr(self.carry, name))
-        return tensors | {f"carry/data.{name}": self._everyones(value) for name, value in self.carry.data.items()}
+        tensors |= {f"carry/{name}": value for name, value in self._whole_carry().tensors().items()}
+        tensors |= {f"source/{name}": value for name, value in self.source.tensors().items()}
+        for hook_name, hook in self.hooks.items():
+            tensors |= {f"hook.{hook_name}/{name}": value for name, value in hook.tensors().items()}
+        return tensors
 
-    def _everyones(self, mine: Tensor, trajectories: int = 1) -> Tensor:
-        """The rows of all workers in the order of the global batch; rows are [trajectories * B, ...]."""
+    def _whole_carry(self) -> Carry:
+        """The carry of all workers."""
         if self.world == 1:
-            return mine
+            return self.carry
+        mine = {name: self._of_each(value) for name, value in self.carry.tensors().items()}
+        carries = [
+            self.carry.replaced({name: parts[rank] for name, parts in mine.items()}) for rank in range(self.world)
+        ]
+        return type(self.carry).join(carries)
+
+    def _everyones(self, mine: Tensor) -> Tensor:
+        """The rows [B, ...] of all workers, in the order of the global batch."""
+        return torch.cat(self._of_each(mine))
+
+    def _of_each(self, mine: Tensor) -> list[Tensor]:
+        """A tensor of every worker, by rank."""
+        if self.world == 1:
+            return [mine]
         parts = [torch.empty_like(mine) for _ in range(self.world)]
         dist.all_gather(parts, mine.contiguous())
-        return torch.cat([part.unflatten(0, (trajectories, -1)) for part in parts], dim=1).flatten(0, 1)
+        return parts
+
+
+def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in weights.items()}
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON gives it back."""
+    return json.loads(json.dumps(recipe.to_dict()))

@@ -15,8 +15,8 @@ import time
 import torch
 
 from rrm.tasks import get_task
+from rrm.training.assemble import assemble
 from rrm.training.recipes import trm_sudoku
-from rrm.training.trainer import Trainer
 
 
 def case(parts: int, batch_size: int, repeat: int) -> tuple[float, float]:
@@ -26,7 +26,7 @@ def case(parts: int, batch_size: int, repeat: int) -> tuple[float, float]:
     recipe = trm_sudoku(task, batch_size=batch_size, micro_batches=parts, evaluations=1)
     recipe.model.update(hidden_size=128, puzzle_emb_ndim=128, num_heads=4, forward_dtype="float32")
     puzzles = task.generate(batch_size, seed=0)
-    trainer = Trainer(recipe, task, puzzles, puzzles)
+    trainer = assemble(recipe, task, puzzles, puzzles)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     for _ in range(repeat + 1):

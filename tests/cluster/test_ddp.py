@@ -15,9 +15,9 @@ from rrm.cluster.trial import Job, train_trial, workers_left
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training import checkpoint
+from rrm.training.assemble import assemble
 from rrm.training.deep_supervision import DeepSupervision
 from rrm.training.recipes import cpu_sudoku
-from rrm.training.trainer import Trainer
 from tests.cluster.test_session import beyond, listeners
 
 TASK = get_task("sudoku-4x4")
@@ -79,7 +79,7 @@ def test_workers_that_run_out_of_memory_go_on_with_smaller_parts(cluster, tmp_pa
     ).fit()
     assert not result.error
     assert result.metrics["step"] == STEPS and result.metrics["train/micro_batches"] == 2
-    alone = Trainer(small({}, TASK, None, 0), TASK, splits.train, splits.validation)
+    alone = assemble(small({}, TASK, None, 0), TASK, splits.train, splits.validation)
     assert [*alone.run()][-1]["train/loss"] == pytest.approx(result.metrics["train/loss"], rel=1e-5)
     together = checkpoint.load_tensors(Path(result.metrics["checkpoint_path"]) / "final.safetensors")
     for name, value in alone.ema.weights(alone.model).items():

@@ -16,7 +16,6 @@ from rrm.models import build
 from rrm.studies.sweep import _check_recipes, _with_flag
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
-from rrm.training import interventions
 
 FOLDER = Path(__file__).resolve().parents[2] / "tune_specs"
 SPECS = {path.stem: runpy.run_path(str(path))["SPEC"] for path in sorted(FOLDER.glob("*.py"))}
@@ -38,9 +37,8 @@ def test_every_configuration_fits_its_budget_and_every_model_type_has_its_baseli
             recipe = spec.recipe(config, task, preset, seed=0)
             with torch.device("meta"):
                 model = build(recipe.model)
-            rollouts = interventions.perturbation(**recipe.perturbation).trajectories
-            steps = recipe.steps(model, rollouts)
-            spent = steps * recipe.units_per_step(model, rollouts) + recipe.flossing_units(model, steps)
+            steps = recipe.steps(model)
+            spent = steps * recipe.units_per_step(model) + recipe.hook_units(model, steps)
             assert 0.95 * recipe.budget < spent <= recipe.budget, config
             found = job_of(spec, preset).arm_of(config, recipe)
             arms.add((config["model"], found["arm"]))

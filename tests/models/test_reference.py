@@ -6,9 +6,9 @@ import torch
 
 from rrm.dynamics import NetworkMap, lyapunov_spectrum, rollout
 from rrm.models import State, load_official
-from rrm.training.deep_supervision import DeepSupervision
-from rrm.training.last_step import LastStepSupervision
-from rrm.training.objective import IGNORED
+from rrm.training.deep_supervision import DeepSupervision, DeepSupervisionSettings
+from rrm.training.last_step import LastStepSettings, LastStepSupervision
+from rrm.training.losses import IGNORED
 from rrm.training.perturbation import TrajectoryPerturbation
 
 SUPERVISED = ("trm_mlp", "trm_att", "hrm")
@@ -24,7 +24,7 @@ def train_batch(ref) -> dict:
     """The batch as integers, unlabelled cells at the ignored value."""
     batch = {key: torch.from_numpy(value.astype(np.int64)) for key, value in ref["batch"].items()}
     batch["labels"][batch["labels"] == 0] = IGNORED
-    return batch
+    return batch | {"rows": torch.arange(len(batch["labels"]))}
 
 
 @SIZES
@@ -50,14 +50,14 @@ def test_states_logits_and_q_of_three_segments(reference, name, size, tolerance)
 def test_loss_and_gradients_of_a_training_step(reference, name, size):
     ref = reference(name, size)
     model = load_official(ref["state"], ref["config"]).train()
-    objective = DeepSupervision(model, TrajectoryPerturbation(), halt_exploration_prob=0.0)
+    objective = DeepSupervision(model, TrajectoryPerturbation(), DeepSupervisionSettings(halt_exploration_prob=0.0))
     batch = train_batch(ref)
-    loss, _, metrics = objective(objective.initial_carry(batch), batch, torch.Generator())
+    loss, _, outcome = objective(objective.initial_carry(batch), batch, torch.Generator())
     rows = len(batch["inputs"])
     assert loss.item() * rows == pytest.approx(float(ref["train/loss"]), rel=1e-5)
-    assert float(metrics["lm_loss"]) == pytest.approx(float(ref["train/metric/lm_loss"]), rel=1e-5)
+    assert float(outcome.sums["lm_loss"]) == pytest.approx(float(ref["train/metric/lm_loss"]), rel=1e-5)
     q_losses = [float(ref[key]) for key in ("train/metric/q_halt_loss", "train/metric/q_continue_loss") if key in ref]
-    assert float(metrics["q_loss"]) == pytest.approx(sum(q_losses), rel=1e-5)
+    assert float(outcome.sums["q_loss"]) == pytest.approx(sum(q_losses), rel=1e-5)
     (loss * rows).backward()
     for key, parameter in model.named_parameters():
         assert relative(parameter.grad, ref[f"train/grad/inner.{key}"]) < 1e-4, key
@@ -101,8 +101,8 @@ def test_srm_loss_and_gradients_of_a_training_step(reference, size, kind, transi
     ref = reference("srm_mlp", size)
     model = load_official(ref["state"], ref["config"]).train()
     batch = train_batch(ref)
-    keep = {"prob_detach_prev_H": 0.0 if transition else 1.0}
-    objective = LastStepSupervision(model, TrajectoryPerturbation(), depth=model.config.H_cycles, **keep)
+    settings = LastStepSettings(prob_detach_prev_H=0.0 if transition else 1.0)
+    objective = LastStepSupervision(model, TrajectoryPerturbation(), settings)
     loss, _, _ = objective(objective.initial_carry(batch), batch, torch.Generator())
     rows = len(batch["inputs"])
     assert loss.item() * rows == pytest.approx(float(ref[f"{kind}/loss"]), rel=1e-5)

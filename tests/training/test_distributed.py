@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training import checkpoint
+from rrm.training.assemble import assemble
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.trainer import Trainer
 
@@ -47,24 +48,21 @@ CASES = {
 }
 
 
-class Watched(Trainer):
+def watched(run: Trainer) -> Trainer:
     """A trainer that keeps what it was given, and the gradients of its first step as the optimizer meets them."""
+    run.rows, run.gradients, deal = {}, {}, run.source.batch
 
-    def __init__(self, *args, **settings):
-        super().__init__(*args, **settings)
-        self.rows: dict[int, torch.Tensor] = {}
-        self.gradients: dict[str, torch.Tensor] = {}
-        self.optimizer.register_step_pre_hook(lambda *_: self.keep_gradients())
+    def batch(step):
+        run.rows[step] = (dealt := deal(step))["inputs"]
+        return dealt
 
-    def _batch(self, step):
-        batch = super()._batch(step)
-        if hasattr(self, "rows"):
-            self.rows[step] = batch["inputs"]
-        return batch
+    def keep_gradients(*_):
+        if not run.gradients:
+            run.gradients = {name: value.grad.clone() for name, value in run.model.named_parameters()}
 
-    def keep_gradients(self):
-        if not self.gradients:
-            self.gradients = {name: value.grad.clone() for name, value in self.model.named_parameters()}
+    run.source.batch = batch
+    run.optimizer.register_step_pre_hook(keep_gradients)
+    return run
 
 
 def make(splits, case, rank=0, wrap=None):
@@ -74,7 +72,7 @@ def make(splits, case, rank=0, wrap=None):
     model = {"puzzle_emb_len": 1, "puzzle_emb_ndim": 64, "forward_dtype": case.dtype}
     recipe = replace(recipe, model=recipe.model | model)
     together = {"rank": rank, "world": case.world, "wrap": wrap} if wrap else {}
-    return Watched(recipe, TASK, splits.train, splits.validation, **together)
+    return watched(assemble(recipe, TASK, splits.train, splits.validation, **together))
 
 
 def worker(rank: int, folder: str, splits, case: Case) -> None:

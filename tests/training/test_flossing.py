@@ -8,12 +8,12 @@ from rrm.errors import InputError
 from rrm.models import build
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
-from rrm.training import interventions
+from rrm.training.assemble import assemble
 from rrm.training.flosser import Flosser
-from rrm.training.flossing import PENALTIES, Flossing
+from rrm.training.flossing import PENALTIES, Flossing, flossing
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.stream import to_batch
-from rrm.training.trainer import Diverged, Trainer
+from rrm.training.trainer import Diverged
 
 TASK = get_task("sudoku-4x4")
 SHORT = {"steps": 3, "k": 2, "segments": 1, "transient": 1}
@@ -28,7 +28,7 @@ def splits(tmp_path_factory):
 def trainer(splits, model="trm_mlp", **changes):
     settings = {"batch_size": 8, "budget": 12 * 8 * 12, "evaluations": 3, "halt_max_steps": 2} | changes
     recipe = cpu_sudoku(TASK, model, **settings)
-    return Trainer(type(recipe)(**recipe.to_dict()), TASK, splits.train, splits.validation)
+    return assemble(type(recipe)(**recipe.to_dict()), TASK, splits.train, splits.validation)
 
 
 def flosser(splits, model="trm_mlp", seed=0, **settings):
@@ -68,11 +68,11 @@ def test_schedule_window_and_price():
 def test_flossing_is_paid_from_the_same_budget(splits, model):
     schedule = {"preset": "pre_inter", "every": 1, **SHORT, "steps": 2}
     plain, flossed = (trainer(splits, model, growth={}, **more) for more in ({}, {"flossing": schedule}))
-    assert flossed.total_steps < plain.total_steps and plain.flosser is None
-    per_step = plain.recipe.units_per_step(plain.model, 1)
+    assert flossed.total_steps < plain.total_steps and plain.hooks == {}
+    per_step = plain.recipe.units_per_step(plain.model)
     last = [*flossed.run()][-1]
     assert last["flossing/episodes"] == 3 and last["call_units"] == pytest.approx(
-        flossed.total_steps * per_step + flossed.recipe.flossing_units(flossed.model, flossed.total_steps)
+        flossed.total_steps * per_step + flossed.recipe.hook_units(flossed.model, flossed.total_steps)
     )
     assert flossed.recipe.budget - per_step < last["call_units"] <= flossed.recipe.budget
     assert not any(name.startswith("flossing") for name in [*plain.run()][-1])
@@ -125,7 +125,7 @@ def test_interrupted_flossing_continues_bit_for_bit(splits, tmp_path, model):
     changes = {"flossing": schedule, "budget": 12 * 8 * 17, "growth": growth}
     unbroken, broken = (trainer(splits, model, **changes) for _ in range(2))
     metrics = [*unbroken.run()]
-    assert len(unbroken.flosser.records) == 3
+    assert len(unbroken.hooks["flossing"].records) == 3
     next(broken.run())
     broken.save(tmp_path, "hash")
     torch.manual_seed(99)  # whatever state the process is in
@@ -133,7 +133,7 @@ def test_interrupted_flossing_continues_bit_for_bit(splits, tmp_path, model):
     resumed.load(tmp_path)
     rest = [*resumed.run()]
     untimed = [[{k: v for k, v in m.items() if "time/" not in k} for m in history] for history in (metrics[1:], rest)]
-    assert untimed[0] == untimed[1] and resumed.flosser.records == unbroken.flosser.records
+    assert untimed[0] == untimed[1] and resumed.hooks["flossing"].records == unbroken.hooks["flossing"].records
     for key, value in unbroken.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[key], value), key
 
@@ -156,7 +156,7 @@ def test_flossing_that_diverges_is_named(splits):
 )
 def test_bad_settings_are_refused(change, message):
     with pytest.raises(InputError, match=message):
-        interventions.flossing(change)
+        flossing(change)
 
 
 def test_a_budget_and_a_window_that_do_not_fit_are_refused(splits):

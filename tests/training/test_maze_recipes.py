@@ -9,7 +9,7 @@ import torch
 from rrm.models import build, parameter_count
 from rrm.tasks import get_task
 from rrm.training import recipes
-from rrm.training.trainer import Trainer
+from rrm.training.assemble import assemble
 
 # recipe: (task of the paper, parameters, steps)
 PAPERS = {
@@ -26,7 +26,7 @@ def test_sizes_and_steps_of_the_papers(name):
     recipe = getattr(recipes, name)(get_task(task))
     with torch.device("meta"):
         model = build(recipe.model)
-    assert (parameter_count(model), recipe.steps(model, 1)) == (parameters, steps)
+    assert (parameter_count(model), recipe.steps(model)) == (parameters, steps)
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -38,5 +38,5 @@ def test_a_small_copy_trains(name):
     per_step = recipe.budget / (PAPERS[name][2] + 0.5)
     recipe = replace(recipe, model=small, batch_size=4, evaluations=1, budget=2.5 * per_step * 4 / recipe.batch_size)
     puzzles = task.generate(8, seed=0)
-    (metrics,) = Trainer(recipe, task, puzzles, puzzles).run()
+    (metrics,) = assemble(recipe, task, puzzles, puzzles).run()
     assert metrics["step"] == 2 and np.isfinite(metrics["train/loss"])

@@ -12,20 +12,20 @@ from rrm.halves import halves
 from rrm.models import State, build
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
-from rrm.training import interventions
-from rrm.training.deep_supervision import DeepSupervision
-from rrm.training.last_step import LastStepSupervision
+from rrm.training.assemble import assemble
+from rrm.training.deep_supervision import DeepSupervision, DeepSupervisionSettings
+from rrm.training.last_step import LastStepSettings, LastStepSupervision
 from rrm.training.noise import FACTORS
-from rrm.training.perturbation import EQR, TIMES, TrajectoryPerturbation
+from rrm.training.perturbation import EQR, PERTURBATIONS, TIMES, TrajectoryPerturbation
+from rrm.training.perturbation import perturbation as perturbation_of
 from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
-from rrm.training.trainer import Trainer
 
 TASK = get_task("sudoku-4x4")
 ROWS, SEGMENTS = 8, 2
 
 # Every registered name, those without a scale of their own at one.
-NAMED = {name: {"sigma": 0.05} if name in TIMES else {} for name in interventions.PERTURBATIONS}
+NAMED = {name: {"sigma": 0.05} if name in TIMES else {} for name in PERTURBATIONS}
 CASES = [(name, settings) for name, settings in NAMED.items()]
 CASES += [(time, {"sigma": 0.05, "copies": 2, "location": half}) for time in TIMES for half in ("z_H", "z_L")]
 
@@ -35,13 +35,19 @@ def make_objective(perturbation, model="trm_mlp", dtype="float32", **settings):
     torch.manual_seed(0)
     network = build(cpu_sudoku(TASK, model).model | {"hidden_size": 32, "forward_dtype": dtype} | settings)
     if network.carries_state:
-        return DeepSupervision(network, perturbation, halt_exploration_prob=0.0)
-    return LastStepSupervision(network, perturbation, depth=SEGMENTS, prob_detach_prev_H=0.0)
+        return DeepSupervision(network, perturbation, DeepSupervisionSettings(halt_exploration_prob=0.0))
+    assert network.config.H_cycles == SEGMENTS
+    return LastStepSupervision(network, perturbation, LastStepSettings(prob_detach_prev_H=0.0))
 
 
 def make_batch():
     puzzles = torch.randint(1, 6, (ROWS, 16), generator=torch.Generator().manual_seed(3))
-    return {"inputs": puzzles, "labels": puzzles, "puzzle_identifiers": torch.zeros(ROWS, dtype=torch.int64)}
+    return {
+        "inputs": puzzles,
+        "labels": puzzles,
+        "puzzle_identifiers": torch.zeros(ROWS, dtype=torch.int64),
+        "rows": torch.arange(ROWS),
+    }
 
 
 def run_segments(objective, seed=0):
@@ -49,8 +55,8 @@ def run_segments(objective, seed=0):
     batch, generator = make_batch(), torch.Generator().manual_seed(seed)
     carry = objective.initial_carry(batch)
     for _ in range(SEGMENTS if objective.model.carries_state else 1):
-        loss, carry, metrics = objective(carry, batch, generator)
-    return loss, metrics, carry, generator
+        loss, carry, outcome = objective(carry, batch, generator)
+    return loss, outcome.sums, carry, generator
 
 
 def differences(objective):
@@ -80,7 +86,7 @@ def differences(objective):
 @pytest.mark.parametrize(("model", "dtype"), [("trm_mlp", "float32"), ("trm_mlp", "bfloat16"), ("srm_mlp", "float32")])
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_only_the_named_half_moves_at_the_named_time_by_the_nominal_amount(name, settings, model, dtype):
-    perturbation = interventions.perturbation(name, **settings)
+    perturbation = perturbation_of(name, **settings)
     objective = make_objective(perturbation, model, dtype)
     segment = len(objective.model.segment_calls)
     clean = ROWS * (perturbation.trajectories - perturbation.perturbed)
@@ -121,7 +127,7 @@ def same(a, b, atol=0.0):
 def test_zero_is_bitwise_the_unperturbed_training_and_draws_what_it_draws(name, model):
     settings = {"sigma": 0.0, "copies": 3, "clean_share": 0.5, "sigma_low": 1e-5}
     plain = make_objective(TrajectoryPerturbation(), model)
-    zero = make_objective(interventions.perturbation(name, **settings), model)
+    zero = make_objective(perturbation_of(name, **settings), model)
     states = [run_segments(objective)[3].get_state() for objective in (plain, zero)]
     assert zero.perturbation.trajectories == 1 and torch.equal(*states)
     (loss, gradient), (expected, reference) = gradients(zero), gradients(plain)
@@ -131,7 +137,7 @@ def test_zero_is_bitwise_the_unperturbed_training_and_draws_what_it_draws(name, 
 @pytest.mark.parametrize("model", ["hrm", "srm_mlp"])
 @pytest.mark.parametrize(("name", "settings"), NAMED.items())
 def test_noise_depends_on_the_given_generator_alone(name, settings, model):
-    perturbation = interventions.perturbation(name, **settings)
+    perturbation = perturbation_of(name, **settings)
     losses = []
     for seed, other in ((0, 1), (0, 2), (1, 2)):
         objective = make_objective(perturbation, model)
@@ -144,10 +150,10 @@ def test_noise_depends_on_the_given_generator_alone(name, settings, model):
 
 @pytest.mark.parametrize(("name", "settings"), NAMED.items())
 def test_cost_is_stated(name, settings):
-    perturbation = interventions.perturbation(name, **settings)
+    perturbation = perturbation_of(name, **settings)
     recipe = cpu_sudoku(TASK, budget=1e6, perturbation={"kind": name, **settings})
     model = build(recipe.model)
-    assert recipe.units_per_step(model, perturbation.trajectories) == 12 * 32 * perturbation.trajectories
+    assert recipe.units_per_step(model) == 12 * 32 * perturbation.trajectories
     counted, step = [], model.step
     model.step = lambda half, state, *args: counted.append(len(state.z_H)) or step(half, state, *args)
     batch, objective = make_batch(), DeepSupervision(model, perturbation)
@@ -156,7 +162,7 @@ def test_cost_is_stated(name, settings):
 
 
 def test_clean_copies_train_what_one_rollout_trains():
-    control = make_objective(interventions.perturbation("clean_copies", copies=3))
+    control = make_objective(perturbation_of("clean_copies", copies=3))
     plain = make_objective(TrajectoryPerturbation())
     states = [run_segments(objective)[3].get_state() for objective in (control, plain)]
     assert control.perturbation.trajectories == 4 and torch.equal(*states)
@@ -234,10 +240,10 @@ def test_a_run_with_every_law_resumes_bit_for_bit(splits, tmp_path, model, dtype
     changes = {"batch_size": 4, "evaluations": 3, "perturbation": {"kind": "every_call", **law}}
     settings = cpu_sudoku(TASK, model, **changes).to_dict()
     settings["model"] |= {"forward_dtype": dtype, "hidden_size": 32}
-    settings["budget"] = 6.5 * Recipe(**settings).units_per_step(build(settings["model"]), trajectories=3)
+    settings["budget"] = 6.5 * Recipe(**settings).units_per_step(build(settings["model"]))
 
     def make():
-        return Trainer(Recipe(**settings), TASK, splits.train, splits.validation)
+        return assemble(Recipe(**settings), TASK, splits.train, splits.validation)
 
     unbroken, broken, resumed = make(), make(), make()
     metrics = [*unbroken.run()]
@@ -262,7 +268,7 @@ def test_eqr_is_the_model(model):
     assert (network.damping, network.call_noise) == (0.95, 0.01)
     starts = [network.initial_state(2, torch.Generator().manual_seed(seed)).z_L for seed in (0, 0, 1)]
     assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[1], starts[2])
-    assert interventions.perturbation("eqr") == TrajectoryPerturbation()
+    assert perturbation_of("eqr") == TrajectoryPerturbation()
 
 
 def test_table_of_realised_noise(capsys, monkeypatch):
@@ -288,9 +294,9 @@ def test_table_of_realised_noise(capsys, monkeypatch):
         (lambda: TrajectoryPerturbation(0.1, sigma_low=0.2), "sigma_low is 0.2: it must be positive and not above"),
         (lambda: TrajectoryPerturbation(0.1, clean_share=1.0), "clean_share is 1.0"),
         (lambda: TrajectoryPerturbation(0.1, warmup=0.6, ramp=0.5), "warmup 0.6 and ramp 0.5 are shares of training"),
-        (lambda: interventions.perturbation("multi4", size=1), "perturbation 'multi4' has no setting 'size'"),
-        (lambda: interventions.perturbation("initial_state", time="every_call"), "no setting 'time'"),
-        (lambda: interventions.perturbation("eqr", sigma=0.1), "'eqr' has no setting 'sigma': it has none"),
+        (lambda: perturbation_of("multi4", size=1), "perturbation 'multi4' has no setting 'size'"),
+        (lambda: perturbation_of("initial_state", time="every_call"), "no setting 'time'"),
+        (lambda: perturbation_of("eqr", sigma=0.1), "'eqr' has no setting 'sigma': it has none"),
     ],
 )
 def test_bad_settings_are_refused(change, message):

@@ -1,5 +1,7 @@
 """Recipes by name: sizes, steps and schedules of the papers, and one training step of every model type."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +10,11 @@ from rrm.models import VARIANTS, build, parameter_count
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training import recipes
-from rrm.training.last_step import LastStepSupervision
+from rrm.training.assemble import assemble
+from rrm.training.last_step import LastStepSettings, LastStepSupervision
 from rrm.training.perturbation import TrajectoryPerturbation
-from rrm.training.schedule import Growth, lr_factor
+from rrm.training.schedule import Growth, cosine
 from rrm.training.stream import to_batch
-from rrm.training.trainer import Trainer
 
 SUDOKU = get_task("sudoku-9x9")
 
@@ -31,13 +33,14 @@ def test_sizes_and_steps_of_the_papers(name, parameters, steps):
     with torch.device("meta"):
         model = build(recipe.model)
     assert parameter_count(model) == parameters
-    assert recipe.steps(model, trajectories=1) == steps
-    assert recipe.steps(model, trajectories=4) == steps // 4
+    assert recipe.steps(model) == steps
+    perturbed = replace(recipe, perturbation={"kind": "multi4"})
+    assert perturbed.steps(model) == steps // 4
 
 
 def test_growth_table_of_srm_sudoku():
     """Depth at every milestone, and the learning rate after a growth step (models that use it)."""
-    growth = recipes.srm_sudoku(SUDOKU).growth_schedule()
+    growth = recipes.srm_sudoku(SUDOKU).objective_settings.growing(2, 2)
     table = {0: (2, 2), 20: (2, 2), 20.1: (3, 2), 30.1: (3, 3), 40.1: (4, 3), 55.1: (5, 4), 75.1: (7, 5), 94.1: (8, 12)}
     for percent, depth in table.items():
         assert growth.depth(int(percent * 10), 1000) == depth, percent
@@ -46,8 +49,8 @@ def test_growth_table_of_srm_sudoku():
 
 
 def test_learning_rate_schedule():
-    assert [lr_factor(s, 100, 10, 1.0) for s in (1, 5, 10, 100)] == [0.1, 0.5, 1.0, 1.0]
-    assert lr_factor(55, 100, 10, 0.02) == pytest.approx(0.51) and lr_factor(100, 100, 10, 0.02) == pytest.approx(0.02)
+    assert [cosine(s, 100, 10, 1.0) for s in (1, 5, 10, 100)] == [0.1, 0.5, 1.0, 1.0]
+    assert cosine(55, 100, 10, 0.02) == pytest.approx(0.51) and cosine(100, 100, 10, 0.02) == pytest.approx(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +62,15 @@ def splits(tmp_path_factory):
 def test_every_model_type_trains_and_resumes_bit_for_bit(splits, tmp_path, name):
     task = get_task("sudoku-4x4")
     changes = {"batch_size": 8, "evaluations": 4, "lr": 1e-3, "clip_norm": 1.0, "prob_detach_prev_H": 0.5}
-    recipe = recipes.cpu_sudoku(task, "trm_mlp" if name == "eqr" else name, **changes)
-    description = recipe.model | ({"damping": 0.95, "call_noise": 0.01, "random_start": True} if name == "eqr" else {})
+    if name == "eqr":
+        changes |= {"perturbation": {"kind": "eqr"}}
     growth = {"H": [[50.0, 1]], "L": [[50.0, 1]]} if name.startswith("srm") else {}
-    settings = recipe.to_dict() | {"model": description, "growth": growth, "moment_reset_scale": 0.0}
+    changes |= {"growth": growth, "moment_reset_scale": 0.0}
+    recipe = recipes.cpu_sudoku(task, "trm_mlp" if name == "eqr" else name, **changes)
+    recipe = replace(recipe, budget=4.5 * recipe.units_per_step(build(recipe.model)))
 
     def make():
-        made = type(recipe)(**settings)
-        per_step = made.units_per_step(build(made.model), trajectories=1)
-        made = type(recipe)(**settings | {"budget": 4.5 * per_step})
-        return Trainer(made, task, splits.train, splits.validation)
+        return assemble(recipe, task, splits.train, splits.validation)
 
     torch.set_num_threads(1)
     unbroken, broken, resumed = make(), make(), make()
@@ -81,7 +83,7 @@ def test_every_model_type_trains_and_resumes_bit_for_bit(splits, tmp_path, name)
     for key, value in unbroken.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[key], value), key
     if growth:
-        assert unbroken.bare_objective.depth == 3
+        assert unbroken.objective.depth == 3
         assert unbroken.model.config.L_cycles == 3
         # Half of the steps keep the transition: 2 x 1/2 more.
         assert metrics[-1]["call_units"] == 8 * (2 * 3 + 6 + 1 + 3 * (3 * 4 + 8 + 1))
@@ -91,7 +93,8 @@ def test_every_model_type_trains_and_resumes_bit_for_bit(splits, tmp_path, name)
 def test_gradient_calls_of_last_step_supervision(splits, keep, recorded):
     task = get_task("sudoku-4x4")
     model = build(recipes.cpu_sudoku(task, "srm_mlp").model)
-    objective = LastStepSupervision(model, TrajectoryPerturbation(), depth=3, prob_detach_prev_H=0.0 if keep else 1.0)
+    objective = LastStepSupervision(model, TrajectoryPerturbation(), LastStepSettings(0.0 if keep else 1.0))
+    objective.depth = 3
     counted, step = [], model.step
     model.step = lambda *args: counted.append(torch.is_grad_enabled()) or step(*args)
     batch = to_batch(splits.train.subset(slice(0, 4)), task)
@@ -113,15 +116,18 @@ def test_a_rollout_has_two_cycles_in_training_at_least(splits, keep):
     task = get_task("sudoku-4x4")
     recipe = recipes.cpu_sudoku(task, "srm_mlp", growth={}, prob_detach_prev_H=0.0 if keep else 1.0)
     model = build(recipe.model)
-    objective = LastStepSupervision(model, TrajectoryPerturbation(), 1, recipe.prob_detach_prev_H)
+    objective = LastStepSupervision(model, TrajectoryPerturbation(), recipe.objective_settings)
+    objective.depth = 1
     counted, step = [], model.step
     model.step = lambda *args: counted.append(torch.is_grad_enabled()) or step(*args)
     batch = to_batch(splits.train.subset(slice(0, 4)), task)
     objective(objective.initial_carry(batch), batch, torch.Generator())
     assert counted == [False, False, keep, True, True, True]
-    assert recipe.call_units(model, (1, 2)) == recipe.call_units(model, (2, 2)) == len(counted) + 2 * sum(counted)
+    shallow = replace(recipe, model=recipe.model | {"H_cycles": 1})
+    assert shallow.units(model, 1, 1) == recipe.units(model, 1, 1) == len(counted) + 2 * sum(counted)
 
 
 def test_the_kept_transition_is_priced():
     recipe = recipes.cpu_sudoku(get_task("sudoku-4x4"), "srm_mlp", growth={}, prob_detach_prev_H=0.75)
-    assert recipe.call_units(build(recipe.model), (8, 2)) == 8 * 3 + 2 * 3 + 2 * 0.25
+    recipe = replace(recipe, model=recipe.model | {"H_cycles": 8})
+    assert recipe.units(build(recipe.model), 1, 1) == 8 * 3 + 2 * 3 + 2 * 0.25

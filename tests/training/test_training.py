@@ -12,13 +12,15 @@ from rrm.errors import InputError
 from rrm.models import build
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
-from rrm.training import checkpoint, interventions
-from rrm.training.deep_supervision import DeepSupervision
-from rrm.training.objective import IGNORED, stablemax_cross_entropy
-from rrm.training.perturbation import TrajectoryPerturbation
+from rrm.training import checkpoint
+from rrm.training.assemble import assemble
+from rrm.training.deep_supervision import DeepSupervision, DeepSupervisionSettings
+from rrm.training.flossing import flossing
+from rrm.training.losses import IGNORED, stablemax_cross_entropy
+from rrm.training.perturbation import TrajectoryPerturbation, perturbation
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.stream import TrainStream, to_batch
-from rrm.training.trainer import Diverged, Trainer
+from rrm.training.trainer import Diverged
 
 TASK = get_task("sudoku-4x4")
 
@@ -29,14 +31,14 @@ def splits(tmp_path_factory):
 
 
 def recipe(sigma=0.0, **changes):
-    perturbation = {"kind": "initial_state", "sigma": sigma, "copies": 1}
-    settings = {"batch_size": 8, "budget": 12 * 8 * 6, "evaluations": 3, "perturbation": perturbation} | changes
+    noise = {"kind": "initial_state", "sigma": sigma, "copies": 1}
+    settings = {"batch_size": 8, "budget": 12 * 8 * 6, "evaluations": 3, "perturbation": noise} | changes
     return cpu_sudoku(TASK, **settings)
 
 
 def trainer(splits, **changes):
     torch.set_num_threads(1)
-    return Trainer(recipe(**changes), TASK, splits.train, splits.validation)
+    return assemble(recipe(**changes), TASK, splits.train, splits.validation)
 
 
 def weights(run):
@@ -59,7 +61,7 @@ def test_stablemax_loss():
 def test_carry_refills_halted_rows_and_keeps_the_others(splits):
     torch.manual_seed(0)
     model = build(recipe().model)
-    objective = DeepSupervision(model, TrajectoryPerturbation(), halt_max_steps=3, halt_exploration_prob=0.0)
+    objective = DeepSupervision(model, TrajectoryPerturbation(), DeepSupervisionSettings(3, 0.0))
     first, second = (to_batch(splits.train.subset(slice(i, i + 4)), TASK) for i in (0, 4))
     generator = torch.Generator().manual_seed(0)
     _, carry, _ = objective(objective.initial_carry(first), first, generator)
@@ -74,10 +76,10 @@ def test_carry_refills_halted_rows_and_keeps_the_others(splits):
 
 def test_perturbed_rollouts_share_the_row_of_their_puzzle(splits):
     torch.manual_seed(0)
-    objective = DeepSupervision(build(recipe().model), TrajectoryPerturbation(0.1, copies=3), halt_exploration_prob=0.0)
+    objective = DeepSupervision(build(recipe().model), TrajectoryPerturbation(0.1, copies=3))
     batch = to_batch(splits.train.subset(slice(0, 8)), TASK)
-    _, carry, metrics = objective(objective.initial_carry(batch), batch, torch.Generator())
-    assert carry.state.z_H.shape[0] == 32 and len(carry.steps) == 8 and metrics["rows"] == 8
+    _, carry, outcome = objective(objective.initial_carry(batch), batch, torch.Generator())
+    assert carry.state.z_H.shape[0] == 32 and len(carry.steps) == 8 and outcome.sums["rows"] == 8
 
 
 def test_zero_noise_is_the_baseline_bit_for_bit(splits):
@@ -88,7 +90,7 @@ def test_zero_noise_is_the_baseline_bit_for_bit(splits):
 
 def test_equal_budget_means_equal_call_units(splits):
     plain, perturbed = trainer(splits), trainer(splits, sigma=0.1)
-    assert plain.recipe.call_units(plain.model, (2, 2)) == 6 + 2 * 3
+    assert plain.recipe.units(plain.model, 1, 6) == 6 + 2 * 3
     assert plain.total_steps == 6 and perturbed.total_steps == 3
     last = [[*run.run()][-1] for run in (plain, perturbed)]
     assert last[0]["call_units"] == last[1]["call_units"] and [r["evaluation"] for r in last] == [3, 3]
@@ -214,11 +216,11 @@ def test_workers_share_each_batch_without_overlap(splits):
     ("change", "message"),
     [
         (lambda: TrajectoryPerturbation(sigma=-0.1), "sigma is -0.1"),
-        (lambda: interventions.perturbation("earthquake"), "perturbation 'earthquake' is unknown"),
-        (lambda: interventions.flossing("always"), "flossing schedule 'always' is unknown: use one of none"),
+        (lambda: perturbation("earthquake"), "perturbation 'earthquake' is unknown"),
+        (lambda: flossing("always"), "flossing schedule 'always' is unknown: use one of none"),
         (lambda: recipe(budget=0), "budget is 0"),
         (lambda: recipe(micro_batches=3), "batch size 8 does not divide into 3 micro-batches"),
-        (lambda: replace(recipe(), budget=5.0).steps(build(recipe().model), 1), "budget 5 pays for 0 steps"),
+        (lambda: replace(recipe(), budget=5.0).steps(build(recipe().model)), "budget 5 pays for 0 steps"),
         (lambda: cpu_sudoku(TASK, "lstm"), "model 'lstm' is unknown"),
     ],
 )
@@ -233,12 +235,12 @@ def test_one_halting_step_is_training_without_halting(splits, model):
     run = trainer(splits, model=model, halt_max_steps=1)
     metrics = [*run.run()]
     assert metrics[-1]["train/halting_step"] == 1 and math.isfinite(metrics[-1]["train/loss"])
-    assert run.recipe.call_units(run.model, (2, 2)) == 6 + 2 * run.model.grad_calls
-    objective = DeepSupervision(run.model, TrajectoryPerturbation(), halt_max_steps=1)
+    assert run.recipe.units(run.model, 1, 6) == 6 + 2 * run.model.grad_calls
+    objective = DeepSupervision(run.model, TrajectoryPerturbation(), DeepSupervisionSettings(halt_max_steps=1))
     batch = to_batch(splits.train.subset(slice(0, 4)), TASK)
     before = objective.initial_carry(batch)
-    _, carry, measured = objective(before, batch, torch.Generator())
+    _, carry, outcome = objective(before, batch, torch.Generator())
     readout = run.model.readout(carry.state)
     solved = objective.score(readout.logits, batch["labels"]).solved.to(readout.q_halt)
     q_loss = torch.nn.functional.binary_cross_entropy_with_logits(readout.q_halt, solved, reduction="sum")
-    assert carry.halted.all() and measured["q_loss"].item() == pytest.approx(q_loss.item(), rel=1e-5)
+    assert carry.halted.all() and outcome.sums["q_loss"].item() == pytest.approx(q_loss.item(), rel=1e-5)

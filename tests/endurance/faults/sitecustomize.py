@@ -98,13 +98,16 @@ def patch_trainer(module) -> None:
         if trainer.poisoned and trainer.step >= 3:
             next(trainer.model.parameters()).data.fill_(float("nan"))
 
-    def large(trainer, batch) -> None:
-        if trainer.share // trainer.micro_batches > 8:
+    module.Trainer.poisoned = False
+    around(module.Trainer, "_train_step", poison, lambda trainer: (count("s"), passes("step", trainer.step)))
+
+
+def patch_memory(module) -> None:
+    def large(parts, step, batch, carry) -> None:
+        if parts.share // parts.count > 8:
             passes("rows")
 
-    module.Trainer.poisoned = False
-    around(module.Trainer, "_gradients_in_parts", large)
-    around(module.Trainer, "_train_step", poison, lambda trainer: (count("s"), passes("step", trainer.step)))
+    around(module.MicroBatches, "_in_parts", large)
 
 
 def patch_trial(module) -> None:
@@ -162,6 +165,7 @@ PATCHES = {
     "ray._private.node": patch_node,
     "ray.train._internal.checkpoint_manager": patch_checkpoints,
     "rrm.training.trainer": patch_trainer,
+    "rrm.training.memory": patch_memory,
     "rrm.cluster.trial": patch_trial,
     "rrm.cluster.search": patch_search,
     "rrm.cluster.callbacks": patch_callbacks,

@@ -1,0 +1,84 @@
+"""The contract of a hook: work at fixed places of a training step, such as a change of the weights or a measurement."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rrm.training.objective import Objective, ObjectiveSettings, Outcome
+from rrm.training.part import Context, PartSettings
+from rrm.training.source import Source
+
+
+class Training(Protocol):
+    """What a hook sees of the training that it is part of.
+
+    step: training steps done.  total_steps: those of the whole training.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    source: Source
+    step: int
+    total_steps: int
+
+    def charge(self, units: float) -> None:
+        """Take call units for work of the hook from the budget."""
+
+
+class Hook:
+    """Work at fixed places of every step. With several workers, all of them call each method at the same time.
+
+    training: set before the first step.  records: plain values that go into the JSON of a checkpoint.
+    """
+
+    training: Training
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def before_step(self, step: int) -> None:
+        """Before the batch of the next step is used, when `step` steps are done. May change the weights."""
+
+    def after_backward(self, step: int) -> None:
+        """When all gradients of the next step are in `parameter.grad`, before they are clipped. May change them."""
+
+    def after_step(self, step: int, outcome: Outcome) -> dict[str, float] | None:
+        """When `step` steps are done, the last one with `outcome`: a row of numbers for the curve file, or None.
+
+        `outcome.sums` are those of this worker's rows, whose numbers are `outcome.rows["row"]`.
+        """
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers that go with the metrics of every evaluation."""
+        return {}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state that a checkpoint keeps beside `records`, the same on every worker."""
+        return {}
+
+    def load(self, tensors: Mapping[str, Tensor], records: list[dict[str, Any]]) -> None:
+        """Carry on from the `tensors` and `records` of another hook with these settings."""
+        self.records = records
+
+
+@dataclass(frozen=True)
+class HookSettings(PartSettings, ABC):
+    """Settings of a hook, which know its price."""
+
+    @abstractmethod
+    def build(self, context: Context) -> Hook:
+        """The hook; InputError for a model that it cannot work on."""
+
+    def units(
+        self, model: nn.Module, description: Mapping[str, Any], objective: ObjectiveSettings, total_steps: int
+    ) -> float:
+        """Call units of all its work in a training of `total_steps` steps: the sum of what it will charge.
+
+        Arguments as `ObjectiveSettings.units` has them.
+        """
+        return 0.0

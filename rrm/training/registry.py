@@ -1,0 +1,43 @@
+"""The parts that a recipe chooses from, by name. A new part is one file and one line here."""
+
+from rrm.training.deep_supervision import DeepSupervisionSettings
+from rrm.training.flosser import FlossingSettings
+from rrm.training.hook import HookSettings
+from rrm.training.last_step import LastStepSettings
+from rrm.training.losses import cross_entropy, stablemax_cross_entropy
+from rrm.training.objective import ObjectiveSettings
+from rrm.training.optim import AdamATan2Settings, AdamWSettings, OptimizerSettings
+from rrm.training.part import Loss
+from rrm.training.schedule import Schedule, constant, cosine
+from rrm.training.source import SourceSettings
+from rrm.training.stream import UniformSettings
+from rrm.training.supervised import SupervisedSettings
+
+OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
+    "deep_supervision": DeepSupervisionSettings,
+    "last_step": LastStepSettings,
+    "supervised": SupervisedSettings,
+}
+
+OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
+    "adam_atan2": AdamATan2Settings,
+    "adamw": AdamWSettings,
+}
+
+LOSSES: dict[str, Loss] = {
+    "stablemax": stablemax_cross_entropy,
+    "cross_entropy": cross_entropy,
+}
+
+SCHEDULES: dict[str, Schedule] = {
+    "cosine": cosine,
+    "constant": constant,
+}
+
+SOURCES: dict[str, type[SourceSettings]] = {
+    "uniform": UniformSettings,
+}
+
+HOOKS: dict[str, type[HookSettings]] = {
+    "flossing": FlossingSettings,
+}
