@@ -1,4 +1,4 @@
-"""`python -m rrm COMMAND`: what is about the platform itself. Nothing heavy is imported for --help."""
+"""`python -m rrm COMMAND`: commands about the platform itself. Nothing heavy is imported for --help."""
 
 import sys
 

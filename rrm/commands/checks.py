@@ -1,4 +1,4 @@
-"""The table of checks: a new one is a function and a line here."""
+"""The table of checks: a new check is a function, and a line here."""
 
 from rrm.cluster import doctor as cluster
 from rrm.doctor import deep, devices, installation, machine, ports, storage
@@ -34,5 +34,5 @@ CHECKS = {
     "cluster": cluster.cluster,
 }
 
-# With --deep.
+# Only with --deep.
 DEEP = {"ray": cluster.local_task, "mlflow": tracking.write_and_read, "gloo": deep.all_reduce}

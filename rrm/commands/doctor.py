@@ -15,8 +15,7 @@ DESCRIPTION = """Check the installation, devices, storage, tracking, ports and c
 
 One line for each finding: ok, warn or fail, the finding, its meaning, and the way out. The doctor also closes runs in
 the tracking store whose driver has died, and sends what drivers kept for a store that was away. Exit code 1 when
-something fails. Nothing is asked over a network but the tracking
-server and the Ray cluster that are named."""
+something fails. Over a network the doctor asks only the named tracking server and the named Ray cluster."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(check: Callable[[Setting], Iterator[Finding]], setting: Setting) -> Iterator[Finding]:
-    """The findings of a check; one that breaks is a finding too, and the others go on."""
+    """The findings of a check; an error of the check is a finding, too."""
     try:
         yield from check(setting)
     except Exception as error:

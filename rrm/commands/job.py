@@ -1,4 +1,4 @@
-"""How a command runs a job that --resume carries on with."""
+"""Run a job that can be resumed, as a command."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from rrm.errors import CLUSTER_LOST, InputError, exit_on_bad_input, out_of_space
 
 @contextmanager
 def resumable(args: argparse.Namespace):
-    """A job that --resume carries on with: Ctrl-C ends it with exit code 130, a full disk as bad input does."""
+    """Within the block a job runs: Ctrl-C ends it with exit code 130, a full disk with an InputError."""
     try:
         yield
     except KeyboardInterrupt:
@@ -34,7 +34,7 @@ def resumable(args: argparse.Namespace):
 
 @exit_on_bad_input
 def run_study_command(parse: Callable[[list[str] | None], argparse.Namespace], module: str, argv: list[str] | None):
-    """Run `run_study` of a module of rrm.studies as a command, as `run_command` does a sweep."""
+    """Run `run_study` of a module of rrm.studies as a command, with the exit codes of `rrm.commands.sweep`."""
     args = parse(argv)
     with resumable(args):
         import_module(f"rrm.studies.{module}").run_study(args)

@@ -1,4 +1,4 @@
-"""The command line of a sweep. Nothing heavy is imported before the arguments are understood."""
+"""Options that several commands share, and their checks. Light to import."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from rrm.errors import InputError
 from rrm.paths import check_home, user_path
 from rrm.tracking.address import tracking_uri
 
-# The form of every --help: the module's docstring as it stands, then the options.
+# The form of every --help: the docstring of the script as it is, then the options.
 RawText = argparse.RawDescriptionHelpFormatter
 
 
@@ -19,7 +19,7 @@ ADDRESS_HELP = "a Ray cluster to connect to (default: RAY_ADDRESS, else a local 
 
 
 def add_places(parser: argparse.ArgumentParser, address: str = ADDRESS_HELP) -> None:
-    """The options that say where a job is kept and runs; `address` explains the last of them."""
+    """Add the options of the places of a job: storage, store and cluster; `address` is the help of --address."""
     add = parser.add_argument
     add("--storage", type=user_path, default="runs", metavar="DIR", help="folder of sweeps, studies and their MLflow "
         "store (default: ./%(default)s)")  # fmt: skip
@@ -29,7 +29,7 @@ def add_places(parser: argparse.ArgumentParser, address: str = ADDRESS_HELP) -> 
 
 
 def check_places(args: argparse.Namespace) -> None:
-    """InputError where no job could run, whatever its work: no home, no folder to write into, no store, no cluster."""
+    """InputError where no job can run: without a home, a folder to write into, a known store, or the named cluster."""
     check_home()
     check_storage(args.storage)
     check_folder(Path(args.storage).absolute())
@@ -38,18 +38,18 @@ def check_places(args: argparse.Namespace) -> None:
 
 
 def check_storage(storage: str) -> None:
-    """InputError for an address: taken for a path, it would become a folder of that name on every node's own disk."""
+    """InputError for an address such as s3://...: as a path it would be a folder on each node's own disk."""
     if "://" in storage:
         raise InputError(f"--storage {storage} is not a folder: mount it on all nodes and name the folder")
 
 
-# What the storage folder keeps beside the folders of jobs.
+# Names in the storage folder beside the folders of jobs.
 _TAKEN = ("artifacts", "downloads", "puzzles", "mlflow.db")
 LONGEST_NAME = 100
 
 
 def check_name(name: str | None) -> None:
-    """InputError for a name that is no folder's in the storage folder, or that a query of MLflow cannot hold."""
+    """InputError for a name that cannot be a folder in the storage folder, or that breaks a query of MLflow."""
     if name is None:
         return
     if name in _TAKEN:
@@ -67,13 +67,13 @@ def check_name(name: str | None) -> None:
 
 
 def check_seed(seed: int) -> None:
-    """InputError for a seed that a generator of numpy or PyTorch does not take."""
+    """InputError for a seed that the generators of numpy or PyTorch refuse."""
     if not 0 <= seed < 1 << 32:
         raise InputError(f"--seed {seed} is no seed: use a whole number from 0 to {(1 << 32) - 1}")
 
 
 def check_exists(option: str, path: str, way_out: str) -> None:
-    """InputError for what is neither file nor folder, is not there, or may not be looked for by this user."""
+    """InputError where a path does not exist, is neither file nor folder, or may not be read by this user."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def check_exists(option: str, path: str, way_out: str) -> None:
 
 
 def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
-    """The options of every study of one checkpoint: what it is made on, where it runs and is kept."""
+    """Add the options of every study of one checkpoint: model, data, resources and places."""
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", metavar="RUN_ID", help="MLflow run of a trial")
@@ -108,7 +108,7 @@ def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
 
 
 def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
-    """InputError for files that are not there, and for counts below 1: those of every study and `at_least_one`."""
+    """InputError for missing files, and for counts below 1: those of every study, and the options `at_least_one`."""
     for option in ("count", "workers", *at_least_one):
         value = getattr(args, option)
         if value is not None and value < 1:

@@ -1,4 +1,4 @@
-"""The command line of a sweep over test-time settings. Nothing heavy is imported before the options are understood."""
+"""The command line of a sweep over test-time settings. Light to import: checks of options come before heavy imports."""
 
 import argparse
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def run_selector_command(spec: SelectorSpec, description: str, argv: list[str] |
 
 
 def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -> argparse.Namespace:
-    """The options, checked as far as that needs no heavy import."""
+    """The options, checked where no heavy import is needed."""
     parser = OneLineParser(description=description, formatter_class=RawText)
     add = parser.add_argument
     add("--sigma", type=float, nargs="+", metavar="S", default=list(spec.sigmas),
@@ -32,7 +32,7 @@ def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -
     add("--seed", type=int, default=0, help="of the noise and of samples (default: %(default)s)")
     add_study_options(parser, "selector")
     args = parser.parse_args(argv)
-    args.segments = None  # of a public checkpoint: as its configuration says
+    args.segments = None  # for a public checkpoint: the number in its configuration
     args.depth_shares, args.deepest = list(spec.depths), spec.deepest
     check_study_options(args)
     for sigma in args.sigma:
@@ -63,6 +63,6 @@ def half_of_state(where: str) -> str:
 
 
 def check_counts(option: str, values: Sequence[int] | None) -> None:
-    """InputError for numbers below 1 and for one that comes twice."""
+    """InputError for numbers below 1, and for a number that is given twice."""
     if values and (min(values) < 1 or len(set(values)) < len(values)):
         raise InputError(f"--{option} {' '.join(map(str, values))} is not possible: use different numbers, 1 or more")

@@ -1,4 +1,4 @@
-"""The command line of a sweep. Nothing heavy is imported before the arguments are understood."""
+"""The command line of a sweep. Light to import: checks of options come before heavy imports."""
 
 import argparse
 
@@ -10,7 +10,7 @@ from rrm.paths import user_path
 
 
 def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> argparse.Namespace:
-    """The options of a sweep command, checked as far as that needs no heavy import."""
+    """The options of a sweep command, checked where no heavy import is needed."""
     parser = OneLineParser(description=description, formatter_class=RawText)
     add = parser.add_argument
     add("--preset", default="default", help=f"budget and data: {', '.join(spec.presets)} (default: %(default)s)")

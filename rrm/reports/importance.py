@@ -1,4 +1,4 @@
-"""Which axis of a search goes with success: PED-ANOVA beside what it says of shuffled objectives."""
+"""The importance of every axis of a search by PED-ANOVA, and its null: the same for shuffled objectives."""
 
 import math
 import warnings
@@ -20,29 +20,30 @@ def axis_importance(records: Sequence[tuple[dict, float]], seed: int) -> list[Ax
     """Importance of every axis for being in the better half of the drawn trials, the most important first.
 
     PED-ANOVA (Watanabe et al., arXiv 2304.10255): how far the configurations of the better half differ from those of
-    all trials, axis by axis. It is a marginal importance: an axis that goes with another one shares its importance.
+    all trials, axis by axis. It is a marginal importance: two correlated axes share it.
 
-    The null is the same number for objectives shuffled among the trials (`SHUFFLES` times). It is taken for all axes
-    at once (single-step min P of Westfall and Young, 1993), so that a random search in which nothing matters names any
-    axis in at most 5 % of the cases. For a sampler that learns from what it has seen, shuffling is not exact: TPE on
-    objectives of pure noise names one in 7 to 8 % of searches (200 of 24 trials each).
+    The null is the same number for objectives shuffled among the trials (`SHUFFLES` times). One limit serves all axes
+    (single-step min P of Westfall and Young, 1993), so that a random search in which no axis matters names one in at
+    most 5 % of the cases. For a sampler that learns from earlier trials the shuffle is not exact: TPE on objectives of
+    pure noise names an axis in 7 to 8 % of searches (200 of 24 trials each).
 
-    The better half rather than Optuna's best tenth: TPE draws half of its trials where it is good, and then the best
-    few are no different from the rest. With simulated TPE and ASHA and one of four choices three standard deviations
-    above the others, the axis is found in 97 % of searches of 24 trials and in 70 % of 16, but 1.5 standard deviations
-    in 20 % only. With fewer than `LEAST_DRAWN` even such an axis would mostly be missed, and there is no answer.
+    The better half serves instead of Optuna's best tenth, because TPE draws half of its trials in good regions, where
+    the best few do not differ from the rest. In simulations of TPE and ASHA with one of four choices three standard
+    deviations above the others, the axis is found in 97 % of searches of 24 trials and in 70 % of 16; at 1.5 standard
+    deviations in 20 % only. With fewer than `LEAST_DRAWN` trials even the first axis would mostly be missed, so the
+    result is empty.
 
-    Trials that ASHA stopped count with their last value. Only the half in which a trial is enters, and a stopped one
-    was in the weaker half of its rivals when it was stopped: its value is too low, but its half is the same unless it
-    would have overtaken them later. What this hides is an axis that pays off only at the end of training. It does not
-    make up an axis: where none matters, none decides who is stopped.
+    Trials that ASHA stopped count with their last value. The method uses only the half to which a trial belongs. A
+    stopped trial was in the weaker half of its rivals at that time, and it belongs there unless it would have overtaken
+    them later. So the result misses an axis that helps only at the end of training. It invents no axis: where none
+    matters, no axis decides which trials are stopped.
 
     Args:
         records: configuration and objective (the higher the better) of the drawn trials. Baselines are left out by the
             caller: they were not drawn. Axes are the keys in which they differ, except "trial" and "seed"; a
             conditional axis has its effective value where it was not asked for. Objectives that are not finite are
             left out.
-        seed: of the shuffles.
+        seed: seed of the shuffles.
 
     Returns:
         Empty with fewer than `LEAST_DRAWN` trials, or where no axis was varied.
@@ -83,11 +84,11 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
 def _importances(study: optuna.Study, values: np.ndarray, axes: list[Axis]) -> list[float]:
     evaluator = PedAnovaImportanceEvaluator(target_quantile=TOP)
-    # Optuna smooths choices by a prior of the weight of a whole choice, after which hardly anything stands out from
-    # chance. The method is defined without one, and the null takes care of small numbers.
+    # Optuna smooths choices by a prior with the weight of a whole choice, after which hardly any axis stands out from
+    # chance. The method is defined without a prior, and the null allows for small numbers.
     evaluator._prior_weight = 0.0
     with warnings.catch_warnings():
-        # That a target is to be low, that equal values cannot be parted, that a few trials lack a conditional axis.
+        # Optuna warns of low targets, of equal values and of trials that lack a conditional axis.
         warnings.simplefilter("ignore")
         found = get_param_importances(
             study,
@@ -101,9 +102,9 @@ def _importances(study: optuna.Study, values: np.ndarray, axes: list[Axis]) -> l
 
 def _against_null(drawn: np.ndarray) -> list[tuple[float, float, float]]:
     """(importance, null_95, p_value) of each axis; row 0 of `drawn` [1 + shuffles, axes] is the search itself."""
-    ranks = np.array([(column >= column[:, None]).mean(1) for column in drawn.T]).T  # one-sided p-values, ties included
+    ranks = np.array([(column >= column[:, None]).mean(1) for column in drawn.T]).T  # one-sided p-values; ties count
     smallest = np.sort(ranks.min(1))
-    # The most axis-wise p-values below this limit in 5 % of the searches at most.
+    # The largest p-value limit at which at most 5 % of the shuffled searches have an axis below it.
     below = int(LEVEL * len(drawn))
     limit = smallest[smallest < smallest[below]].max(initial=0.0)
     found = []

@@ -1,4 +1,4 @@
-"""What noisy rollouts say: accuracy of every selector, calibration of Q, whether Q and stability agree."""
+"""The report on noisy rollouts: accuracy of every selector, calibration of Q, agreement of Q and stability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ from rrm.statistics.within_problem import (
 )
 from rrm.terminal.table import table
 
-# The ways to correlate Q with stability within problems.
+# Ways to correlate Q with stability within problems.
 PLAIN, SETTLING, BOTH = "within problems", "given settling time", "and agreement too"
 BEST_Q, RESIDUAL, STABLE, EXPONENT = "best Q", "lowest residual", "most stable", "lowest lambda_1"
-# What a label says where one task has several outcomes.
+# Words for the outcomes of a task that has several.
 COUNTED = {
     "solved": "only the label's answer counted",
     "valid": "any valid answer counted",
@@ -39,7 +39,7 @@ COUNTED = {
 
 @dataclass(frozen=True)
 class Found:
-    """What the noisy rollouts of N puzzles say at one depth.
+    """Statistics of the noisy rollouts of N puzzles at one depth.
 
     Attributes:
         label: of the model and its noise.  depth: in segments.
@@ -65,19 +65,19 @@ class Found:
 
     @property
     def name(self) -> str:
-        """In metrics and file names."""
+        """Depth and outcome for the names of metrics and files."""
         return f"depth_{self.depth}" + ("" if self.outcome == "solved" else f"_{self.outcome}")
 
     @property
     def after(self) -> str:
-        """In titles."""
+        """Depth and outcome for titles."""
         return f"after {self.depth} segments" + (f", {self.counted}" if self.counted else "")
 
 
 def findings(
     label: str, result: StochasticResult, outcomes: Sequence[str], counts: Sequence[int] | None = None
 ) -> list[Found]:
-    """The statistics at every depth in turn, there for every outcome.
+    """The statistics at every depth in turn, for every outcome.
 
     `counts`: numbers of rollouts to choose from; default 1, 4, 16, ... and K.
     """
@@ -89,7 +89,7 @@ def findings(
 
 
 def report(found: Sequence[Found], also: Sequence[Interval] = ()) -> Report:
-    """Everything that was found; the sentences are about the last depth.
+    """The whole report; its sentences are about the last depth.
 
     `also`: mean differences that the caller tests in sentences of its own.
     """
@@ -110,7 +110,7 @@ def report(found: Sequence[Found], also: Sequence[Interval] = ()) -> Report:
 
 
 def scores(result: StochasticResult, place: int) -> dict[str, np.ndarray]:
-    """What the selectors rank the noisy rollouts by, [N, K] at depths[place]: the highest is taken. Known ones only."""
+    """Scores [N, K] by which each selector ranks the noisy rollouts at depths[place]: the highest wins."""
     noisy = (slice(None), slice(1, None), place)
     known = {
         BEST_Q: result.q_halt[noisy],
@@ -152,7 +152,7 @@ def find(
 
 
 def _spoken(found: Found) -> list[Selected]:
-    """The selectors of which the sentences speak, at the most rollouts."""
+    """The selectors in the sentences, at the largest number of rollouts."""
     return [row for row in found.table if row.k == found.table[-1].k and row.selector not in (RANDOM, ORACLE)]
 
 
@@ -168,7 +168,7 @@ def tested(found: Found) -> list[Interval]:
 
 
 def sentences(found: Found, verdicts: Verdicts) -> list[str]:
-    """What noise buys, which selector to take, and whether Q and stability agree within problems."""
+    """Sentences: the gain by noise, the best selector, and the agreement of Q and stability within problems."""
     rows, clean = found.table, found.clean
     last = {row.selector: row for row in rows if row.k == rows[-1].k}
     K = rows[-1].k
@@ -191,7 +191,7 @@ def sentences(found: Found, verdicts: Verdicts) -> list[str]:
 
 
 def _versus(other: str, difference: Interval, verdicts: Verdicts) -> str:
-    """Better, worse, or that neither is shown and what would have been; with the difference in points."""
+    """Better, worse, or neither shown with the smallest difference that would have been; in percentage points."""
     if verdicts.different(difference):
         verdict, why = "better" if difference.estimate > 0 else "worse", f"p = {verdicts.p(difference):.2g}"
     else:
@@ -200,7 +200,7 @@ def _versus(other: str, difference: Interval, verdicts: Verdicts) -> str:
 
 
 def would_find(difference: Interval, verdicts: Verdicts) -> str:
-    """What a test without result would have found, in points."""
+    """The smallest difference that a test without result would have found, in percentage points."""
     if not verdicts.detectable(difference) > 0:
         return "the same on every puzzle"
     return f"{detectable_words(verdicts.detectable(difference), 100)} would be found 4 times in 5"
@@ -251,7 +251,7 @@ def tables(found: Found) -> dict[str, list[str]]:
 
 
 def metrics(found: Found) -> dict[str, float]:
-    """Everything in the tables as metrics."""
+    """All numbers of the tables as metrics."""
     at = found.name
     named = interval_metrics(f"accuracy/{at}/clean", found.clean) | {f"mixed_problems/{at}": float(found.mixed)}
     for row in found.table:
