@@ -125,15 +125,15 @@ class Flossing:
 _INTER = Flossing(every=100, episodes=2)
 FLOSSING: dict[str, Flossing | None] = {
     "none": None,
-    # Engelken's: exponents to zero from both sides, before training, in the course of it, or both.
+    # Engelken's: push exponents to zero from both sides, before training, during training, or both.
     "pre": Flossing(pre=True),
     "inter": _INTER,
     "pre_inter": replace(_INTER, pre=True),
-    # One-sided: what contracts is left alone, so that rollouts may settle.
+    # One-sided: no penalty on negative exponents, so that rollouts may settle.
     "inter_leading": replace(_INTER, penalty="leading", k=1),
     "inter_spectrum": replace(_INTER, penalty="spectrum"),
     "inter_volume": replace(_INTER, penalty="volume"),
-    # One-sided, where rollouts end and only where they end wrong, the more the worse.
+    # One-sided penalty on the last segments of wrongly answered puzzles, weighted by their task loss.
     "inter_late_failed": replace(_INTER, penalty="spectrum", late=True, examples="failed", weighted=True),
 }
 

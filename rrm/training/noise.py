@@ -1,4 +1,4 @@
-"""The noise of one training step: drawn, added and measured."""
+"""The noise of one training step: draw, add, measure."""
 
 import torch
 from torch import Tensor
@@ -12,14 +12,15 @@ FACTORS = "noise_factors"
 class Noise:
     """What a perturbation does in one step to the states [R * rows, L, D] of R trajectories per puzzle.
 
-    time: see `TrajectoryPerturbation`.  halves: those that get noise.  level: its standard deviation; 0 leaves the
-    states as they are and draws nothing.  clean: so many rows at the front get none.  factors [rows, R']: multiples of
-    `level` for each of the R' trajectories behind them; None: 1.  generator: draws everything.
+    time: see `TrajectoryPerturbation`.  halves: the halves that get noise.  level: standard deviation of the noise,
+    state units; 0 leaves the states as they are and draws nothing.  clean: the first `clean` rows get no noise.
+    factors [rows, R']: multiplier of `level` for each of the R' perturbed trajectories; None means 1.  generator: of
+    every draw.
 
     The noise is drawn and added in float32, and the sum stays float32 until a network call replaces the half: in
-    bfloat16 a level below 3e-3 would be neither Gaussian nor of its nominal size. A bfloat16 call still rounds the sum
-    of state and puzzle that enters it, so a level of 1e-3 reaches the network two to four times as large (see
-    analysis/perturbation_noise.py). Gradients see the noise as a constant.
+    bfloat16 a level below 3e-3 would be neither Gaussian nor of its nominal size. A bfloat16 call still rounds its
+    input, the sum of state and puzzle, so a level of 1e-3 reaches the network two to four times as large (see
+    analysis/perturbation_noise.py). Gradients treat the noise as a constant.
     """
 
     def __init__(
@@ -35,28 +36,28 @@ class Noise:
         self._time, self._halves, self._level, self._clean = time, halves, level, clean
         self._generator = generator
         self._squares: dict[str, list[Tensor]] = {half: [] for half in State._fields}
-        # What a row keeps from its refill on, beside its puzzle.
+        # Data that a row keeps from its refill on, beside its puzzle.
         self.drawn = {} if factors is None else {FACTORS: factors}
         self.follow(self.drawn)
 
     def follow(self, data: dict[str, Tensor]) -> None:
-        """Take the factors from what the rows have kept, instead of those just drawn."""
+        """Use the factors that the rows have kept, instead of those just drawn."""
         self._factors = data[FACTORS].T.reshape(-1, 1, 1) if FACTORS in data else None
 
     def start(self, state: State) -> State:
-        """The initial state with its noise."""
+        """The initial state, with its noise."""
         return self._move(state, State._fields) if self._time == "initial_state" else state
 
     def segment(self, state: State) -> State:
-        """The state that a segment starts from with its noise."""
+        """The state at the start of a segment, with its noise."""
         return self._move(state, State._fields) if self._time == "every_segment" else state
 
     def call(self, half: str, state: State) -> State:
-        """The state after a call of `half` ("H" or "L") with its noise."""
+        """The state after a call of `half` ("H" or "L"), with its noise."""
         return self._move(state, (f"z_{half}",)) if self._time == "every_call" else state
 
     def realised(self) -> dict[str, Tensor]:
-        """RMS of the differences made in this step to perturbed trajectories: over all, and by half (0: none made)."""
+        """RMS of the noise on perturbed trajectories in this step, over both halves and by half; 0 without noise."""
         squares = {half: torch.stack(made).mean() for half, made in self._squares.items() if made}
         total = torch.stack([*squares.values()]).mean().sqrt() if squares else torch.zeros(())
         by_half = {f"realised_sigma_{half}": squares.get(half, torch.zeros(())).sqrt() for half in State._fields}

@@ -24,7 +24,8 @@ from rrm.training.recipe import Recipe, upgrade
 from rrm.training.registry import SCHEDULES
 from rrm.training.source import Source
 
-HOW = ("micro_batches", "compiled")  # not what a recipe trains, but how: what one has begun another may end
+# Settings that change speed and memory only. A checkpoint may be resumed with other values.
+HOW = ("micro_batches", "compiled")
 
 
 def unwrapped(objective: nn.Module) -> nn.Module:
