@@ -1,40 +1,41 @@
 """The experiment that gradient flossing was published with: a random network learns to carry bits over a delay.
 
-    x(t+1) = J r(t) + b + w s(t),   r = tanh(x),   answer = readout of x
-
-A network of one hidden layer, a binary input s and two tasks (Engelken, arXiv 2312.17306): give back the bit of `delay`
-steps ago, or the exclusive or of the bits of `delay` and 2 `delay` steps ago. Flossing takes the exponents of the map
-that is executed, r -> tanh(J r + b + w s), by automatic differentiation of that very step.
+Flossing (Engelken, arXiv 2312.17306) takes the exponents of the map that is executed, r -> tanh(J r + b + w s), by
+automatic differentiation of that very step. The network and its tasks are in `rrm.toys.delayed_bits`.
 """
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rrm.dynamics import CallableMap, window_exponents
-from rrm.dynamics.lyapunov import factorizations, start_basis
-from rrm.dynamics.singular_values import singular_value_ftle
+from rrm.dynamics import factorizations, singular_value_ftle, window_exponents
+from rrm.dynamics.lyapunov import start_basis
 from rrm.errors import InputError
+from rrm.toys.delayed_bits import (
+    TASKS,
+    BitSourceSettings,
+    DelayedBits,
+    DelayedBitsSettings,
+    RandomBits,
+    TanhNetwork,
+    binary_cross_entropy,
+    random_bits,
+)
+from rrm.training.assemble import build_parts
 from rrm.training.flossing import PENALTIES
-
-
-def delayed_copy(bits: Tensor, delay: int) -> tuple[Tensor, int]:
-    """(target [T, B], first step that has one) of bits [T, B]: s(t - delay)."""
-    return bits.roll(delay, 0), delay
-
-
-def delayed_xor(bits: Tensor, delay: int) -> tuple[Tensor, int]:
-    """(target [T, B], first step that has one) of bits [T, B]: s(t - delay) xor s(t - 2 delay)."""
-    return (bits.roll(delay, 0) - bits.roll(2 * delay, 0)).abs(), 2 * delay
-
-
-TASKS: dict[str, Callable[[Tensor, int], tuple[Tensor, int]]] = {"copy": delayed_copy, "xor": delayed_xor}
-
+from rrm.training.hook import Hook, HookSettings
+from rrm.training.objective import Objective, ObjectiveSettings, Outcome
+from rrm.training.optim import load_optimizer, optimizer_tensors
+from rrm.training.part import Context, Loss
+from rrm.training.recipe import Recipe
+from rrm.training.source import SourceSettings
+from rrm.training.trainer import Trainer
 
 SCHEDULES = ("none", "pre", "inter", "pre_inter")
 
@@ -70,7 +71,7 @@ class ToySettings:
     penalty: str = "two_sided"
     target: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, allowed in {"task": TASKS, "schedule": SCHEDULES, "penalty": PENALTIES}.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} {getattr(self, name)!r} is unknown: use one of {', '.join(allowed)}")
@@ -101,6 +102,27 @@ class ToySettings:
         """What of the budget is used up before each training step."""
         return [e + self.episode_cost * sum(at <= e for at in self.episode_epochs) for e in range(self.epochs)]
 
+    def recipe(self, seed: int) -> "ToyRecipe":
+        """What the trainer is told of this arm."""
+        floss = {name: getattr(self, name) for name in ("steps", "k", "window", "transient", "penalty", "target", "lr")}
+        return ToyRecipe(
+            model={"family": "tanh", "units": self.units, "gain": self.gain},
+            budget=self.budget * self.batch * 3 * self.length,
+            batch_size=self.batch,
+            objective={"kind": "delayed_bits", "task": self.task, "delay": self.delay, "length": self.length},
+            loss="binary_cross_entropy",
+            optimizer={"kind": "adamw"},
+            lr=self.lr,
+            weight_decay=0.0,
+            schedule="constant",
+            warmup_steps=0,
+            ema_decay=0.0,
+            source={"kind": "bits", "length": self.length},
+            hooks={"flossing": {"at": self.episode_epochs, **floss}, "clip_each": {"norm": self.clip}},
+            evaluations=1,
+            seed=seed,
+        )
+
 
 # The paper's setting takes several minutes a seed and arm on one thread, the small one about half a minute.
 PRESETS = {
@@ -109,54 +131,93 @@ PRESETS = {
 }
 
 
-class TanhNetwork(nn.Module):
-    """x(t+1) = J tanh(x(t)) + b + w s(t) with a linear readout of x; float64.
+@dataclass(frozen=True)
+class Flossing(HookSettings):
+    """at: the training steps (done so far) before whose successor an episode comes.  Others: as in ToySettings."""
 
-    J is Gaussian of spread gain / sqrt(N), b uniform in (0, 0.1), w and the readout standard normal. The start state,
-    trained too, is where 100 steps without input lead from a random state.
-    """
+    at: list[int]
+    steps: int
+    k: int
+    window: int
+    transient: int
+    penalty: str
+    target: float
+    lr: float
 
-    def __init__(self, units: int, gain: float, seed: int):
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
+    def build(self, context: Context) -> "Flosser":
+        assert isinstance(context.model, TanhNetwork)
+        return Flosser(context.model, self, 3 * context.seed + 1)
 
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-        self.J = nn.Parameter(gain * normal(units, units) / units**0.5)
-        self.b = nn.Parameter(0.1 * torch.rand(units, generator=generator, dtype=torch.float64))
-        self.w = nn.Parameter(normal(units))
-        self.readout = nn.Parameter(normal(units))
-        self.offset = nn.Parameter(torch.full((), 0.001, dtype=torch.float64))
-        x = normal(units)
-        with torch.no_grad():
-            for _ in range(100):
-                x = self.J @ x.tanh() + self.b
-        self.start = nn.Parameter(x)
-
-    def drive(self, bits: Tensor) -> Tensor:
-        """b + w s(t) for bits [T, B]: [T, B, N]."""
-        return self.b + bits.unsqueeze(-1) * self.w
-
-    def forward(self, bits: Tensor) -> Tensor:
-        """The logit of the answer [T, B] after each of the bits [T, B]."""
-        r, J_T, visited = self.start.tanh().expand(bits.shape[1], -1), self.J.T, []
-        for drive in self.drive(bits):
-            x = torch.addmm(drive, r, J_T)
-            r = x.tanh()
-            visited.append(x)
-        return torch.stack(visited) @ self.readout + self.offset
-
-    def orbit(self, bits: Tensor) -> CallableMap:
-        """The map of r, the state after the non-linearity, under bits [T, B]; differentiable to the weights."""
-        drive, J_T = self.drive(bits), self.J.T
-        start = self.start.tanh().expand(bits.shape[1], -1)
-        return CallableMap(lambda t, r: torch.tanh(r @ J_T + drive[t]), start)
+    def units(
+        self, model: nn.Module, description: Mapping[str, Any], objective: ObjectiveSettings, total_steps: int
+    ) -> float:
+        return self.episode * sum(at < total_steps for at in self.at)
 
     @property
-    def recurrent(self) -> list[nn.Parameter]:
-        """What flossing moves: not the readout and not the start."""
-        return [self.J, self.b, self.w]
+    def episode(self) -> int:
+        """Call units of an episode: a forward-backward pass of one row for the state and for each of k tangents."""
+        return self.steps * 3 * (1 + self.k) * self.window
+
+
+class Flosser(Hook):
+    """Episodes of flossing: one orbit under fresh bits a step."""
+
+    def __init__(self, network: TanhNetwork, settings: Flossing, seed: int):
+        super().__init__()
+        self.settings, self.network = settings, network
+        # Of their own, so that all arms meet the same bits in training.
+        self._bits = RandomBits(settings.window, 1, seed)
+        self._optimizer = torch.optim.AdamW(network.recurrent.values(), lr=settings.lr, weight_decay=0.0)
+
+    def before_step(self, step: int) -> None:
+        s = self.settings
+        if step not in s.at:
+            return
+        first = s.at.index(step) * s.steps
+        for n in range(first, first + s.steps):
+            exponents = window_exponents(self.network.orbit(self._bits(n)), s.k, s.window, transient=s.transient)
+            PENALTIES[s.penalty](exponents - s.target).mean().backward()
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+        self.training.charge(s.episode)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return optimizer_tensors(self._optimizer, self.network.recurrent)
+
+    def load(self, tensors: Mapping[str, Tensor], records: list[dict[str, Any]]) -> None:
+        super().load(tensors, records)
+        load_optimizer(self._optimizer, self.network.recurrent, tensors)
+
+
+@dataclass(frozen=True)
+class ClipEach(HookSettings):
+    """norm: bound on the gradient norm of each parameter."""
+
+    norm: float
+
+    def build(self, context: Context) -> "GradientClip":
+        return GradientClip(self.norm)
+
+
+class GradientClip(Hook):
+    """Clips the gradient of each parameter by itself."""
+
+    def __init__(self, norm: float):
+        super().__init__()
+        self.norm = norm
+
+    def after_backward(self, step: int) -> None:
+        for parameter in self.training.model.parameters():
+            nn.utils.clip_grad_norm_([parameter], self.norm)
+
+
+class ToyRecipe(Recipe):
+    """A recipe of this experiment, with the parts that it brings."""
+
+    OBJECTIVES: ClassVar[Mapping[str, type[ObjectiveSettings]]] = {"delayed_bits": DelayedBitsSettings}
+    LOSSES: ClassVar[Mapping[str, Loss]] = {"binary_cross_entropy": binary_cross_entropy}
+    SOURCES: ClassVar[Mapping[str, type[SourceSettings]]] = {"bits": BitSourceSettings}
+    HOOKS: ClassVar[Mapping[str, type[HookSettings]]] = {"flossing": Flossing, "clip_each": ClipEach}
 
 
 @dataclass(frozen=True)
@@ -191,67 +252,54 @@ class ToyRun:
     conditioning: dict[str, Conditioning]
 
 
+class Watch(Hook):
+    """Keeps the accuracy of each step, and how well the network carries gradients when pre-flossing is over."""
+
+    def __init__(self, settings: ToySettings):
+        super().__init__()
+        self.settings = settings
+        self.accuracy: list[float] = []
+        self.flossed: Conditioning | None = None
+
+    def before_step(self, step: int) -> None:
+        if step == 0 and "pre" in self.settings.schedule:
+            self.flossed = conditioning(self.training.objective, self.settings)
+
+    def after_step(self, step: int, outcome: Outcome) -> dict[str, float]:
+        self.accuracy.append(outcome.sums["accuracy"].item())
+        return {"train/step_accuracy": self.accuracy[-1]}
+
+
+def toy_trainer(settings: ToySettings, seed: int, **watching: Hook) -> Trainer:
+    """The training of one network; `seed` decides its start and its bits, alike in all arms."""
+    recipe, network = settings.recipe(seed), TanhNetwork(settings.units, settings.gain, seed)
+    context = Context(network, binary_cross_entropy, recipe.perturbed, settings.batch, seed)
+    return build_parts(recipe, context, watching=watching)
+
+
 def train_toy(settings: ToySettings, seed: int) -> ToyRun:
     """Train one network; `seed` decides its start and its bits, alike in all arms."""
-    s, started = settings, time.perf_counter()
-    network = TanhNetwork(s.units, s.gain, seed)
-    training, flossing = (
-        torch.optim.AdamW(parameters, lr=s.lr, weight_decay=0.0)
-        for parameters in (list(network.parameters()), network.recurrent)
-    )
-    # Of their own, so that all arms meet the same bits in training.
-    to_train, to_floss, to_test = (torch.Generator().manual_seed(3 * seed + n) for n in range(3))
-    conditioning = {"initial": _conditioning(network, s)}
-    accuracy = []
-    for epoch in range(s.epochs):
-        if epoch in s.episode_epochs:
-            _floss(network, flossing, s, to_floss)
-            if epoch == 0:
-                conditioning["flossed"] = _conditioning(network, s)
-        loss, right = _task_loss(network, s, _bits(s.length, s.batch, to_train))
-        accuracy.append(right)
-        loss.backward()
-        for parameter in network.parameters():
-            nn.utils.clip_grad_norm_([parameter], s.clip)
-        training.step()
-        training.zero_grad()
-    conditioning["trained"] = _conditioning(network, s)
-    with torch.no_grad():
-        _, final = _task_loss(network, s, _bits(s.length, 16 * s.batch, to_test))
-    return ToyRun(accuracy, final, time.perf_counter() - started, conditioning)
+    started = time.perf_counter()
+    watch = Watch(settings)
+    trainer = toy_trainer(settings, seed, watch=watch)
+    found = {"initial": conditioning(trainer.objective, settings)}
+    *_, metrics = trainer.run()
+    found |= {"flossed": watch.flossed} if watch.flossed else {}
+    found["trained"] = conditioning(trainer.objective, settings)
+    return ToyRun(watch.accuracy, metrics["validation/accuracy"], time.perf_counter() - started, found)
 
 
-def _bits(length: int, batch: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(0, 2, (length, batch), generator=generator).double()
-
-
-def _task_loss(network: TanhNetwork, s: ToySettings, bits: Tensor) -> tuple[Tensor, float]:
-    """(cross-entropy in nats a bit, share of right bits)."""
-    target, first = TASKS[s.task](bits, s.delay)
-    logits, target = network(bits)[first:], target[first:]
-    loss = F.binary_cross_entropy_with_logits(logits, target)
-    return loss, ((logits > 0) == target.bool()).double().mean().item()
-
-
-def _floss(network: TanhNetwork, optimizer: torch.optim.Optimizer, s: ToySettings, generator: torch.Generator) -> None:
-    """An episode: one orbit under fresh bits a step."""
-    for _ in range(s.steps):
-        orbit = network.orbit(_bits(s.window, 1, generator))
-        exponents = window_exponents(orbit, s.k, s.window, transient=s.transient)
-        PENALTIES[s.penalty](exponents - s.target).mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-
-def _conditioning(network: TanhNetwork, s: ToySettings) -> Conditioning:
-    generator = torch.Generator().manual_seed(0)  # always the same bits
-    loss, _ = _task_loss(network, s, _bits(s.length, s.batch, generator))
-    (gradient,) = torch.autograd.grad(loss, [network.J])
+def conditioning(objective: Objective, s: ToySettings) -> Conditioning:
+    """How well the network of an objective carries gradients, always on the same bits."""
+    assert isinstance(objective, DelayedBits)
+    network, generator = objective.model, torch.Generator().manual_seed(0)
+    logits, target = objective.answer(network, random_bits(s.length, s.batch, generator))
+    (gradient,) = torch.autograd.grad(F.binary_cross_entropy_with_logits(logits, target), [network.J])
     span = 2 * s.delay
     with torch.no_grad():
-        orbit = network.orbit(_bits(s.window + span, 1, generator))
+        orbit = network.orbit(random_bits(s.window + span, 1, generator))
         basis = start_basis(orbit.start(), s.units, seed=0)
-        factors = [f for _, _, f in factorizations(orbit, basis, s.window + span)]
+        factors = [f for _, _, f in factorizations(orbit, basis, s.window + span) if f is not None]
         logs = torch.stack([f.log_diagonal[0] for f in factors])[s.transient : s.window].mean(0)
         # All N tangents are carried, so the last factors are those of the Jacobian itself, but for rotations.
         singular = singular_value_ftle(torch.stack([f.R for f in factors[-span:]]))[0] * span / math.log(10)

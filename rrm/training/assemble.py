@@ -1,6 +1,7 @@
 """A trainer from a recipe and puzzles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -8,9 +9,9 @@ from torch import nn
 from rrm.curves import CurveFile
 from rrm.models import build
 from rrm.tasks.base import PuzzleSet, Task
+from rrm.training.hook import Hook
 from rrm.training.part import Context, Data
 from rrm.training.recipe import Recipe
-from rrm.training.registry import LOSSES
 from rrm.training.trainer import Trainer, unwrapped
 
 
@@ -26,23 +27,32 @@ def assemble(
     wrap: Callable[[nn.Module], nn.Module] = unwrapped,
     curve: CurveFile | None = None,
 ) -> Trainer:
-    """The training of a recipe; keyword arguments as `Trainer` has them. Test puzzles are never seen here.
+    """The training of a recipe on puzzles; keyword arguments as `Trainer` has them. It never sees test puzzles.
 
     Raises:
         InputError: where the parts do not fit each other, the puzzles or the budget.
     """
     torch.manual_seed(recipe.seed)
+    model, data = build(recipe.model).to(device), Data(task, train, validation)
     context = Context(
-        model=build(recipe.model).to(device),
-        loss=LOSSES[recipe.loss],
-        perturbation=recipe.perturbed,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        data=Data(task, train, validation),
-        rank=rank,
-        world=world,
+        model, recipe.LOSSES[recipe.loss], recipe.perturbed, recipe.batch_size, recipe.seed, data, rank, world
     )
+    return build_parts(recipe, context, device=device, wrap=wrap, curve=curve)
+
+
+def build_parts(
+    recipe: Recipe,
+    context: Context,
+    *,
+    device: str = "cpu",
+    wrap: Callable[[nn.Module], nn.Module] = unwrapped,
+    curve: CurveFile | None = None,
+    watching: Mapping[str, Hook] = MappingProxyType({}),
+) -> Trainer:
+    """The training of a recipe whose parts are built from `context`; `watching` are hooks that change nothing."""
     objective = recipe.objective_settings.build(context)
     source = recipe.source_settings.build(context)
     hooks = {name: settings.build(context) for name, settings in recipe.hook_settings.items()}
-    return Trainer(recipe, objective, source, hooks, rank=rank, world=world, device=device, wrap=wrap, curve=curve)
+    hooks |= watching
+    shared = {"rank": context.rank, "world": context.world}
+    return Trainer(recipe, objective, source, hooks, **shared, device=device, wrap=wrap, curve=curve)

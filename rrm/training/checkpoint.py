@@ -70,8 +70,8 @@ def _check_description(path: Path, which: str, described: object) -> None:
     model, segments = entry.get("model"), entry.get("segments")
     if not isinstance(model, dict) or type(model.get("family")) is not str:
         raise InputError(f"{path} does not describe the model of its {which!r} weights: {REMEDY}")
-    plain = model["family"] in FAMILIES and issubclass(FAMILIES[model["family"]][1], PlainModel)
-    if not plain and (type(segments) is not int or not 1 <= segments <= MOST_SEGMENTS):
+    recursive = model["family"] in FAMILIES and not issubclass(FAMILIES[model["family"]][1], PlainModel)
+    if (recursive or segments is not None) and (type(segments) is not int or not 1 <= segments <= MOST_SEGMENTS):
         raise InputError(f"{path} gives {which!r} weights {segments!r:.40} segments: allowed are 1 to {MOST_SEGMENTS}")
     if model["family"] in FAMILIES:
         try:

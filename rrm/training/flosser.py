@@ -17,6 +17,7 @@ from rrm.training.flossing import PENALTIES, Flossing, flossing
 from rrm.training.hook import Hook, HookSettings
 from rrm.training.losses import score, stablemax_cross_entropy
 from rrm.training.objective import Diverged, ObjectiveSettings
+from rrm.training.optim import load_optimizer, optimizer_tensors
 from rrm.training.part import Context, Loss
 from rrm.training.rollouts import RolloutObjective, RolloutSettings
 from rrm.training.stream import TrainStream
@@ -97,16 +98,10 @@ class Flosser(Hook):
 
     def tensors(self) -> dict[str, Tensor]:
         """The moments of the optimizer."""
-        return {
-            f"{slot}/{name}": value
-            for name, parameter in self._trained.items()
-            for slot, value in self._optimizer.state.get(parameter, {}).items()
-        }
+        return optimizer_tensors(self._optimizer, self._trained)
 
     def load(self, tensors: Mapping[str, Tensor], records: list[dict[str, Any]]) -> None:
-        for key, value in tensors.items():
-            slot, name = key.split("/", 1)
-            self._optimizer.state[self._trained[name]][slot] = value.cpu() if slot == "step" else value
+        load_optimizer(self._optimizer, self._trained, tensors)
         super().load(tensors, records)
 
     def _step(self, step: int, depth: int) -> tuple[float, float] | None:

@@ -100,6 +100,24 @@ class EMA:
         return {name: self.shadow.get(name, value).detach().clone() for name, value in model.state_dict().items()}
 
 
+def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """The state of an optimizer, such as its moments, as {"slot/name of the parameter": tensor}."""
+    return {
+        f"{slot}/{name}": value
+        for name, parameter in parameters.items()
+        for slot, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
+) -> None:
+    """Give an optimizer the state that `optimizer_tensors` wrote; counts of steps stay on the CPU."""
+    for key, value in tensors.items():
+        slot, name = key.split("/", 1)
+        optimizer.state[parameters[name]][slot] = value.cpu() if slot == "step" else value
+
+
 def _of_all_workers(mine: Tensor) -> Tensor:
     """The rows of every DDP worker, one after the other: the table has to stay the same on all of them."""
     if not (dist.is_available() and dist.is_initialized()):

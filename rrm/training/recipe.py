@@ -4,21 +4,22 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
 from rrm.errors import InputError
+from rrm.training import registry
 from rrm.training.hook import HookSettings
 from rrm.training.objective import ObjectiveSettings
 from rrm.training.optim import OptimizerSettings
-from rrm.training.part import PartSettings, chosen, describe_part, read_part
+from rrm.training.part import Loss, PartSettings, chosen, describe_part, read_part
 from rrm.training.perturbation import MODEL_SETTINGS, TrajectoryPerturbation, perturbation
-from rrm.training.registry import HOOKS, LOSSES, OBJECTIVES, OPTIMIZERS, SCHEDULES, SOURCES
+from rrm.training.schedule import Schedule
 from rrm.training.source import SourceSettings
 
 # The objective of a model family that has another one than deep supervision.
-_OBJECTIVE_OF = {"srm": "last_step", "mlp": "supervised"}
+_OBJECTIVES = {"srm": "last_step", "mlp": "supervised"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Recipe:
     call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
     perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget. What hooks do
     is paid from the budget too.
+
+    An experiment with parts of its own names them in the registries of a subclass.
 
     model: its description, as `rrm.models.build` takes it.
     objective, optimizer, source: {"kind": a name of the registry, and settings of that kind}; settings that are not
@@ -46,6 +49,13 @@ class Recipe:
     compiled: fuse the networks' pointwise work with torch.compile: seconds to minutes at the start, and other rounding.
     evaluations: evenly spaced over the budget.
     """
+
+    OBJECTIVES: ClassVar[Mapping[str, type[ObjectiveSettings]]] = registry.OBJECTIVES
+    OPTIMIZERS: ClassVar[Mapping[str, type[OptimizerSettings]]] = registry.OPTIMIZERS
+    LOSSES: ClassVar[Mapping[str, Loss]] = registry.LOSSES
+    SCHEDULES: ClassVar[Mapping[str, Schedule]] = registry.SCHEDULES
+    SOURCES: ClassVar[Mapping[str, type[SourceSettings]]] = registry.SOURCES
+    HOOKS: ClassVar[Mapping[str, type[HookSettings]]] = registry.HOOKS
 
     model: dict[str, Any]
     budget: float
@@ -74,9 +84,9 @@ class Recipe:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be positive")
         self.share(1)
         self._set("model", self.model | MODEL_SETTINGS.get(self.perturbation["kind"], {}))
-        self._set("objective", {"kind": _OBJECTIVE_OF.get(self.model["family"], "deep_supervision")} | self.objective)
-        chosen(LOSSES, "loss", self.loss)
-        chosen(SCHEDULES, "learning-rate schedule", self.schedule)
+        self._set("objective", {"kind": _objective_of(self.model)} | self.objective)
+        chosen(self.LOSSES, "loss", self.loss)
+        chosen(self.SCHEDULES, "learning-rate schedule", self.schedule)
         self._set("objective", describe_part(self.objective["kind"], self.objective_settings))
         self._set("optimizer", describe_part(self.optimizer["kind"], self.optimizer_settings))
         self._set("source", describe_part(self.source["kind"], self.source_settings))
@@ -87,19 +97,19 @@ class Recipe:
 
     @cached_property
     def objective_settings(self) -> ObjectiveSettings:
-        return read_part(OBJECTIVES, "objective", self.objective)
+        return read_part(self.OBJECTIVES, "objective", self.objective)
 
     @cached_property
     def optimizer_settings(self) -> OptimizerSettings:
-        return read_part(OPTIMIZERS, "optimizer", self.optimizer)
+        return read_part(self.OPTIMIZERS, "optimizer", self.optimizer)
 
     @cached_property
     def source_settings(self) -> SourceSettings:
-        return read_part(SOURCES, "source", self.source)
+        return read_part(self.SOURCES, "source", self.source)
 
     @cached_property
     def hook_settings(self) -> dict[str, HookSettings]:
-        return {name: chosen(HOOKS, "hook", name).read(f"hook {name!r}", s) for name, s in self.hooks.items()}
+        return {name: chosen(self.HOOKS, "hook", name).read(f"hook {name!r}", s) for name, s in self.hooks.items()}
 
     @cached_property
     def perturbed(self) -> TrajectoryPerturbation:
@@ -166,15 +176,17 @@ def from_flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     own = {f.name for f in fields(Recipe)}
     made = {name: value for name, value in settings.items() if name in own}
-    family = settings["model"]["family"]
-    made["objective"] = {"kind": _OBJECTIVE_OF.get(family, "deep_supervision"), **made.get("objective", {})}
+    made["objective"] = {"kind": _objective_of(settings["model"]), **made.get("objective", {})}
     made["optimizer"] = {"kind": "adam_atan2", **made.get("optimizer", {})}
-    registries: dict[str, Mapping[str, type[PartSettings]]] = {"objective": OBJECTIVES, "optimizer": OPTIMIZERS}
-    known = {name for registry in registries.values() for part in registry.values() for name in _names(part)}
+    parts: dict[str, Mapping[str, type[PartSettings]]] = {
+        "objective": Recipe.OBJECTIVES,
+        "optimizer": Recipe.OPTIMIZERS,
+    }
+    known = {name for kinds in parts.values() for part in kinds.values() for name in _names(part)}
     for name, value in settings.items():
-        for kind, registry in registries.items():
-            if name in _names(chosen(registry, kind, made[kind]["kind"])):
-                made[kind] = {**made[kind], name: value}
+        for field_name, kinds in parts.items():
+            if name in _names(chosen(kinds, field_name, made[field_name]["kind"])):
+                made[field_name] = {**made[field_name], name: value}
         if name == "flossing":
             schedule = {"preset": value} if isinstance(value, str) else value
             if schedule != {"preset": "none"}:
@@ -187,6 +199,11 @@ def from_flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 def upgrade(old: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a recipe from the dictionary of one of any version; version 1 was flat."""
     return dict(old) if "objective" in old else from_flat(old)
+
+
+def _objective_of(model: Mapping[str, Any]) -> str:
+    """The objective that a model is trained with where a recipe names none."""
+    return _OBJECTIVES.get(model.get("family", ""), "deep_supervision")
 
 
 def _names(part: type[PartSettings]) -> set[str]:

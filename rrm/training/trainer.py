@@ -19,9 +19,8 @@ from rrm.training import checkpoint
 from rrm.training.hook import Hook
 from rrm.training.memory import MicroBatches
 from rrm.training.objective import Carry, Diverged, Objective, Outcome
-from rrm.training.optim import EMA, SignSGD
+from rrm.training.optim import EMA, SignSGD, load_optimizer, optimizer_tensors
 from rrm.training.recipe import Recipe, upgrade
-from rrm.training.registry import SCHEDULES
 from rrm.training.source import Source
 
 # Settings that change speed and memory only. A checkpoint may be resumed with other values.
@@ -154,7 +153,8 @@ class Trainer:
         recipe = self.recipe
         if recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        factor = SCHEDULES[recipe.schedule](self.step, self.total_steps, recipe.warmup_steps, recipe.lr_min_ratio)
+        schedule = recipe.SCHEDULES[recipe.schedule]
+        factor = schedule(self.step, self.total_steps, recipe.warmup_steps, recipe.lr_min_ratio)
         factor *= self.objective.lr_factor(self.step, self.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
@@ -248,7 +248,7 @@ class Trainer:
 
     def _load(self, folder: Path) -> None:
         meta = checkpoint.read_meta(folder)
-        recipe, saved = (_plain(r) for r in (self.recipe, Recipe(**upgrade(meta["recipe"]))))
+        recipe, saved = (_plain(r) for r in (self.recipe, type(self.recipe)(**upgrade(meta["recipe"]))))
         for key, before in saved.items():
             if key not in HOW and recipe[key] != before:
                 raise ValueError(f"it is of another recipe: {key} = {before}, not {recipe[key]}")
@@ -258,10 +258,7 @@ class Trainer:
             part.setdefault(head, {})[name] = value.to(self.device)
         load_strictly(self.model, part["model"])
         self.ema.shadow = part["ema"]
-        named = dict(self.model.named_parameters())
-        for key, value in part.get("optimizer", {}).items():
-            slot, name = key.split("/", 1)
-            self.optimizer.state[named[name]][slot] = value.cpu() if slot == "step" else value
+        load_optimizer(self.optimizer, dict(self.model.named_parameters()), part.get("optimizer", {}))
         self.carry = self.carry.replaced(part.get("carry", {})).part(self.mine)
         self.source.load(part.get("source", {}))
         for name, hook in self.hooks.items():
@@ -276,16 +273,15 @@ class Trainer:
         self.call_units, self.leading = meta["call_units"], meta["curve"]
 
     def _training_tensors(self) -> dict[str, Tensor]:
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"ema/{name}": value for name, value in self.ema.shadow.items()}
-        for name, parameter in self.model.named_parameters():
-            for slot, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer/{slot}/{name}"] = value
-        tensors |= {f"carry/{name}": value for name, value in self._whole_carry().tensors().items()}
-        tensors |= {f"source/{name}": value for name, value in self.source.tensors().items()}
-        for hook_name, hook in self.hooks.items():
-            tensors |= {f"hook.{hook_name}/{name}": value for name, value in hook.tensors().items()}
-        return tensors
+        held = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.shadow,
+            "optimizer": optimizer_tensors(self.optimizer, dict(self.model.named_parameters())),
+            "carry": self._whole_carry().tensors(),
+            "source": self.source.tensors(),
+            **{f"hook.{name}": hook.tensors() for name, hook in self.hooks.items()},
+        }
+        return {f"{head}/{name}": value for head, tensors in held.items() for name, value in tensors.items()}
 
     def _whole_carry(self) -> Carry:
         """The carry of all workers."""

@@ -10,7 +10,8 @@ import torch
 
 from rrm.dynamics import window_exponents
 from rrm.errors import InputError
-from rrm.toys.flossing import PRESETS, TASKS, TanhNetwork, ToySettings, train_toy
+from rrm.toys.delayed_bits import TASKS, TanhNetwork
+from rrm.toys.flossing import PRESETS, ToySettings, toy_trainer, train_toy
 
 TINY = ToySettings(units=12, delay=2, length=20, batch=4, budget=60, schedule="pre", steps=30, k=6, window=16,
                    transient=4, lr=1e-2)  # fmt: skip
@@ -83,6 +84,23 @@ def test_flossing_brings_exponents_to_zero_and_arms_share_start_and_price():
     assert TINY.spent()[0] == 42 and TINY.spent()[-1] == 59
     both = replace(PRESETS["paper"], schedule="pre_inter")
     assert both.episode_epochs == [0, 100, 200] and both.epochs == 3001 - 1307
+
+
+def test_the_toy_resumes_bit_for_bit_and_pays_for_flossing(tmp_path):
+    torch.set_num_threads(1)
+    arm = replace(TINY, schedule="pre_inter", budget=300, every=20, episodes=2)
+    whole, broken, resumed = (toy_trainer(arm, 1) for _ in range(3))
+    (metrics,) = whole.run()
+    while broken.step < 30:
+        broken._train_step()
+    broken.save(tmp_path, "bits")
+    resumed.load(tmp_path)
+    [*resumed.run()]
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
+    price = 3 * arm.batch * arm.length
+    assert whole.total_steps == arm.epochs == 300 - 3 * 42
+    assert metrics["call_units"] == resumed.call_units == 300 * price
 
 
 @pytest.mark.parametrize(
