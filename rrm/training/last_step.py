@@ -57,7 +57,7 @@ class LastStepSupervision(RolloutObjective):
         self.model.set_L_cycles(L_cycles)
         if coming == self.growth.last_transition(coming, total_steps) and scale != 1:
             for moments in optimizer.state.values():
-                for name in ("exp_avg", "exp_avg_sq"):
+                for name in {"exp_avg", "exp_avg_sq", "momentum_buffer"} & moments.keys():
                     moments[name].mul_(scale)
 
     def lr_factor(self, step: int, total_steps: int) -> float:

@@ -35,8 +35,9 @@ def step_times(width: int, batch_size: int, dtype: str, compiled: bool, repeat: 
     objective = DeepSupervision(model, TrajectoryPerturbation())
     optimizer, ema = AdamATan2(model.parameters(), lr=1e-4, weight_decay=1.0), EMA(model, 0.999)
     puzzles = torch.randint(1, task.vocab_size, (batch_size, task.seq_len))
-    batch = {"inputs": puzzles, "labels": puzzles, "puzzle_identifiers": torch.zeros(batch_size, dtype=torch.int64)}
-    carry, generator, rows = objective.initial_carry(batch), torch.Generator().manual_seed(0), []
+    rows = torch.arange(batch_size)
+    batch = {"inputs": puzzles, "labels": puzzles, "puzzle_identifiers": torch.zeros_like(rows), "rows": rows}
+    carry, generator, times = objective.initial_carry(batch), torch.Generator().manual_seed(0), []
     for _ in range(repeat + 1):
         marks = [time.process_time()]
         loss, carry, _ = objective(carry, batch, generator)
@@ -47,8 +48,8 @@ def step_times(width: int, batch_size: int, dtype: str, compiled: bool, repeat: 
         optimizer.zero_grad(set_to_none=True)
         ema.update(model)
         marks.append(time.process_time())
-        rows.append([after - before for before, after in zip(marks, marks[1:], strict=False)])
-    return [statistics.median(part) for part in zip(*rows[1:], strict=True)], sum(rows[0])
+        times.append([after - before for before, after in zip(marks, marks[1:], strict=False)])
+    return [statistics.median(part) for part in zip(*times[1:], strict=True)], sum(times[0])
 
 
 def main() -> None:

@@ -60,7 +60,8 @@ def watched(run: Trainer) -> Trainer:
         if not run.gradients:
             run.gradients = {name: value.grad.clone() for name, value in run.model.named_parameters()}
 
-    run.source.batch = batch
+    run.source.batch, run.source.observes, run.heard = batch, True, {}
+    run.source.observe = lambda step, rows: run.heard.update({step: rows})
     run.optimizer.register_step_pre_hook(keep_gradients)
     return run
 
@@ -86,6 +87,7 @@ def worker(rank: int, folder: str, splits, case: Case) -> None:
     run.save(folder, "hash")
     assert (metrics == [{}, {}]) == (rank > 0)
     kept = {"metrics": metrics, "rows": run.rows, "gradients": run.gradients, "ema": run.ema.shadow}
+    kept["heard"] = run.heard
     torch.save(kept, f"{folder}/rank-{rank}.pt")
     resumed = make(splits, case, rank, DistributedDataParallel)
     dist.barrier()
@@ -109,6 +111,10 @@ def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, case
 
     for step, rows in alone.rows.items():
         assert torch.equal(torch.cat([kept["rows"][step] for kept in ranks]), rows), f"rows of step {step}"
+    for step, heard in alone.heard.items():
+        for kept in ranks:
+            assert kept["heard"][step].keys() == heard.keys()
+            assert all(torch.equal(kept["heard"][step][name], heard[name]) for name in ("row", "halted")), step
     for kept in ranks:
         assert kept["gradients"].keys() == alone.gradients.keys()
         for name, value in alone.gradients.items():
