@@ -9,7 +9,7 @@ import torch
 from rrm.dynamics.covariant import covariant, covariant_features
 from rrm.dynamics.lyapunov import Spectrum, lyapunov_spectrum
 from rrm.dynamics.network_map import NetworkMap
-from rrm.dynamics.readings import halting_segment, readings
+from rrm.dynamics.readings import readings
 from rrm.dynamics.result import COVARIANT_FEATURES, LyapunovResult, Settings, join_results
 from rrm.dynamics.shards import row_batches
 from rrm.models import RecursiveModel
@@ -126,12 +126,11 @@ def _measure_batch(
         wide_tangents=settings.tangent_precision != settings.precision,
         compiled=settings.backend == "compiled",
     )
-    return _rows(spectrum, model, puzzles, task, settings, rows, keep_local)
+    return _rows(spectrum, puzzles, task, settings, rows, keep_local)
 
 
 def _rows(
     spectrum: Spectrum,
-    model: RecursiveModel,
     puzzles: PuzzleSet,
     task: Task,
     settings: Settings,
@@ -165,8 +164,6 @@ def _rows(
         solved_at=solved_at,
         margin=read["margin"],
         entropy=read["entropy"],
-        violations_at=read["violations"],
-        halting=halting_segment(roll, model.q_learning),
         finite=finite,
         floored=spectrum.floored[:count].cpu().numpy().astype(np.int32),
         local=by_row(log_R) if keep_local else None,

@@ -19,7 +19,9 @@ from rrm.errors import InputError
 from rrm.files import check_values, open_tensors, parse_object, replacing
 
 SCHEMA = "rrm-lyapunov"
-VERSION = 2
+VERSION = 3
+# Arrays in files of version 2 that nothing reads: violations by segment, the segment at which the Q head would halt.
+DROPPED = frozenset({"violations_at", "halting"})
 # The columns of `LyapunovResult.covariant`, as in `rrm.dynamics.covariant.covariant_features`.
 COVARIANT_FEATURES = ("log_smallest_angle", "mean_abs_cosine", "log_spread", "leading_positions", "leading_H")
 REMEDY = "restore it from a copy, or measure again"
@@ -98,8 +100,6 @@ class LyapunovResult(RowResult):
             to `floored` are None in a file of version 1.
         solved_at: [N, T] bool, exact answer after each segment.
         margin, entropy: [N, T] float32, as in `rrm.dynamics.readings.readings`.
-        violations_at: [N, T] int32, likewise.
-        halting: [N] int32, first segment at which the Q head would halt, T + 1 for never.
         finite: [N] bool, state and tangents stayed free of nan and inf; other rows count as failed.
         floored: [N] int32, how many local exponents are a floor and no growth, as in `Spectrum`; in the oldest files
             of version 2 only those of directions that died.
@@ -122,8 +122,6 @@ class LyapunovResult(RowResult):
     solved_at: np.ndarray | None = None
     margin: np.ndarray | None = None
     entropy: np.ndarray | None = None
-    violations_at: np.ndarray | None = None
-    halting: np.ndarray | None = None
     finite: np.ndarray | None = None
     floored: np.ndarray | None = None
     local: np.ndarray | None = None
@@ -134,7 +132,8 @@ class LyapunovResult(RowResult):
     by_version: ClassVar[dict[int, tuple[str, ...]]] = {
         1: ("index", "lambda_per_call", "lambda_per_segment", "drift_H", "drift_L", "q_halt", "solved", "cells",
             "violations"),
-        2: ("lambda_segments", "solved_at", "margin", "entropy", "violations_at", "halting", "finite", "floored"),
+        2: ("lambda_segments", "solved_at", "margin", "entropy", "finite", "floored"),
+        3: (),
     }  # fmt: skip
     row_axes: ClassVar[dict[str, int]] = dict.fromkeys((*by_version[1], *by_version[2], *on_request), 0)
 
@@ -245,7 +244,7 @@ def load_result(path: Path | str, most_rows: int | None = None) -> LyapunovResul
     """
     with open_tensors(path, "result file", REMEDY, "numpy") as file:
         header = parse_object((file.metadata() or {}).get("rrm", "{}"), path, REMEDY)
-        names = list(file.keys())
+        names = [name for name in file.keys() if name not in DROPPED]
         rows = file.get_slice("index").get_shape()[0] if "index" in names else 0
         stride = 1 if most_rows is None else max(1, -(-rows // most_rows))
         if stride == 1:
@@ -284,7 +283,7 @@ def _problem(result: LyapunovResult) -> str | None:
         wanted = tuple(sizes.get(axis, size) for axis, size in zip(axes, array.shape, strict=False))
         if array.dtype.name != dtype or array.ndim != len(axes) or array.shape != wanted:
             return f"{name} is {array.dtype} of shape {array.shape}, with N = {rows}, k = {k}, T = {segments}"
-    ranges = {"index": (0, np.inf), "cells": (0, 1), "violations": (0, np.inf), "halting": (1, segments + 1)}
+    ranges = {"index": (0, np.inf), "cells": (0, 1), "violations": (0, np.inf)}
     for name, (least, most) in ranges.items():
         array = getattr(result, name)
         if array is not None and ((array < least) | (array > most)).any():
@@ -300,9 +299,8 @@ _LAYOUT = {
     "drift_H": ("float32", "N", "T"), "drift_L": ("float32", "N", "T"), "q_halt": ("float32", "N", "T"),
     "solved": ("bool", "N"), "cells": ("float32", "N"), "violations": ("int32", "N"),
     "lambda_segments": ("float32", "N", "T", "k"), "solved_at": ("bool", "N", "T"), "margin": ("float32", "N", "T"),
-    "entropy": ("float32", "N", "T"), "violations_at": ("int32", "N", "T"), "halting": ("int32", "N"),
-    "finite": ("bool", "N"), "floored": ("int32", "N"), "local": ("float32", "N", "n", "k"),
-    "covariant": ("float32", "N", "m"),
+    "entropy": ("float32", "N", "T"), "finite": ("bool", "N"), "floored": ("int32", "N"),
+    "local": ("float32", "N", "n", "k"), "covariant": ("float32", "N", "m"),
 }  # fmt: skip
 
 

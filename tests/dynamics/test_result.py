@@ -64,7 +64,7 @@ def test_broken_files_are_refused(measured, tmp_path):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match="not a readable result file"):
         load_result(path)
-    path.write_bytes(content.replace(b'\\"version\\": 2', b'\\"version\\": 9'))
+    path.write_bytes(content.replace(b'\\"version\\": 3', b'\\"version\\": 9'))
     with pytest.raises(InputError, match="has version 9"):
         load_result(path)
     with pytest.raises(InputError, match="no such file"):
@@ -92,6 +92,19 @@ def test_a_file_of_version_1_still_loads():
     assert np.allclose(old.lambda_per_call[0], [0.38943582, 0.45008879])
     with pytest.raises(InputError, match="has no lambda_segments: it was written by version 1"):
         old.per_segment("lambda_segments")
+
+
+def test_a_file_of_version_2_loads_without_what_nothing_reads(tmp_path):
+    path = Path(__file__).parent / "files" / "lyapunov-v2.safetensors"
+    old = load_result(path)
+    assert np.allclose(old.lambda_per_call[0], [0.16524631, 0.12376355]) and old.violations.tolist()[:2] == [30, 38]
+    assert old.per_segment("margin").shape == (6, 3) and not {"violations_at", "halting"} & set(old.arrays)
+    some = load_result(path, most_rows=3)
+    assert some.index.tolist() == [0, 2, 4]
+    join_files([path], tmp_path / "new", old.provenance)  # a study that was begun by an older version
+    new = load_result(tmp_path / "new")
+    assert new.settings == old.settings and b'version\\": 3' in (tmp_path / "new").read_bytes()
+    assert all(np.array_equal(new.arrays[name], array, equal_nan=True) for name, array in old.arrays.items())
 
 
 def test_rows_that_blow_up_are_flagged_and_leave_the_others_alone(measured):

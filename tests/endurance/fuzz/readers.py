@@ -193,7 +193,7 @@ def make_result(folder: Path) -> None:
         settings, np.arange(rows), *(rng.random((rows, k)) for _ in range(2)),
         solved=np.ones(rows, bool), cells=np.ones(rows, np.float32), violations=np.zeros(rows, np.int32),
         lambda_segments=rng.random((rows, segments, k), np.float32), solved_at=np.ones(grid, bool),
-        violations_at=np.zeros(grid, np.int32), halting=np.full(rows, 2, np.int32), finite=np.ones(rows, bool),
+        finite=np.ones(rows, bool),
         floored=np.zeros(rows, np.int32), local=rng.random((rows, 6, k), np.float32), **floats,
         provenance={"run": "abc"},
     )  # fmt: skip
