@@ -174,13 +174,8 @@ def _seed(*of: int) -> int:
 @torch.no_grad()
 def _roll(system: NetworkMap, first: int, last: int) -> tuple[Tensor, Tensor]:
     """The states [B, N] after `first` and after `last` calls, first <= last."""
-    z = system.start()
-    for t in range(first):
-        z = system.step(t, z)
-    start = z
-    for t in range(first, last):
-        z = system.step(t, z)
-    return start, z
+    start = system.run(0, first, system.start())
+    return start, system.run(first, last, start)
 
 
 @dataclass(frozen=True)
