@@ -46,7 +46,9 @@ def provoke(name: str, table: Table) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="tests.endurance.fault_table", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.endurance.fault_table",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", nargs="*", choices=ROWS, metavar="NAME", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time (default: %(default)s)")

@@ -21,7 +21,7 @@ from tests.endurance.fuzz.readers import READERS
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="tests.endurance.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.endurance.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--inputs", type=int, default=1000, help="cases of each reader (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
