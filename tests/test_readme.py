@@ -55,8 +55,8 @@ def test_what_a_page_names_exists(page):
 
 @pytest.fixture(scope="module")
 def helps():
-    """The --help of every command that a page gives an option to."""
-    names = sorted({name for page in PAGES for name, options in commands(page) if options and name not in MADE})
+    """The --help of every command that the README or the cluster guide gives an option to."""
+    names = sorted({name for page in PAGES[:2] for name, options in commands(page) if options and name not in MADE})
     running = {}
     for name in names:
         argv = [name] if "/" in name else ["-m", name]
