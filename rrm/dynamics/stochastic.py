@@ -1,4 +1,4 @@
-"""Measurements of noisy rollouts, to choose among them and to ask what a choice reads.
+"""Measurements of noisy rollouts: a selector chooses among the rollouts of a puzzle by one of them.
 
 For each rollout: outcome, confidence of the Q head, residual, two measures of stability, and when the answer settled.
 """
@@ -31,7 +31,7 @@ SPAN = 4
 class StochasticResult(RowResult):
     """Measurements of R = K + 1 rollouts of N puzzles at M depths; rollout 0 is the clean one, the others are noisy.
 
-    The noisy rollouts of a puzzle are exchangeable; the clean one is what all of them are compared with.
+    The noisy rollouts of a puzzle are exchangeable; all of them are compared with the clean one.
 
     Attributes:
         sigma: standard deviation of the noise, in state units (the state has unit RMS).
@@ -48,7 +48,7 @@ class StochasticResult(RowResult):
             cheap stand-in for the late leading exponent; lower is more stable. Mean over the SPAN - 1 segments before
             the depth. One earlier segment aligns the direction, which is drawn from the seed, and does not count; at
             depth 1 the only segment counts. nan where growth was not asked for.
-        settled: [N, R, M] int32, first segment (from 1) from which the answer stayed what it is at the depth.
+        settled: [N, R, M] int32, first segment (from 1) after which the answer is that at the depth and stays so.
         lambda_1: [N, R, M] float64, leading exponent of the random map over all segments to the depth, nats per network
             call; nan where the exponent was not asked for.
         finite: [N, R, M] bool, state and logits stayed free of nan and inf; other answers are neither solved nor valid.

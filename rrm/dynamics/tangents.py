@@ -52,7 +52,7 @@ def push(
         du: tangents [k, B, L, D].
         compiled: fuse the pointwise work with torch.compile: seconds of compiling for every new shape, and less time
             and memory from then on. Compiled and eager tangents differ by rounding.
-        wide: the network in float64; it takes tangents of float64, while net(u) stays what it is without.
+        wide: the network in float64, for tangents in float64; net(u) is that of `network` all the same.
 
     Returns:
         net(u) [B, L, D] and Dnet(u) du [k, B, L, D].
