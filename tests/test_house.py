@@ -17,13 +17,16 @@ FLOORS = (
     ("dynamics",),
     ("training",),
     ("toys", "jobs"),
-    ("cluster", "reports"),
+    ("reports",),
+    ("cluster",),
     ("studies",),
     ("commands",),
     ("__main__",),
 )
 HEIGHT = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 ONLY_IN = {"ray": "cluster", "mlflow": "tracking"}
+# What a job is and says does not depend on where it is logged, and a report is words and figures alone.
+FORBIDDEN = {"jobs": ("rrm.tracking",), "reports": ("rrm.tracking", "rrm.jobs.folder")}
 
 
 def imported(file: Path) -> set[str]:
@@ -75,6 +78,16 @@ def upward(graph: dict[str, set[str]]) -> list[str]:
     )
 
 
+def forbidden(graph: dict[str, set[str]]) -> list[str]:
+    """Imports that a package is to do without, although what it imports stands lower."""
+    return sorted(
+        f"{module} imports {other}"
+        for module, others in graph.items()
+        for other in others
+        if other.startswith(FORBIDDEN.get(package(module), ()))
+    )
+
+
 def circle(graph: dict[str, set[str]]) -> list[str]:
     """Modules that import each other in a circle, empty where none do."""
     try:
@@ -99,6 +112,10 @@ def test_packages_import_those_below_alone():
     assert upward(modules()) == []
 
 
+def test_jobs_and_reports_know_no_store():
+    assert forbidden(modules()) == []
+
+
 def test_no_modules_import_each_other_in_a_circle():
     assert circle(modules()) == []
 
@@ -110,12 +127,13 @@ def test_one_package_knows_ray_and_one_mlflow():
 def test_the_rules_find_what_breaks_them():
     broken = {"rrm.tasks.a": {"rrm.studies.b"}, "rrm.studies.b": {"rrm.tasks.a"}}
     assert upward(broken) == ["rrm.tasks.a imports rrm.studies.b"] and circle(broken)
+    assert forbidden({"rrm.reports.a": {"rrm.tracking.read"}}) == ["rrm.reports.a imports rrm.tracking.read"]
 
 
 if __name__ == "__main__":
     graph = modules()
     for name, others in sorted(packages(graph).items(), key=lambda item: HEIGHT[item[0]]):
         print(f"{HEIGHT[name]} {name:12} {' '.join(sorted(others))}")
-    problems = [*upward(graph), *circle(graph), *strangers()]
+    problems = [*upward(graph), *forbidden(graph), *circle(graph), *strangers()]
     print("\n".join(problems))
     sys.exit(bool(problems))

@@ -1,10 +1,14 @@
 """What happens beside the trials: curves go to MLflow, a table to the terminal. Only the driver writes."""
 
 import math
+from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
 
 from rrm.cluster.search import CLOCK
 from rrm.cluster.trial import DAMAGE
@@ -15,7 +19,6 @@ from rrm.terminal.table import table
 from rrm.tracking import Tracker
 
 ANSWERS_WITHIN_S = 60  # a busy machine takes its time to start a worker
-CURVES = ("train/", "validation/", "perturbation/", "flossing/", "time/")
 
 
 def _ray_answers() -> bool:
@@ -26,39 +29,48 @@ def _ray_answers() -> bool:
 
 
 class TrackingCallback(tune.Callback):
-    """One MLflow run per trial, the same one after a restore."""
+    """One MLflow run per trial, the same one after a restore.
 
-    def __init__(self, tracker: Tracker, describe):
+    Every metric of a report whose name has a slash goes there, and the compute.
+    """
+
+    def __init__(self, tracker: Tracker, describe: Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, str]]]):
         self.tracker, self.describe = tracker, describe
         self.parts: dict[str, int] = {}  # micro-batches of each trial so far
 
-    def _run(self, trial) -> str:
+    def _run(self, trial: Trial) -> str:
         params, tags = self.describe(trial.config)
         return self.tracker.run("trial", trial_name(trial.config), params, tags)
 
-    def on_trial_start(self, iteration, trials, trial, **info):
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.tracker.reopen(self._run(trial))
 
-    def on_trial_result(self, iteration, trials, trial, result, **info):
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
         if result.get(DAMAGE) and result[CLOCK] == 1:
             print(f"{trial_name(trial.config)} begins again: {result[DAMAGE]}")
-        self._say_parts(trial, int(result["train/micro_batches"]))
-        # An objective that only the end of a trial can tell is nan until then.
-        curves = {name: value for name, value in result.items() if name.startswith(CURVES) and not math.isnan(value)}
-        curves["call_units"] = result["call_units"]
+        if "train/micro_batches" in result:
+            self._say_parts(trial, int(result["train/micro_batches"]))
+        curves = {
+            name: value
+            for name, value in result.items()
+            # An objective that only the end of a trial can tell is nan until then.
+            if ("/" in name or name == "call_units") and isinstance(value, Real) and not math.isnan(value)
+        }
         self.tracker.metrics(self._run(trial), curves, int(result["step"]))
 
-    def _say_parts(self, trial, parts: int) -> None:
+    def _say_parts(self, trial: Trial, parts: int) -> None:
         """Training goes through its batches in more parts than before where they do not fit the memory."""
         before = self.parts.get(trial.trial_id) or self.describe(trial.config)[0]["recipe"]["micro_batches"]
         if parts > before:
             print(f"{trial_name(trial.config)} ran out of memory: it goes on with {parts} micro-batches a step")
         self.parts[trial.trial_id] = parts
 
-    def on_trial_complete(self, iteration, trials, trial, **info):
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.tracker.finish(self._run(trial), "FINISHED")
 
-    def on_trial_error(self, iteration, trials, trial, **info):
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.tracker.finish(self._run(trial), "FAILED")
         # Read from the driver's own folder: on a full disk the file may not be whole.
         said = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
@@ -73,31 +85,31 @@ class TrackingCallback(tune.Callback):
 
 
 class TableCallback(tune.Callback):
-    """The live table: trials, step, loss, exact accuracy, time left."""
+    """The live table: trials, step, loss, the score (exact accuracy), time left."""
 
-    def __init__(self, total_trials: int, evaluations: int):
-        self.total_trials, self.evaluations = total_trials, evaluations
+    def __init__(self, total_trials: int, evaluations: int, score: str = "exact"):
+        self.total_trials, self.evaluations, self.score = total_trials, evaluations, score
         self._started: dict[str, tuple[Pace, float]] = {}  # of each trial, and the share it had done before
-        self._pace, self._before = Pace(total_trials), None
+        self._pace, self._before = Pace(total_trials), -1.0  # the work that was done when it was first drawn
         self._live = Live()
 
-    def __getstate__(self):
-        return {"total_trials": self.total_trials, "evaluations": self.evaluations}
+    def __getstate__(self) -> dict[str, Any]:
+        return {"total_trials": self.total_trials, "evaluations": self.evaluations, "score": self.score}
 
-    def __setstate__(self, state):
-        self.__init__(**state)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        TableCallback.__init__(self, **state)
 
-    def on_trial_start(self, iteration, trials, trial, **info):
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._started[trial.trial_id] = Pace(1.0), self._share(trial)
 
-    def on_step_end(self, iteration, trials, **info):
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if self._live.due():
             self._live.show(self._lines(trials))
 
-    def on_experiment_end(self, trials, **info):
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         self._live.show(self._lines(trials))
 
-    def _lines(self, trials) -> list[str]:
+    def _lines(self, trials: list[Trial]) -> list[str]:
         rows, work_done = [], 0.0
         for trial in sorted(trials, key=lambda t: t.config["trial"]):
             result, share = trial.last_result or {}, self._share(trial)
@@ -109,27 +121,31 @@ class TableCallback(tune.Callback):
                     "status": self._status(trial, share),
                     "step": str(result.get("step", "")),
                     "loss": f"{result['train/loss']:.3f}" if "train/loss" in result else "",
-                    "exact %": f"{100 * result['validation/exact']:.1f}" if "validation/exact" in result else "",
-                    "best %": f"{100 * result['validation/best_exact']:.1f}" if "validation/exact" in result else "",
+                    f"{self.score} %": _percent(result, f"validation/{self.score}"),
+                    "best %": _percent(result, f"validation/best_{self.score}"),
                     "left": "" if over else self._left(trial, share),
                 }
             )
-        if self._before is None:
+        if self._before < 0:
             self._before = work_done
         left = self._pace.left(work_done, self._before)
         head = f"training  {duration(self._pace.elapsed)}" + ("" if left == "?" else f", at most {left} left")
         head += f"  ({sum(t.status in ('TERMINATED', 'ERROR') for t in trials)} of {self.total_trials} trials done)"
         return [head, *table(rows)] if rows else [head]
 
-    def _share(self, trial) -> float:
+    def _share(self, trial: Trial) -> float:
         return (trial.last_result or {}).get(CLOCK, 0) / self.evaluations
 
-    def _status(self, trial, share: float) -> str:
+    def _status(self, trial: Trial, share: float) -> str:
         if trial.status == "TERMINATED":
             early = "stopped" if (trial.last_result or {}).get("done") else "interrupted"
             return "done" if share >= 1 else early
         return {"RUNNING": "running", "ERROR": "failed"}.get(trial.status, "waiting")
 
-    def _left(self, trial, share: float) -> str:
+    def _left(self, trial: Trial, share: float) -> str:
         pace, before = self._started.get(trial.trial_id, (Pace(1.0), share))
         return pace.left(share, before)
+
+
+def _percent(result: dict[str, Any], name: str) -> str:
+    return f"{100 * result[name]:.1f}" if name in result else ""

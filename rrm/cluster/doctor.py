@@ -23,6 +23,7 @@ from rrm.tracking.doctor import job_statuses
 
 SHORTER = "export RAY_TMPDIR=/tmp, or another short path that you may write to"
 
+
 def sockets(setting: Setting) -> Iterator[Finding]:
     """The folder of a local Ray, and the length of the paths of its sockets: the system takes about a hundred bytes."""
     wished = wished_folder()

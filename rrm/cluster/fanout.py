@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,9 +29,13 @@ QUEUED = 2  # tasks handed out per task that runs: no worker waits for the drive
 NEWS_S = 900  # no task finished for so long: said, for nodes may have to come, and a large model may take its time
 
 
+Progress = Callable[[int, float], None]
+Rows = TypeVar("Rows")
+
+
 def run_tasks(
     function: Callable, jobs: Iterable[tuple], resources: dict[str, float], request: Request
-) -> Iterator[tuple[int, object, float]]:
+) -> Iterator[tuple[int, Any, float]]:
     """Yield (position, result, seconds of work) of `function(*job)` for every job, in the order they finish.
 
     Jobs are drawn as workers become free. A worker that dies is replaced and its job repeated; a job that raises ends
@@ -42,14 +47,15 @@ def run_tasks(
     # What is handed out runs where there is room, so that a limit below the room must not be queued beyond.
     handed_out = QUEUED * at_once if at_once != request.at_most else at_once
 
-    def call(*job):
+    def call(*job: Any) -> tuple[Any, float]:
         torch.set_num_threads(max(1, int(request.cpus)))
         started = time.perf_counter()
         result = function(*job)
         return result, time.perf_counter() - started
 
     remote = ray.remote(num_cpus=request.cpus, num_gpus=request.gpus, max_retries=3)(call)
-    numbered, pending = enumerate(jobs), {}
+    numbered = enumerate(jobs)
+    pending: dict[ray.ObjectRef, int] = {}
     try:
         while True:
             while len(pending) < handed_out and (drawn := next(numbered, None)):
@@ -66,7 +72,7 @@ def run_tasks(
             ray.cancel(reference, force=True)
 
 
-def put_weights(model: RecursiveModel):
+def put_weights(model: RecursiveModel) -> tuple[dict, Any]:
     """(description, weights in the object store): what a task needs to build the model."""
     import ray
 
@@ -132,7 +138,7 @@ def measure_in_shards(
     provenance: dict[str, str],
     resources: dict[str, float],
     request: Request,
-    progress: Callable[[int, float], None],
+    progress: Progress,
     **kept: bool,
 ) -> None:
     """`rrm.dynamics.measure` over Ray tasks into the result file `target`.
@@ -169,41 +175,73 @@ def _known_batch(folder: Path, settings: Settings) -> Settings:
     return settings
 
 
-def _measure_shards(weights, puzzles, settings, folder, resources, request, progress, kept) -> list[Path]:
-    size = settings.batch * -(-SHARD // settings.batch)
-    starts = range(0, len(puzzles), size)
-    paths = [folder / f"shard-{number:06d}.safetensors" for number in range(len(starts))]
-    missing, wanted = [], {name for name, value in kept.items() if value}
-    for number, path in enumerate(paths):
-        known = _finished(load_result, path)
-        if known and known.settings == settings and {f"keep_{name}" for name in known.requested} == wanted:
-            progress(len(known), 0.0)
-        else:
-            missing.append(number)
+def _measure_shards(
+    weights: tuple[dict, object],
+    puzzles: PuzzleSet,
+    settings: Settings,
+    folder: Path,
+    resources: dict[str, float],
+    request: Request,
+    progress: Progress,
+    kept: dict[str, bool],
+) -> list[Path]:
+    wanted = {name for name, value in kept.items() if value}
 
-    def jobs() -> Iterator[tuple]:
-        for number in missing:
-            rows = np.arange(starts[number], min(starts[number] + size, len(puzzles)))
-            yield *weights, puzzles.subset(rows), rows, settings, kept
+    def read(path: Path) -> LyapunovResult | None:
+        known = load_result(path)
+        same = known.settings == settings and {f"keep_{name}" for name in known.requested} == wanted
+        return known if same else None
 
-    for position, part, seconds in run_tasks(_measure_shard, jobs(), resources, request):
-        _write_shard(part, paths[missing[position]])
-        progress(len(part), seconds)
+    def job(rows: np.ndarray) -> tuple:
+        return *weights, puzzles.subset(rows), rows, settings, kept
+
+    shards = _cut(len(puzzles), settings.batch * -(-SHARD // settings.batch))
+    paths = [folder / f"shard-{number:06d}.safetensors" for number in range(len(shards))]
+    _complete(_measure_shard, job, shards, paths, read, _write_shard, resources, request, progress)
     return paths
+
+
+def _cut(count: int, size: int) -> list[np.ndarray]:
+    """The rows of each shard of `size` puzzles."""
+    return [np.arange(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _complete(
+    function: Callable,
+    job: Callable[[np.ndarray], tuple],
+    shards: list[np.ndarray],
+    paths: list[Path],
+    read: Callable[[Path], object],
+    write: Callable[[Any, Path], None],
+    resources: dict[str, float],
+    request: Request,
+    progress: Progress,
+) -> None:
+    """Run `function(*job(rows))` for every shard that `read` does not find whole in its file, and `write` the result.
+
+    `progress` hears of the finished shards at once, then of each that follows: puzzles, seconds of work.
+    """
+    missing = [number for number, path in enumerate(paths) if _finished(read, path) is None]
+    if done := sum(map(len, shards)) - sum(len(shards[number]) for number in missing):
+        progress(done, 0.0)
+    jobs = (job(shards[number]) for number in missing)
+    for position, part, seconds in run_tasks(function, jobs, resources, request):
+        write(part, paths[missing[position]])
+        progress(len(shards[missing[position]]), seconds)
 
 
 def gather(
     function: Callable,
-    kind: type,
+    kind: type[Rows],
     model: RecursiveModel,
     puzzles: PuzzleSet,
     arguments: dict,
     folder: Path,
     resources: dict[str, float],
     request: Request,
-    progress: Callable[[int, float], None],
+    progress: Progress,
     shard: int = SHARD,
-):
+) -> Rows:
     """`function(model, puzzles, task, index=rows, **arguments)` over shards of rows, joined; a few hundred puzzles.
 
     `function` returns a `kind` that `rrm.dynamics.shards` can join. Finished shards are kept in `folder`, which must
@@ -212,20 +250,18 @@ def gather(
     import ray
 
     folder.mkdir(parents=True, exist_ok=True)
-    starts = range(0, len(puzzles), shard)
-    shards = [np.arange(first, min(first + shard, len(puzzles))) for first in starts]
-    paths = [folder / f"shard-{number:06d}.npz" for number in range(len(shards))]
-    missing = [number for number, path in enumerate(paths) if not _finished(partial(load_rows, kind), path)]
-    progress(len(puzzles) - sum(len(shards[number]) for number in missing), 0.0)
     weights, everything = put_weights(model), ray.put(puzzles)
-    jobs = ((function, *weights, everything, shards[number], arguments, device_of(request)) for number in missing)
-    for position, part, seconds in run_tasks(_call_on_rows, jobs, resources, request):
-        save_rows(part, paths[missing[position]])
-        progress(len(shards[missing[position]]), seconds)
+
+    def job(rows: np.ndarray) -> tuple:
+        return function, *weights, everything, rows, arguments, device_of(request)
+
+    shards = _cut(len(puzzles), shard)
+    paths = [folder / f"shard-{number:06d}.npz" for number in range(len(shards))]
+    _complete(_call_on_rows, job, shards, paths, partial(load_rows, kind), save_rows, resources, request, progress)
     return join([load_rows(kind, path) for path in paths])
 
 
-def _finished(read: Callable, path: Path):
+def _finished(read: Callable[[Path], object], path: Path) -> object:
     """A shard of an earlier run; None where there is none or it is damaged, which is said."""
     try:
         return read(path) if path.exists() else None
@@ -234,7 +270,15 @@ def _finished(read: Callable, path: Path):
         return None
 
 
-def _call_on_rows(function, description, weights, puzzles: PuzzleSet, rows: np.ndarray, arguments: dict, device: str):
+def _call_on_rows(
+    function: Callable,
+    description: dict,
+    weights: dict,
+    puzzles: PuzzleSet,
+    rows: np.ndarray,
+    arguments: dict,
+    device: str,
+) -> object:
     return function(
         on_device(description, weights, device), puzzles, get_task(puzzles.task), index=np.array(rows), **arguments
     )

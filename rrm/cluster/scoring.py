@@ -1,14 +1,15 @@
 """Test scores of all trials, as Ray tasks over parts of the test puzzles."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import ray
 
 from rrm.cluster.fanout import as_arrays, device_of, run_tasks, score_model
 from rrm.cluster.session import Request
 from rrm.jobs.folder import OUTCOMES, JobFolder
+from rrm.jobs.record import TrialRecord
 from rrm.statistics.sweep import pack_outcomes
-from rrm.tasks.splits import Splits
+from rrm.tasks import PuzzleSet
 from rrm.terminal.progress import Bar
 from rrm.training import checkpoint
 from rrm.training.evaluate import means, totals
@@ -16,53 +17,70 @@ from rrm.training.evaluate import means, totals
 # Puzzles a task, at most: full batches, so that the cut changes nothing, and full bytes of outcomes.
 SCORED = 4096
 
+Scores = dict[str, dict[str, dict[str, float]]]
 
-def score_trials(folder: JobFolder, trials: list[dict], splits: Splits, resources: dict, request: Request) -> dict:
+
+def score_trials(
+    folder: JobFolder,
+    trials: list[TrialRecord],
+    tests: Mapping[str, PuzzleSet],
+    resources: dict[str, float],
+    request: Request,
+) -> Scores:
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}.
 
-    What is finished stays in scores.json, and of a large test set the finished parts of a score in scoring.json. Which
-    puzzles the best weights solve stays in outcomes/, one file a trial, for `read_outcomes`.
+    `tests`: the puzzles by key. What is finished stays in scores.json, and of a large test set the finished parts of a
+    score in scoring.json. Which puzzles the best weights solve stays in outcomes/, one file a trial, for
+    `read_outcomes`.
     """
-    scores, begun = folder.read("scores") or {}, folder.read("scoring") or {}
+    scores: Scores = folder.read("scores") or {}
+    begun = folder.read("scoring") or {}
     # Where the last checkpoint is the best one, its weights are the same and are scored once.
-    wanted = [(t, "final") for t in trials] + [(t, "best") for t in trials if t["best"]["step"] != t["final"]["step"]]
-    wanted = [(t, which) for t, which in wanted if which not in scores.get(t["name"], {})]
-    starts = range(0, len(splits.test), SCORED)
-    missing = [[n for n in range(len(starts)) if str(n) not in begun.get(_key(*of), {})] for of in wanted]
-    todo = [(*of, number) for of, numbers in zip(wanted, missing, strict=True) for number in numbers]
+    wanted = [(trial, "final") for trial in trials] + [(trial, "best") for trial in trials if not _same(trial)]
+    wanted = [(trial, which) for trial, which in wanted if which not in scores.get(trial.name, {})]
+    starts = [range(0, len(tests[trial.data or ""]), SCORED) for trial, _ in wanted]
+    missing = [[n for n in range(len(parts)) if str(n) not in begun.get(_key(*of), {})]
+               for of, parts in zip(wanted, starts, strict=True)]  # fmt: skip
+    todo = [(place, number) for place, numbers in enumerate(missing) for number in numbers]
     if wanted:
-        bar, puzzles = Bar("test scores", len(wanted) * len(starts)), ray.put(splits.test)
-        bar.advance(len(wanted) * len(starts) - len(todo), before=True)
+        total = sum(map(len, starts))
+        bar, puzzles = Bar("test scores", total), {key: ray.put(test) for key, test in tests.items()}
+        bar.advance(total - len(todo), before=True)
 
     def jobs() -> Iterator[tuple]:
-        for (trial, which), numbers in zip(wanted, missing, strict=True):
-            tensors = checkpoint.load_tensors(folder.path / trial["checkpoint"] / f"{which}.safetensors")
-            weights = ray.put(as_arrays(tensors))
+        for (trial, which), parts, numbers in zip(wanted, starts, missing, strict=True):
+            tensors = checkpoint.load_tensors(folder.path / str(trial.checkpoint) / f"{which}.safetensors")
+            weights, told = ray.put(as_arrays(tensors)), getattr(trial, which)
             for number in numbers:
-                rows = slice(starts[number], starts[number] + SCORED)
-                yield trial[which]["model"], weights, puzzles, rows, trial[which].get("segments"), device_of(request)
+                rows, of_trial = slice(parts[number], parts[number] + SCORED), puzzles[trial.data or ""]
+                yield told["model"], weights, of_trial, rows, told.get("segments"), device_of(request)
 
     for position, found, seconds in run_tasks(score_model, jobs(), resources, request):
-        trial, which, number = todo[position]
+        place, number = todo[position]
+        (trial, which), count = wanted[place], len(starts[place])
         parts = begun.setdefault(_key(trial, which), {})
-        bits = pack_outcomes(found["exact"] > 0).hex()
-        parts[str(number)] = {"sums": totals(found), "seconds": seconds, "solved": bits}
-        if len(parts) == len(starts):
+        packed = pack_outcomes(found["exact"] > 0).hex()
+        parts[str(number)] = {"sums": totals(found), "seconds": seconds, "solved": packed}
+        if len(parts) == count:
             del begun[_key(trial, which)]
-            ordered = [parts[str(number)] for number in range(len(starts))]
+            ordered = [parts[str(number)] for number in range(count)]
             score = means([part["sums"] for part in ordered]) | {"seconds": sum(part["seconds"] for part in ordered)}
-            of_best = which == "best" or trial["best"]["step"] == trial["final"]["step"]
             # Parts that were scored before outcomes were kept leave a gap in them.
-            if of_best and all("solved" in part for part in ordered):
+            if (which == "best" or _same(trial)) and all("solved" in part for part in ordered):
                 (folder.path / OUTCOMES).mkdir(exist_ok=True)
                 bits = bytes.fromhex("".join(part["solved"] for part in ordered))
-                (folder.path / OUTCOMES / trial["name"]).write_bytes(bits)
-            scores.setdefault(trial["name"], {})[which] = score
+                (folder.path / OUTCOMES / trial.name).write_bytes(bits)
+            scores.setdefault(trial.name, {})[which] = score
             folder.write("scores", scores)
-        if len(starts) > 1:
+        if count > 1:
             folder.write("scoring", begun)
         bar.advance(1)
     return {name: {"best": of_trial["final"]} | of_trial for name, of_trial in scores.items()}
+
+
+def _same(trial: TrialRecord) -> bool:
+    """Whether the best weights of a trial are its last ones."""
+    return trial.best["step"] == trial.final["step"]
 
 
 def read_outcomes(folder: JobFolder) -> dict[str, bytes]:
@@ -70,5 +88,5 @@ def read_outcomes(folder: JobFolder) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (folder.path / OUTCOMES).glob("*")}
 
 
-def _key(trial: dict, which: str) -> str:
-    return f"{trial['name']}/{which}"
+def _key(trial: TrialRecord, which: str) -> str:
+    return f"{trial.name}/{which}"

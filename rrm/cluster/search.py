@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -13,11 +14,11 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from rrm.jobs.spec import OBJECTIVES, SweepSpec
+from rrm.jobs.objectives import OBJECTIVES, SearchObjective
+from rrm.jobs.spec import Config, SweepSpec
 
-OBJECTIVE = OBJECTIVES["accuracy"][0]
 CLOCK = "evaluation"
-ONE_OBJECTIVE = ("accuracy",)
+ACCURACY = (OBJECTIVES["accuracy"],)
 
 
 class Nearest:
@@ -66,22 +67,31 @@ class BaselinesFirst(OptunaSearch):
     one may bring its own number); a drawn one also gets the seed of the sweep. Without a space the search ends after
     the fixed configurations.
 
-    `objectives` are names of `rrm.jobs.spec.OBJECTIVES`; with several of them the sampler looks for their Pareto front.
-    A trial with a missing or non-finite objective is recorded as FAILED, so that the sampler ignores it: any number in
-    its place would be invented, and without a record the trial would stay RUNNING for ever.
+    With several `objectives` the sampler looks for their Pareto front. A trial with a missing or non-finite objective
+    is recorded as FAILED, so that the sampler ignores it: any number in its place would be invented, and without a
+    record the trial would stay RUNNING for ever.
+
+    The search calls `handed_out`, where it is set, with every configuration and its number before Tune sees them.
     """
 
-    def __init__(self, space: Callable | None, fixed: list[dict], seed: int, objectives: Sequence[str] = ONE_OBJECTIVE):
+    def __init__(
+        self,
+        space: Callable[[optuna.Trial], Config] | None,
+        fixed: list[Config],
+        seed: int,
+        objectives: Sequence[SearchObjective] = ACCURACY,
+    ):
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=len(fixed) + 1)
-        self._metrics = [OBJECTIVES[name][0] for name in objectives]
-        metric, mode = self._metrics, [OBJECTIVES[name][1] for name in objectives]
+        self._metrics = [objective.metric for objective in objectives]
+        metric, mode = self._metrics, [objective.mode for objective in objectives]
         if len(objectives) == 1:
             (metric,), (mode,) = metric, mode
         super().__init__(space=space, metric=metric, mode=mode, sampler=sampler)
         self._fixed = list(fixed)
         self._training_seed = seed
-        self._handed: dict[str, dict] = {}
+        self._handed: dict[str, Config] = {}
         self._count = 0
+        self.handed_out: Callable[[Config], object] | None = None
 
     def suggest(self, trial_id: str) -> dict | str:
         number = self._count
@@ -92,18 +102,22 @@ class BaselinesFirst(OptunaSearch):
         else:
             return self.FINISHED
         self._count += 1
-        return {"trial": number} | config
+        config = {"trial": number} | config
+        if self.handed_out:
+            self.handed_out(config)
+        return config
 
     def save(self, checkpoint_path: str) -> None:
-        # pickle cannot write the space, which is code; a restored searcher has a space already.
-        space, self._space = self._space, None
+        # pickle cannot write the space and the callback, which are code; a restored searcher has them already.
+        code = self._space, self.handed_out
+        self._space = self.handed_out = None
         super().save(checkpoint_path)
-        self._space = space
+        self._space, self.handed_out = code
 
     def restore(self, checkpoint_path: str) -> None:
-        space = self._space
+        code = self._space, self.handed_out
         super().restore(checkpoint_path)
-        self._space = space
+        self._space, self.handed_out = code
 
     def on_trial_result(self, trial_id: str, result: dict) -> None:
         if trial_id not in self._handed:
@@ -138,7 +152,7 @@ class FairASHA(ASHAScheduler):
     in Tune's state, too.
     """
 
-    def __init__(self, spared: int, **settings):
+    def __init__(self, spared: float, **settings: Any):
         super().__init__(**settings)
         self._spared = spared
 
@@ -148,8 +162,9 @@ class FairASHA(ASHAScheduler):
             return
         path = Path(trial.storage.trial_fs_path, "result.json")
         for row in [*_rows(path), trial.last_result or {}]:
-            if CLOCK in row and OBJECTIVE in row:
-                self._trial_info[trial.trial_id].on_result(trial, row[CLOCK], row[OBJECTIVE])
+            if CLOCK in row and self._metric in row:
+                # A metric that is to be low has its sign turned, as by `on_trial_result`.
+                self._trial_info[trial.trial_id].on_result(trial, row[CLOCK], self._metric_op * row[self._metric])
 
     def on_trial_result(self, tune_controller, trial, result: dict) -> str:
         decision = super().on_trial_result(tune_controller, trial, result)
@@ -167,38 +182,46 @@ def _rows(path: Path) -> Iterator[dict]:
 
 def searcher(
     spec: SweepSpec,
-    fixed: list[dict],
+    fixed: list[Config],
     models: list[str],
     sigmas: list[float] | None,
     seed: int,
-    objectives: Sequence[str] = ONE_OBJECTIVE,
+    objectives: Sequence[SearchObjective] = ACCURACY,
 ) -> BaselinesFirst:
     """The searcher of a sweep: `fixed` first, then configurations of the models and sigmas on the command line."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    positive = [sigma for sigma in sigmas or [] if sigma > 0]
-    space = spec.space and (lambda trial: spec.space(trial, models, positive))
-    return BaselinesFirst(space, fixed, seed, objectives)
+    return BaselinesFirst(_narrowed(spec, models, sigmas), fixed, seed, objectives)
 
 
-def scheduler(evaluations: int, spared: int, objectives: Sequence[str] = ONE_OBJECTIVE) -> TrialScheduler:
+def _narrowed(
+    spec: SweepSpec, models: list[str], sigmas: list[float] | None
+) -> Callable[[optuna.Trial], Config] | None:
+    """The space of a sweep within the options --model and --sigma; None without a space."""
+    space, positive = spec.space, [sigma for sigma in sigmas or [] if sigma > 0]
+    return space and (lambda trial: space(trial, models, positive))
+
+
+def scheduler(evaluations: int, spared: float, objectives: Sequence[SearchObjective] = ACCURACY) -> TrialScheduler:
     """A scheduler that stops the weaker half of the trials at half of their budget, `evaluations`.
 
     Before that, small models solve nothing and cannot be told apart. The first `spared` trials are never stopped. With
-    other objectives than accuracy alone no trial is stopped: their values are known only at its end.
+    several objectives, or one that is measured at the end of a training, no trial is stopped: their values are known
+    only then.
     """
-    if tuple(objectives) != ONE_OBJECTIVE:
+    if len(objectives) > 1 or objectives[0].measure:
         return FIFOScheduler()
-    grace = max(1, evaluations // 2)
+    grace, (objective,) = max(1, evaluations // 2), objectives
     return FairASHA(
-        spared, time_attr=CLOCK, metric=OBJECTIVE, mode="max", max_t=evaluations, grace_period=grace, reduction_factor=2
-    )
+        spared, time_attr=CLOCK, metric=objective.metric, mode=objective.mode, max_t=evaluations, grace_period=grace,
+        reduction_factor=2,
+    )  # fmt: skip
 
 
-def sampled(spec: SweepSpec, models: list[str], sigmas: list[float] | None, seed: int, count: int = 16) -> list[dict]:
+def sampled(spec: SweepSpec, models: list[str], sigmas: list[float] | None, seed: int, count: int = 16) -> list[Config]:
     """`count` random configurations of the space, for checks before the sweep starts; none without a space."""
-    if spec.space is None:
+    space = _narrowed(spec, models, sigmas)
+    if space is None:
         return []
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    positive = [sigma for sigma in sigmas or [] if sigma > 0]
-    return [spec.space(study.ask(), models, positive) for _ in range(count)]
+    return [space(study.ask()) for _ in range(count)]

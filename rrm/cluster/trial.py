@@ -2,26 +2,29 @@
 
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import nan
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from torch import nn
 
 from rrm.cluster.session import Request
-from rrm.dynamics.success import success_lambda_1
+from rrm.curves import CurveFile, curve_path
 from rrm.errors import InputError
-from rrm.jobs.spec import OBJECTIVES, Preset
-from rrm.models import recursive
-from rrm.tasks import Task, get_task
-from rrm.tasks.base import PuzzleSet
+from rrm.jobs.naming import trial_name
+from rrm.jobs.objectives import SearchObjective
+from rrm.jobs.recipes import Recipes, TrialRecipe
+from rrm.jobs.spec import Config
+from rrm.tasks import get_task
 from rrm.tasks.splits import Splits
-from rrm.training import interventions
-from rrm.training.assemble import assemble
 from rrm.training.memory import more_micro_batches
-from rrm.training.recipe import Recipe
 from rrm.training.trainer import Trainer, unwrapped
+
+if TYPE_CHECKING:
+    import ray
 
 # A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
 # a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
@@ -33,43 +36,43 @@ NODE_LOSS_S = 20
 # The report of a trial that began again says here what is wrong with its checkpoint.
 DAMAGE = "damaged_checkpoint"
 
-# Validation puzzles on which a trial is asked for the stability of its successes.
-STABILITY_PUZZLES = 64
-
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a sweep share; `objectives` are names of `rrm.jobs.spec.OBJECTIVES`.
+    """What all trials of a sweep share.
 
-    recipe, arm, baseline: as in `rrm.jobs.spec.SweepSpec`.
+    Attributes:
+        recipes: what each trial trains.
+        request: resources of a trial.
+        storage: folder in which Ray Train keeps the trials of several workers.
+        objectives: what the search optimises, by name.
     """
 
-    recipe: Callable
-    preset: Preset
-    data_hash: str
+    recipes: Recipes
     request: Request
     storage: str
-    objectives: tuple[str, ...] = ("accuracy",)
-    arm: Callable | None = None
-    baseline: str = "baseline"
+    objectives: Mapping[str, SearchObjective] = field(default_factory=dict)
 
-    def arm_of(self, config: dict, recipe: Recipe) -> dict:
-        """Name, baseline flag and settings of a configuration's arm, as plain values: `SweepPoint` without scores."""
-        found = interventions.summary(recipe)
-        name = self.arm(config, recipe) if self.arm else config.get("arm") or interventions.name_of(**found)
-        free = {key: value for key, value in config.items() if key not in ("model", "seed", "trial", "arm")}
-        return {"arm": name, "baseline": name == self.baseline, "settings": free | found}
+    def trial(self, config: Config) -> TrialRecipe:
+        """What a worker trains: as it was written down, or else, of a trial that an older rrm began, as the spec says.
 
-    def recipe_of(self, config: dict, task: Task) -> Recipe:
-        """What a trial with this configuration trains."""
-        return self.recipe(config, task, self.preset, config["seed"])
+        The driver writes down the same; a worker leaves the folder alone.
+        """
+        return self.recipes.known(config) or self.recipes.make(config)
 
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _train(job: Job, config: dict, splits: Splits, module, wrap=unwrapped, micro_batches: int = 1) -> None:
+def _train(
+    job: Job,
+    config: Config,
+    splits: Splits | None,
+    module: Any,
+    wrap: Callable[[nn.Module], nn.Module] = unwrapped,
+    micro_batches: int = 1,
+) -> None:
     """Train with the report and checkpoint functions of `module`, ray.tune or ray.train.
 
     `micro_batches`: as many or more than in the recipe.
@@ -79,59 +82,68 @@ def _train(job: Job, config: dict, splits: Splits, module, wrap=unwrapped, micro
     if job.request.workers > 1:
         context = module.get_context()
         rank, world = context.get_world_rank(), context.get_world_size()
-    task = get_task(splits.train.task)
+    trial = job.trial(config)
+    recipe = replace(trial.recipe, micro_batches=max(trial.recipe.micro_batches, micro_batches))
 
-    recipe = job.recipe_of(config, task)
-    recipe = replace(recipe, micro_batches=max(recipe.micro_batches, micro_batches))
+    data = (get_task(splits.train.task), splits.train, splits.validation) if splits else (None, None, None)
+    curve = CurveFile(curve_path(job.recipes.folder, trial_name(config))) if rank == 0 else None
 
     def fresh() -> Trainer:
-        return assemble(
-            recipe, task, splits.train, splits.validation, rank=rank, world=world, device=_device(), wrap=wrap
-        )
+        return job.recipes.trainer(recipe, *data, rank=rank, world=world, device=_device(), wrap=wrap, curve=curve)
 
     trainer, damage = fresh(), {}
-    if previous := module.get_checkpoint():
+    previous = module.get_checkpoint()
+    if previous:
         with previous.as_directory() as folder:
             try:
                 trainer.load(folder)
             except InputError as error:
                 # Half loaded, it is not what it was.
                 trainer, damage = fresh(), {DAMAGE: str(error)}
+    if curve and not trainer.step:
+        curve.cut(0)  # rows of an attempt that left no checkpoint
     for metrics in trainer.run():
+        report: dict[str, Any] = metrics
         if rank == 0:
-            metrics |= damage
-        if rank == 0 and "success_lambda_1" in job.objectives:
-            metrics[OBJECTIVES["success_lambda_1"][0]] = _stability(trainer, splits.validation)
+            report = metrics | damage | _measured(job, trainer)
         with tempfile.TemporaryDirectory() as folder:
-            trainer.save(folder, job.data_hash)
+            trainer.save(folder, "" if trial.data is None else job.recipes.keys.hashes[trial.data])
             # Every worker reports, for it is a barrier; the first one brings the checkpoint.
             checkpoint = module.Checkpoint.from_directory(folder) if rank == 0 else None
-            module.report(metrics, checkpoint=checkpoint)
+            module.report(report, checkpoint=checkpoint)
 
 
-def _stability(trainer: Trainer, validation: PuzzleSet) -> float:
-    """`success_lambda_1` of the averaged weights at the end of the budget; nan before it, for Tune wants a value."""
-    if trainer.step < trainer.total_steps:
-        return float("nan")
-    puzzles = validation.subset(np.arange(min(STABILITY_PUZZLES, len(validation))))
-    model, segments = recursive(trainer.averaged, "success_lambda_1"), trainer.objective.how_to_run()["segments"]
-    return success_lambda_1(model, puzzles, get_task(puzzles.task), segments)
+def _measured(job: Job, trainer: Trainer) -> dict[str, float]:
+    """The objectives that the end of a training can tell; nan before it, for Tune wants a value."""
+    over = trainer.step >= trainer.total_steps
+    return {
+        objective.metric: objective.measure(trainer) if over else nan
+        for objective in job.objectives.values()
+        if objective.measure
+    }
 
 
-def train_trial(config: dict, job: Job, stored) -> None:
+def train_trial(config: Config, job: Job, stored: "Mapping[str, ray.ObjectRef]") -> None:
     """A Tune trainable: trains in this process, or coordinates `job.request.workers` DDP workers.
 
-    stored: the Splits in Ray's object store
+    stored: the Splits in Ray's object store, by key
     """
     if job.request.workers == 1:
-        import ray
         from ray import tune
 
-        return _train(job, config, ray.get(stored), tune)
+        return _train(job, config, _fetch(job, config, stored), tune)
     return _coordinate(config, job, stored)
 
 
-def _coordinate(config: dict, job: Job, stored) -> None:
+def _fetch(job: Job, config: Config, stored: "Mapping[str, ray.ObjectRef]") -> Splits | None:
+    """The puzzles of a trial; None where its objective brings its own data."""
+    import ray
+
+    key = job.trial(config).data
+    return None if key is None else ray.get(stored[key])
+
+
+def _coordinate(config: Config, job: Job, stored: "Mapping[str, ray.ObjectRef]") -> None:
     """Train a trial on DDP workers, again from its last checkpoint when they fail: once, or whenever memory runs out.
 
     One that runs out of memory cannot go on by itself, for the others wait for its gradients. Parts of a batch are
@@ -150,8 +162,9 @@ def _coordinate(config: dict, job: Job, stored) -> None:
     need = {"CPU": request.cpus - COORDINATOR_CPU} | ({"GPU": request.gpus} if request.gpus else {})
     name = f"train-{tune.get_context().get_trial_id()}"  # a retried trial resumes its job, another trial never meets it
 
-    def worker(settings: dict) -> None:
-        _train(job, settings["config"], ray.get(stored), ray.train, DistributedDataParallel, settings["micro_batches"])
+    def worker(settings: dict[str, Any]) -> None:
+        splits = _fetch(job, settings["config"], stored)
+        _train(job, settings["config"], splits, ray.train, DistributedDataParallel, settings["micro_batches"])
 
     def train(workers: int, micro_batches: int, folder: str) -> None:
         # A Ray that listens on the loopback interface alone has no other machine.
@@ -172,7 +185,7 @@ def _coordinate(config: dict, job: Job, stored) -> None:
             ),
         ).fit()
 
-    recipe = job.recipe_of(config, get_task(ray.get(stored).train.task))
+    recipe = job.trial(config).recipe
     parts, failures = request.workers * recipe.micro_batches, 1
     begun = Path(job.storage, name).exists()
     workers = workers_left(request.workers, need, ray.cluster_resources()) if begun else request.workers

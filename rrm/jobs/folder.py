@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ TEST_PUZZLES = "test.npz"
 OUTCOMES = "outcomes"
 
 
+def puzzles_file(key: str | None) -> str:
+    """The name of the file of test puzzles of a set, in the folder and among the artifacts: see `DataKeys`."""
+    return f"test-{key}.npz" if key else TEST_PUZZLES
+
+
 class JobFolder:
     """STORAGE/NAME of a job of some `kind`, "sweep" or "study".
 
@@ -22,14 +28,19 @@ class JobFolder:
     trials.json    the trials: those of the search or grid once they are over, then the repeated ones
     scores.json    test scores by trial and weights; scoring.json: parts of those under way
     outcomes/      which test puzzles the best weights of each trial solve, a bit a puzzle
+    recipes/       what each trial trains, as it was when the trial was handed out (`rrm.jobs.recipes`)
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards
-    test.npz       the puzzles they were measured on
+    test.npz       the puzzles they were measured on; of several sets test-KEY.npz
     figures/       PNG files
     """
 
     def __init__(self, path: Path, kind: str):
         self.path, self.kind = path, kind
+
+    def spectra(self, trial: str) -> Path:
+        """The result file of a trial."""
+        return self.path / "lyapunov" / f"{trial}.safetensors"
 
     def check(self, resume: bool) -> None:
         """Refuse an existing job without --resume, and --resume without a job."""
@@ -49,7 +60,7 @@ class JobFolder:
             raise InputError(f"{self.path} exists and is not a {self.kind}: choose another --name or --storage")
 
     @contextmanager
-    def claim(self):
+    def claim(self) -> Iterator[None]:
         """Hold the folder against a second driver for the length of the block."""
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "wb") as lock:
@@ -82,6 +93,10 @@ class JobFolder:
         if known["data_hash"] != record["data_hash"]:
             message = f"the puzzles changed since the {self.kind} in {self.path} was started: choose another --name"
             raise InputError(message)
+
+    def known(self) -> dict:
+        """What the job was started with: the record that `start` has written."""
+        return self.read(self.kind) or {}
 
     def read(self, name: str) -> dict | None:
         """NAME.json, None if it is not there."""

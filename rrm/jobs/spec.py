@@ -1,22 +1,48 @@
-"""What a sweep is: the axes, the training run of one configuration, and budgets by name. Light to import."""
+"""What a sweep is: its axes, the training run and the data of a configuration, budgets by name. Light to import."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
 
-# What a search may optimise: the metric, the direction, and what to know before two trials are compared by it.
-OBJECTIVES = {
-    "accuracy": (
-        "validation/objective",
-        "max",
-        "on validation at the last evaluation, with 0.01 of the share of right cells",
-    ),
-    "success_lambda_1": (
-        "validation/success_lambda_1",
-        "min",
-        "the median over the puzzles that each trial solves itself: one that solves only the easy ones looks calmer",
-    ),
-    "calls": ("validation/best_call_units", "min", "the compute until the best of several noisy evaluations"),
-}
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rrm.jobs.objectives import OBJECTIVES, SearchObjective
+
+if TYPE_CHECKING:
+    from rrm.training.recipe import Recipe
+    from rrm.training.trainer import Trainer
+
+Config = dict[str, Any]
+
+# What follows training, by the names of `rrm.studies.stages.STAGES`.
+PERTURBATION_STAGES = ("score", "measure", "compare", "search", "draw", "say", "log")
+# Without Lyapunov spectra, which ask for recursive models.
+GRID_STAGES = ("score", "compare", "search", "draw", "say", "log")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A set of puzzles to generate: lowest and highest number of given cells, numbers of puzzles.
+
+    `givens` as for `rrm.tasks.Task.generate`.
+    """
+
+    task: str
+    train: int
+    validation: int
+    test: int
+    givens: int | tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.givens, list):  # an axis that was read back from a file
+            object.__setattr__(self, "givens", tuple(self.givens))
+
+    @property
+    def key(self) -> str:
+        """What tells the set from others, fit for names of files and tags, such as "sudoku-4x4-6-8-256-64-128"."""
+        givens = self.givens if isinstance(self.givens, tuple) else () if self.givens is None else (self.givens,)
+        return "-".join(map(str, (self.task, *givens, self.train, self.validation, self.test)))
 
 
 @dataclass(frozen=True)
@@ -25,19 +51,24 @@ class Preset:
 
     trials: how many configurations are tried, the fixed ones included; a sweep without a space ignores it.  seeds:
     training seeds of the comparison that ends the sweep.  steps: optimizer steps of an unperturbed trial.  evaluations:
-    validation points per trial, the clock of ASHA.  task, givens (lowest and highest number of given cells): the
-    puzzles generated when no data is named.  train, validation, test: numbers of puzzles.
+    validation points per trial, the clock of ASHA.  task, givens, train, validation, test: the puzzles generated when
+    no data is named, as in `DataSpec`; without a task the sweep names its data itself.
     """
 
     trials: int
     seeds: int
     steps: int
     evaluations: int
-    task: str
-    givens: tuple[int, int]
-    train: int
-    validation: int
-    test: int
+    task: str | None = None
+    givens: int | tuple[int, int] | None = None
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+
+    @property
+    def data(self) -> DataSpec | None:
+        """The puzzles of the preset; None without a task."""
+        return DataSpec(self.task, self.train, self.validation, self.test, self.givens) if self.task else None
 
 
 @dataclass(frozen=True)
@@ -50,22 +81,59 @@ class SweepSpec:
 
     arm(config, recipe): what the arm of a configuration is called, without model and seed; by default the "arm" of the
     configuration, else what its recipe does to plain training, in words. Configurations that train differently must
-    not share a name.  baseline: the name of the arm that all others of a model type are compared with.
+    not share a name (`named_by` calls them by their axes).  baseline: the name of the arm that all others of a model
+    type are compared with; None where nothing is compared.
+
+    data(config, preset): the `DataSpec` of a configuration, by default the preset's; None where its objective brings
+    data of its own. Arms are compared on the same data alone. A search must draw each set of a few.
 
     space(trial, models, sigmas): a configuration drawn by Optuna, define-by-run; `sigmas` are the values of --sigma,
     None for the whole range. The best drawn configuration and its baseline are then trained again on fresh seeds.
     Without a space all fixed configurations are trained on the same seeds.
+
+    trainer(recipe, task, train, validation, *, rank, world, device, wrap, curve): the training of a recipe, by default
+    `rrm.training.assemble.assemble`; task and puzzles are None where the objective brings its data.  read(known): the
+    recipe of its plain values, by default a `Recipe`. An experiment with parts of its own brings both.
+
+    stages: what follows training, in order: names of `rrm.studies.stages.STAGES`, or functions of a
+    `rrm.studies.sweep_run.SweepRun`.  objectives: what a search may optimise.  score: the score, a fraction and the
+    higher the better, that is shown and by which arms are compared.
 
     A configuration is a flat dictionary with "model" among its keys; the sweep adds "seed" and "trial", its number.
     """
 
     name: str
     models: tuple[str, ...]
-    fixed: Callable
-    recipe: Callable
+    fixed: Callable[[list[str]], list[Config]]
+    recipe: Callable[..., Recipe]
     matching: str
-    presets: dict[str, Preset]
-    space: Callable | None = None
+    presets: Mapping[str, Preset]
+    space: Callable[..., Config] | None = None
     takes_sigma: bool = False
-    arm: Callable | None = None
-    baseline: str = "baseline"
+    arm: Callable[[Config, Recipe], str] | None = None
+    baseline: str | None = "baseline"
+    data: Callable[[Config, Preset], DataSpec | None] | None = None
+    trainer: Callable[..., Trainer] | None = None
+    read: Callable[[dict[str, Any]], Recipe] | None = None
+    stages: tuple[str | Callable[..., None], ...] = PERTURBATION_STAGES
+    objectives: Mapping[str, SearchObjective] = field(default_factory=lambda: OBJECTIVES)
+    score: str = "exact"
+
+    def data_of(self, config: Config, preset: Preset) -> DataSpec | None:
+        """The data of a configuration; None for data of its own."""
+        return self.data(config, preset) if self.data else preset.data
+
+
+def grid(**axes: Iterable[Any]) -> list[Config]:
+    """Every combination of the values of the axes; the last axis varies fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def named_by(*axes: str) -> Callable[[Config, Recipe], str]:
+    """An `arm` of a SweepSpec that calls a configuration by its values on these axes, "lr 0.001, width 64"."""
+
+    def arm(config: Config, recipe: Recipe) -> str:
+        return ", ".join(f"{axis} {config[axis]:g}" if isinstance(config[axis], float) else f"{axis} {config[axis]}"
+                         for axis in axes)  # fmt: skip
+
+    return arm

@@ -1,20 +1,19 @@
 """The trials that no other one beats in every objective of a search."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rrm.jobs.spec import OBJECTIVES
+from rrm.jobs.objectives import SearchObjective
 
 
-def pareto_front(values: Sequence[Sequence[float]], objectives: Sequence[str]) -> list[int]:
+def pareto_front(values: Sequence[Sequence[float]], objectives: Mapping[str, SearchObjective]) -> list[int]:
     """Positions of the trials of which no other is at least as good in all `objectives` and better in one.
 
     Args:
-        values: of each trial, in the order of `objectives` (names of `rrm.jobs.spec.OBJECTIVES`). A trial of which
-            one is not finite stands in no front.
+        values: of each trial, in the order of `objectives`. A trial of which one is not finite stands in no front.
     """
-    signs = [1.0 if OBJECTIVES[name][1] == "max" else -1.0 for name in objectives]
+    signs = [1.0 if objective.mode == "max" else -1.0 for objective in objectives.values()]
     scores = np.array(values, float).reshape(-1, len(signs)) * signs
     known = np.flatnonzero(np.isfinite(scores).all(1))
     return [
@@ -24,7 +23,9 @@ def pareto_front(values: Sequence[Sequence[float]], objectives: Sequence[str]) -
     ]
 
 
-def front_sentence(labels: Sequence[str], values: Sequence[Sequence[float]], objectives: Sequence[str]) -> str:
+def front_sentence(
+    labels: Sequence[str], values: Sequence[Sequence[float]], objectives: Mapping[str, SearchObjective]
+) -> str:
     """The front in words, from the first objective's best downwards, with what its numbers are.
 
     Every trial is one training run and one draw of noisy numbers: nothing here has an interval.
@@ -32,14 +33,14 @@ def front_sentence(labels: Sequence[str], values: Sequence[Sequence[float]], obj
     front = pareto_front(values, objectives)
     if not front:
         return f"No trial has a value for each of {', '.join(objectives)}: there is no Pareto front."
-    sign = 1 if OBJECTIVES[objectives[0]][1] == "max" else -1
+    sign = 1 if next(iter(objectives.values())).mode == "max" else -1
     front = sorted(front, key=lambda i: -sign * values[i][0])
     told = [
         f"{labels[i]} ({', '.join(f'{name} {value:.3g}' for name, value in zip(objectives, values[i], strict=True))})"
         for i in front
     ]
-    best = ", ".join(f"{name} {OBJECTIVES[name][1]}" for name in objectives)
-    meaning = "; ".join(f"{name} is {OBJECTIVES[name][2]}" for name in objectives)
+    best = ", ".join(f"{name} {objective.mode}" for name, objective in objectives.items())
+    meaning = "; ".join(f"{name} is {objective.meaning}" for name, objective in objectives.items())
     return (
         f"Pareto front of {len(values)} trials ({best}; one training run each, without intervals: another seed may "
         f"change who is on it): {'; '.join(told)}. Here {meaning}."

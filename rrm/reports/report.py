@@ -1,43 +1,41 @@
-"""What a study says, in pieces, and how the pieces reach terminal, folder and store."""
+"""What a job says, in pieces. `rrm.studies.publish` brings the pieces to terminal, folder and store."""
 
 from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
-from rrm.figures import save
-from rrm.jobs.folder import JobFolder
 from rrm.statistics.hypotheses import Verdicts
-from rrm.tracking import Tracker
 
 
 @dataclass
 class Report:
-    """Pieces of a report: lines of tables by title, sentences, metrics, and figures by file name.
+    """Pieces of a report.
 
-    verdicts: on everything that the sentences test, corrected together.
+    Attributes:
+        verdicts: on everything that the sentences test, corrected together.
+        tables: lines by title; lines without a title ("") are not indented.
+        lines: what is printed behind the tables, as it stands.
+        sentences: what was found.
+        note: description of the run in MLflow; by default the sentences.
+        metrics, tags: of the run.
+        figures: by name of their file.
+        files: paths below the folder of the job that go to the run, each with the folder that it has there.
+        places: where the results are, lines that are printed last.
     """
 
-    verdicts: Verdicts
+    verdicts: Verdicts = field(default_factory=lambda: Verdicts([]))
     tables: dict[str, list[str]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
     sentences: list[str] = field(default_factory=list)
+    note: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, object] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
 
-    def publish(self, folder: JobFolder, tracker: Tracker, run: str, *files: str) -> None:
-        """Print everything, write it to the folder, and log it to the run together with `files` of the folder."""
-        text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in self.tables.items())
-        print("\n" + text + "\n\nfound\n  " + "\n  ".join(self.sentences))
-        (folder.path / "tables.txt").write_text(text + "\n", encoding="utf-8")
-        tracker.summary(run, self.metrics)
-        tracker.tags(run, {"mlflow.note.content": "\n\n".join(self.sentences)})
-        for name in ("tables.txt", "study.json", *files):
-            tracker.artifact(run, folder.path / name)
-        print("\nfigures")
-        (folder.path / "figures").mkdir(exist_ok=True)
-        for name, figure in self.figures.items():
-            path = folder.path / "figures" / f"{name}.png"
-            save(figure, path)
-            tracker.artifact(run, path, "figures")
-            print(f"  {path}")
-        command, link = tracker.ui()
-        print(f"\nresult    {folder.path / 'result.npz'}\nMLflow    {command}\n          {link}")
+    @property
+    def text(self) -> str:
+        """The tables as text."""
+        blocks = ["\n  ".join([title, *lines]) if title else "\n".join(lines) for title, lines in self.tables.items()]
+        return "\n\n".join(blocks)

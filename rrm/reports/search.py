@@ -1,8 +1,13 @@
 """What a search says of its axes: which go with success, where the trials lay, and the front of several objectives."""
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from matplotlib.figure import Figure
+
+from rrm.jobs.objectives import SearchObjective
+from rrm.jobs.record import TrialRecord
 from rrm.reports.importance import axis_importance
 from rrm.reports.pareto import front_sentence, pareto_front
 from rrm.statistics.axes import AxisImportance, importance_sentence
@@ -25,18 +30,15 @@ class SearchFindings:
     front: list[str]
     sentences: list[str]
 
-    def draw(self, folder: Path) -> list[Path]:
-        """The figures as PNG files."""
-        from rrm.figures import save
+    def figures(self) -> dict[str, Figure]:
+        """By name of the file."""
         from rrm.figures.importance import importance_figure
         from rrm.figures.parallel_coordinates import parallel_coordinates
 
-        figures = {"search_parallel_coordinates.png": parallel_coordinates(self.drawn, self.baselines)}
+        figures = {"search_parallel_coordinates": parallel_coordinates(self.drawn, self.baselines)}
         if self.importances:
-            figures["search_importance.png"] = importance_figure(self.importances)
-        for name, figure in figures.items():
-            save(figure, folder / name)
-        return [folder / name for name in figures]
+            figures["search_importance"] = importance_figure(self.importances)
+        return figures
 
     def metrics(self) -> dict[str, float]:
         """Importances and their p-values."""
@@ -44,17 +46,31 @@ class SearchFindings:
         return named | {f"importance/{axis.name}_p": axis.p_value for axis in self.importances}
 
 
-def search_findings(trials: list[dict], objectives: list[str], seed: int) -> SearchFindings | None:
-    """What the trials of a search (records as of `rrm.cluster.phase`) say; None where nothing was drawn."""
-    drawn = [t for t in trials if t["drawn"]]
+def search_findings(
+    trials: Sequence[TrialRecord], objectives: Mapping[str, SearchObjective], seed: int, score: str = "exact"
+) -> SearchFindings | None:
+    """What the trials of a search say; None where nothing was drawn.
+
+    Args:
+        objectives: that the search optimised, by name; axes are judged by the first of them.
+        seed: of the null of the importances.
+        score: name of the score on validation that figures show.
+    """
+    drawn = [t for t in trials if t.drawn]
     if not drawn:
         return None
-    importances = axis_importance([(t["config"], t["objectives"]["accuracy"]) for t in drawn], seed)
+    first = next(iter(objectives))
+    sign = 1 if objectives[first].mode == "max" else -1
+    importances = axis_importance([(t.config, sign * _known(t.objectives[first])) for t in drawn], seed)
     sentences, front = [importance_sentence(importances, len(drawn), len(trials))], []
     if len(objectives) > 1:
-        values = [tuple(t["objectives"][name] for name in objectives) for t in trials]
-        front = [trials[i]["name"] for i in pareto_front(values, objectives)]
-        sentences.append(front_sentence([t["name"] for t in trials], values, objectives))
-    accuracies = [(t["config"], t["best"]["exact"]) for t in drawn]
-    fixed = [(t["config"], t["best"]["exact"]) for t in trials if not t["drawn"]]
+        values = [tuple(_known(t.objectives[name]) for name in objectives) for t in trials]
+        front = [trials[i].name for i in pareto_front(values, objectives)]
+        sentences.append(front_sentence([t.name for t in trials], values, objectives))
+    accuracies = [(t.config, t.best[score]) for t in drawn]
+    fixed = [(t.config, t.best[score]) for t in trials if not t.drawn]
     return SearchFindings(accuracies, fixed, importances, front, sentences)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value

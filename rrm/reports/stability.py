@@ -1,20 +1,19 @@
-"""What a stability study says: tables, sentences, metrics and figures, printed and logged."""
+"""What a stability study says: tables, sentences, metrics and figures."""
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from rrm.dynamics import LyapunovResult, escape_time, kaplan_yorke, positive_sum
 from rrm.dynamics.bases import BasesResult
 from rrm.dynamics.escape import EscapeResult, relapsed
 from rrm.dynamics.restarts import Freed, RestartResult, freed
-from rrm.files import file_hash
-from rrm.jobs.folder import JobFolder
 from rrm.models import build
 from rrm.reports.metrics import interval_metrics
+from rrm.reports.report import Report
 from rrm.statistics import (
     Evidence,
     Examples,
@@ -31,7 +30,6 @@ from rrm.statistics import (
 from rrm.statistics.evidence import DRIFT_FLOOR
 from rrm.statistics.means import median_interval
 from rrm.terminal.table import table
-from rrm.tracking import Tracker
 
 # The ladders put into words and figures; where the solution is unique, violations leave nothing to say.
 SPOKEN = {
@@ -93,8 +91,8 @@ def evidence_sentences(label: str, found: Evidence) -> list[str]:
     return [*ladders, control_sentence(label, found)]
 
 
-def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
-    """Print the tables and what was found, draw the figures, and log all of it to the run."""
+def report(study: Study) -> Report:
+    """Everything that was found."""
     found, result, rows = study.found, study.result, study.rows
     lost = len(result) - len(rows)
     sentences = [
@@ -103,26 +101,12 @@ def report(study: Study, folder: JobFolder, tracker: Tracker, run: str) -> None:
         *evidence_sentences(study.label, found),
     ]
     curves, chances = survival(study)
-    metrics = _metrics(study, chances)
-    figures = draw(study, curves, chances, folder.path / "figures")
-    print()
-    text = "\n\n".join(f"{title}\n  " + "\n  ".join(lines) for title, lines in _tables(study, chances).items())
-    print(text + "\n")
-    (folder.path / "tables.txt").write_text(text + "\n", encoding="utf-8")
-    tracker.artifact(run, folder.path / "tables.txt")
-    print("found\n  " + "\n  ".join(sentences))
-    target = folder.path / "result.safetensors"
-    digest = file_hash(target)
-    tracker.summary(run, metrics)
-    tracker.tags(run, {"mlflow.note.content": "\n\n".join(sentences), "rrm.result_hash": digest})
-    for path in (target, folder.path / "untrained.safetensors", folder.path / "study.json"):
-        tracker.artifact(run, path)
-    print("\nfigures")
-    for path in figures:
-        tracker.artifact(run, path, "figures")
-        print(f"  {path}")
-    command, link = tracker.ui()
-    print(f"\nresult    {target}\n          sha256 {digest}\nMLflow    {command}\n          {link}")
+    return Report(
+        tables=_tables(study, chances),
+        sentences=sentences,
+        metrics=_metrics(study, chances),
+        figures=draw(study, curves, chances),
+    )
 
 
 def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
@@ -229,8 +213,8 @@ def _metrics(study: Study, chances: dict[str, Interval]) -> dict[str, float]:
     return metrics | interval_metrics("escape_probability", chance)
 
 
-def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval], target: Path) -> list[Path]:
-    """The figures of a study as PNG files."""
+def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]) -> dict[str, Figure]:
+    """The figures of a study by name of their file."""
     from rrm.figures import (
         horizon_figure,
         kick_figure,
@@ -238,7 +222,6 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
         leading_spectrum,
         local_exponents,
         null_ladder,
-        save,
         settling_figure,
         survival_figure,
     )
@@ -269,10 +252,7 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
         figures["settling"] = settling_figure(
             study.label, found.late_drift, study.lambda_1, study.solved, found.table, found.sweep, floor
         )
-    target.mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        save(figure, target / f"{name}.png")
-    return [target / f"{name}.png" for name in figures]
+    return figures
 
 
 def _share(count: float, n: int) -> str:

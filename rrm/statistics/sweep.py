@@ -17,7 +17,7 @@ class SweepPoint:
         arm: name of the configuration without model and seed; comparisons are between arms.
         best: test accuracy, as a fraction, of the checkpoint that was best on validation.
         final: test accuracy, as a fraction, of the last checkpoint.
-        n: number of test puzzles.
+        n: number of test puzzles; None where the objective of the training brought its own data.
         stopped_early: the run ended before its budget.
         baseline: the arm is the baseline of its model type.
         settings: the settings that define the arm, by name and in any number, such as sigma (the standard deviation
@@ -40,7 +40,7 @@ class SweepPoint:
     arm: str
     best: float
     final: float
-    n: int
+    n: int | None
     stopped_early: bool
     baseline: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class SweepPoint:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{self.model}, {self.arm}: {name} must be a fraction in [0, 1]; got {value}")
-        if self.n < 1:
+        if self.n is not None and self.n < 1:
             raise ValueError(f"{self.model}, {self.arm}: needs at least one test puzzle; got {self.n}")
         if self.call_units is not None and not (math.isfinite(self.call_units) and self.call_units > 0):
             raise ValueError(f"{self.model}, {self.arm}: call_units must be positive; got {self.call_units}")

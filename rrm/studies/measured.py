@@ -1,16 +1,18 @@
 """Which trials of a sweep are measured, and their Lyapunov spectra."""
 
 import json
+from collections.abc import Mapping
 
 from rrm import __version__
 from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch
 from rrm.cluster.session import Request
 from rrm.dynamics import LyapunovResult, Settings, default_transient, load_result
 from rrm.jobs.folder import JobFolder
+from rrm.jobs.record import TrialRecord, choose
 from rrm.models import recursive
-from rrm.reports.perturbation import choose, is_baseline, label, result_path
+from rrm.reports.arms import Scores
 from rrm.statistics.outcomes import MIN_CLASS
-from rrm.tasks.splits import Splits
+from rrm.tasks import PuzzleSet
 from rrm.terminal.progress import Bar
 from rrm.tracking import Tracker
 from rrm.training import checkpoint
@@ -18,32 +20,45 @@ from rrm.training import checkpoint
 K = 8  # exponents per puzzle
 
 
-def choose_measured(trials: list[dict], scores: dict, count: int) -> list[dict]:
-    """The trials whose stability is measured on `count` test puzzles, in their order.
+def choose_measured(
+    trials: list[TrialRecord], scores: Scores, counts: Mapping[str, int], score: str = "exact"
+) -> list[TrialRecord]:
+    """The trials whose stability is measured on their test puzzles, in their order.
 
     The best trial, the baseline and the best other arm of its model type, and of the other types the baselines that
     solve some puzzles and fail at some: where there is one outcome only, nothing can be compared. Of the training seeds
     of a grid the first one.
+
+    Args:
+        scores: of every trial, of which `score` is the share of puzzles that are solved.
+        counts: numbers of test puzzles by key of the data.
     """
-    trials = [t for t in trials if t["config"]["seed"] == trials[0]["config"]["seed"]]
+    trials = [t for t in trials if t.config["seed"] == trials[0].config["seed"]]
     best = choose(trials)
-    others = [t for t in trials if t["config"]["model"] == best["config"]["model"] and not is_baseline(t)]
+    others = [t for t in trials if t.group == best.group and not t.arm.baseline]
     rival = choose(others) if others else None
 
-    def wanted(trial: dict) -> bool:
-        if not is_baseline(trial):
+    def wanted(trial: TrialRecord) -> bool:
+        if not trial.arm.baseline:
             return trial is best or trial is rival
-        solved = round(scores[trial["name"]]["best"]["exact"] * count)
-        return trial["config"]["model"] == best["config"]["model"] or MIN_CLASS <= solved <= count - MIN_CLASS
+        count = counts[trial.data or ""]
+        solved = round(scores[trial.name]["best"][score] * count)
+        return trial.group == best.group or MIN_CLASS <= solved <= count - MIN_CLASS
 
     return [t for t in trials if wanted(t)]
 
 
 def measure_trials(
-    folder: JobFolder, trials: list[dict], splits: Splits, provenance: dict, resources: dict, request: Request
+    folder: JobFolder,
+    trials: list[TrialRecord],
+    tests: Mapping[str, PuzzleSet],
+    provenance: dict[str, str],
+    resources: dict[str, float],
+    request: Request,
 ) -> tuple[dict[str, LyapunovResult], float]:
-    """Stability of each trial's best weights on the test puzzles, and the seconds of work it took now."""
-    bar, work, results = Bar("Lyapunov spectra", len(trials) * len(splits.test)), 0.0, {}
+    """Stability of each trial's best weights on its test puzzles (`tests`: by key), and the seconds of work it took."""
+    bar = Bar("Lyapunov spectra", sum(len(tests[trial.data or ""]) for trial in trials))
+    work, results = 0.0, {}
 
     def progress(rows: int, seconds: float) -> None:
         nonlocal work
@@ -51,26 +66,26 @@ def measure_trials(
         bar.advance(rows, before=not seconds)
 
     for trial in trials:
-        weights = folder.path / trial["checkpoint"]
+        weights, test = folder.path / str(trial.checkpoint), tests[trial.data or ""]
         model = recursive(checkpoint.load_model(weights, "best"), "a Lyapunov spectrum")
         settings = Settings(
             k=K,
-            segments=trial["best"]["segments"],
+            segments=trial.best["segments"],
             calls_per_segment=len(model.segment_calls),
             seed=0,
             precision="float32",
-            model=json.dumps(trial["best"]["model"], sort_keys=True),
-            task=splits.test.task,
+            model=json.dumps(trial.best["model"], sort_keys=True),
+            task=test.task,
             checkpoint_hash=checkpoint.weights_hash(weights, "best"),
-            data_hash=splits.test.content_hash(),
-            transient=default_transient(trial["best"]["segments"]),
+            data_hash=test.content_hash(),
+            transient=default_transient(trial.best["segments"]),
             batch=plan_batch(model, K, resources, request),
             device=device_of(request),
         )
-        shards, target = folder.path / "lyapunov" / trial["name"], result_path(folder, trial)
-        names = provenance | {"trial": trial["name"], "label": label(trial)}
-        measure_in_shards(model, splits.test, settings, shards, target, names, resources, request, progress)
-        results[trial["name"]] = load_result(target)
+        shards, target = folder.path / "lyapunov" / trial.name, folder.spectra(trial.name)
+        names = provenance | {"trial": trial.name, "label": trial.label}
+        measure_in_shards(model, test, settings, shards, target, names, resources, request, progress)
+        results[trial.name] = load_result(target)
     return results, work
 
 

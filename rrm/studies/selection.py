@@ -9,7 +9,7 @@ from rrm.dynamics.shards import save_rows
 from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts
 from rrm.errors import InputError
 from rrm.reports.selection import findings, report
-from rrm.studies.study import conduct, prepare
+from rrm.studies.study import conduct, prepare, publish_study
 from rrm.tasks import get_task
 from rrm.tasks.verdict import distinct_outcomes
 
@@ -43,7 +43,7 @@ def run_study(args: Namespace) -> None:
         )  # fmt: skip
         save_rows(result, frame.folder.path / "result.npz")
         found = findings(label, result, distinct_outcomes(frame.puzzles, get_task(frame.puzzles.task)))
-        report(found).publish(frame.folder, frame.tracker, run, "result.npz")
+        publish_study(frame, report(found), run, "result.npz")
 
     conduct(frame, lambda resources: settings, work)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rrm.errors import InputError
 from rrm.files import MOST_CONFIG, file_hash, parse_object, read_text, refusing
-from rrm.jobs.folder import TEST_PUZZLES
+from rrm.jobs.folder import puzzles_file
 from rrm.models import Model, RecursiveModel, load_official, official_segments, read_checkpoint, recursive
 from rrm.models.public_config import DATA_SHAPE, flat
 from rrm.models.public_file import PublicWeights
@@ -150,8 +150,9 @@ def find_puzzles(args: Namespace, cache: Path, tracking_uri: str, model: Recursi
     if args.data is None:
         if not args.run:
             raise InputError("a checkpoint says nothing of puzzles: give --data")
-        parent = find_run(tracking_uri, args.run).data.tags.get("mlflow.parentRunId", args.run)
-        file = download(tracking_uri, parent, f"puzzles/{TEST_PUZZLES}", cache)
+        tags = find_run(tracking_uri, args.run).data.tags
+        parent, name = tags.get("mlflow.parentRunId", args.run), puzzles_file(tags.get("rrm.data"))
+        file = download(tracking_uri, parent, f"puzzles/{name}", cache)
         return _sample(load_puzzles(file), args.count, args.seed)
     path = Path(args.data)
     if path.is_dir():

@@ -15,13 +15,15 @@ from rrm.dynamics.bases import BasesResult, start_bases
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.restarts import RestartResult
 from rrm.errors import InputError
+from rrm.files import file_hash
 from rrm.models import RecursiveModel, build, describe, recursive
 from rrm.reports.stability import Study, examples, report
 from rrm.statistics import evidence
 from rrm.studies import sources
-from rrm.studies.study import Frame, conduct, prepare
+from rrm.studies.study import Frame, conduct, prepare, publish_study
 from rrm.tasks import PuzzleSet
 
+RESULT = "result.safetensors"
 # Puzzles behind the statistics and the figures, evenly spaced where more were measured.
 MOST_ROWS = 20_000
 # Puzzles of the studies beside the spectra: an untrained network, deep rollouts, kicked restarts, other start bases.
@@ -41,8 +43,10 @@ def run_study(args: Namespace) -> None:
         return asdict(replace(settings, batch=plan_batch(model, settings.k, resources, frame.request)))
 
     def work(record: dict, resources: dict[str, float], run: str) -> None:
-        study = _measure(frame, Settings(**record["settings"]), record, resources)
-        report(study, frame.folder, frame.tracker, run)
+        said = report(_measure(frame, Settings(**record["settings"]), record, resources))
+        digest = file_hash(frame.folder.path / RESULT)
+        said.tags["rrm.result_hash"] = digest
+        publish_study(frame, said, run, RESULT, "untrained.safetensors", digest=digest)
 
     conduct(frame, plan, work)
 
@@ -82,7 +86,7 @@ def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str
     model, request, bar = source.model, frame.request, frame.bar
     # Nothing that differs between two runs of the same study: the file is the same bytes each time.
     provenance = source.provenance | {"rrm": __version__, "git_commit": record["git_commit"], "label": source.label}
-    target = folder.path / "result.safetensors"
+    target = folder.path / RESULT
     measure_in_shards(
         model, puzzles, settings, folder.path / "spectra", target, provenance, resources, request,
         bar("Lyapunov spectra", len(puzzles)), keep_local=args.local, keep_covariant=args.covariant,

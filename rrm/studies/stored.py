@@ -38,10 +38,10 @@ def pooled_points(uri: str, run_ids: Sequence[str]) -> list[SweepPoint]:
     points: list[SweepPoint] = []
     puzzles: dict[str, tuple[str, tuple]] = {}
     for run_id in dict.fromkeys(run_ids):
-        found, digest = sweep_points(uri, run_id), _test_digest(uri, run_id)
+        found, digests = sweep_points(uri, run_id), _test_digests(uri, run_id)
         for model, count in {(point.model, point.n) for point in found}:
-            other, known = puzzles.setdefault(model, (run_id, (digest, count)))
-            if (digest, count) != known:
+            other, known = puzzles.setdefault(model, (run_id, (digests, count)))
+            if (digests, count) != known:
                 raise InputError(
                     f"runs {other} and {run_id} scored {model} on different test puzzles: "
                     "give runs of sweeps over the same puzzles, or one at a time"
@@ -50,12 +50,13 @@ def pooled_points(uri: str, run_ids: Sequence[str]) -> list[SweepPoint]:
     return points
 
 
-def _test_digest(uri: str, run_id: str) -> str | None:
-    """Digest of the test puzzles of a sweep; None where none was logged."""
-    for logged in find_run(uri, run_id).inputs.dataset_inputs:
-        if any(tag.key == "mlflow.data.context" and tag.value == "test" for tag in logged.tags):
-            return logged.dataset.digest
-    return None
+def _test_digests(uri: str, run_id: str) -> list[str]:
+    """Digests of the test puzzles of a sweep, as far as they were logged."""
+    return sorted(
+        logged.dataset.digest
+        for logged in find_run(uri, run_id).inputs.dataset_inputs
+        if any(tag.key == "mlflow.data.context" and tag.value == "test" for tag in logged.tags)
+    )
 
 
 def _outcomes(uri: str, run_id: str) -> dict[str, bytes]:
@@ -69,9 +70,10 @@ def _outcomes(uri: str, run_id: str) -> dict[str, bytes]:
 
 
 def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, bytes]) -> SweepPoint:
-    bits, n = outcomes.get(tags.get("rrm.name")), int(tags["rrm.test_puzzles"])
+    bits, n = outcomes.get(tags.get("rrm.name", "")), int(tags["rrm.test_puzzles"])
+    model, data = tags["rrm.model"], tags.get("rrm.data")
     return SweepPoint(
-        model=tags["rrm.model"],
+        model=f"{model} on {data}" if data else model,
         **_arm(tags),
         best=metrics["test/best_exact"],
         final=metrics["test/final_exact"],

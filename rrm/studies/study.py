@@ -9,7 +9,9 @@ from pathlib import Path
 from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
 from rrm.errors import InputError
 from rrm.jobs.folder import JobFolder
+from rrm.reports.report import Report
 from rrm.studies import sources
+from rrm.studies.publish import publish
 from rrm.tasks import PuzzleSet
 from rrm.terminal.progress import Bar
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
@@ -97,7 +99,7 @@ def conduct(
                     "git_commit": git_commit(Path(__file__).parent),
                 }
             )
-            record = folder.read("study")
+            record = folder.known()
             run = tracker.run("study", folder.path.name, record["settings"], _tags(frame.source, record))
             tracker.reopen(run)
             tracker.dataset(run, frame.puzzles.task, data_hash, args.data or "the sweep's test puzzles", "test")
@@ -110,6 +112,18 @@ def conduct(
     print(f"\nwall time {time.monotonic() - began:.0f} s, {frame.work_s:.0f} s of work")
 
 
+def publish_study(frame: Frame, report: Report, run: str, result: str, *others: str, digest: str = "") -> None:
+    """Publish the report of a study, with its tables, its record, the file `result` of its folder and `others`.
+
+    `digest`: sha256 of the result file, where it is printed.
+    """
+    path = frame.folder.path
+    (path / "tables.txt").write_text(report.text + "\n", encoding="utf-8")
+    report.files |= dict.fromkeys(("tables.txt", "study.json", result, *others), "")
+    report.places += [f"result    {path / result}", *([f"          sha256 {digest}"] if digest else [])]
+    publish(report, frame.folder, frame.tracker, run)
+
+
 def _tags(source: sources.Source, record: dict) -> dict[str, str]:
     named = {f"rrm.source_{name}": value for name, value in source.provenance.items()}
     return named | {
@@ -118,5 +132,3 @@ def _tags(source: sources.Source, record: dict) -> dict[str, str]:
         "rrm.data_hash": record["data_hash"],
         "mlflow.source.git.commit": record["git_commit"],
     }
-
-

@@ -209,11 +209,12 @@ class Tracker:
     def curves(self, run: str, path: Path) -> None:
         """Log a curve file once: the file as an artifact, and thinned copies of series that are no metrics of the run.
 
-        InputError where the file is not there or is no curve file.
+        Series without a slash in their name, such as the number of an evaluation, stay in the file. InputError where
+        the file is not there or is no curve file.
         """
         from rrm.curves import FOLDER, read_curves, thin  # numpy, which --help does without
 
-        series = {name: thin(*points, POINTS) for name, points in read_curves(path).items()}
+        series = {name: thin(*points, POINTS) for name, points in read_curves(path).items() if "/" in name}
         self.artifact(run, path, FOLDER)
         names = sorted(series)
         for first in range(0, len(names), BATCH // POINTS):

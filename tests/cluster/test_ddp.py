@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ import torch.multiprocessing as mp
 from rrm.cluster.process_group import join_group
 from rrm.cluster.session import Request
 from rrm.cluster.trial import Job, train_trial, workers_left
+from rrm.jobs.spec import Preset
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training import checkpoint
@@ -19,6 +19,7 @@ from rrm.training.assemble import assemble
 from rrm.training.deep_supervision import DeepSupervision
 from rrm.training.recipes import cpu_sudoku
 from tests.cluster.test_session import beyond, listeners
+from tests.sweeps import recipes_of
 
 TASK = get_task("sudoku-4x4")
 BATCH, STEPS, FITS = 12, 6, 3
@@ -70,11 +71,12 @@ def test_workers_that_run_out_of_memory_go_on_with_smaller_parts(cluster, tmp_pa
 
     splits = generate_splits(TASK.name, (36, 8, 8), 0, (6, 9), tmp_path / "puzzles")
     request = Request(workers=2, cpus=0.5)
-    job = Job(small_and_short_of_memory, SimpleNamespace(), "hash", request, str(tmp_path / "train"))
-    stored = ray.put(splits)
+    preset = Preset(1, 1, STEPS, 2, TASK.name, (6, 9), 36, 8, 8)
+    job = Job(recipes_of(small_and_short_of_memory, preset, tmp_path), request, str(tmp_path / "train"))
+    stored = {"": ray.put(splits)}
     (result,) = tune.Tuner(
         tune.with_resources(lambda config: train_trial(config, job, stored), {"cpu": 0.01}),
-        param_space={"seed": 0},
+        param_space={"model": "trm_mlp", "seed": 0, "trial": 0},
         run_config=tune.RunConfig(name="tune", storage_path=str(tmp_path), verbose=0),
     ).fit()
     assert not result.error

@@ -1,7 +1,6 @@
 """Test scores in parts: those of one process, and no finished part is done again."""
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from rrm.cluster import scoring
 from rrm.cluster.session import Request
 from rrm.jobs.folder import JobFolder
+from rrm.jobs.record import Arm, TrialRecord
 from rrm.models import build, describe, variant
 from rrm.statistics.sweep import unpack_outcomes
 from rrm.tasks import get_task
@@ -24,13 +24,13 @@ def test_scores_in_parts_are_those_of_the_whole_and_go_on_where_they_were(cluste
     (folder.path / "trial-000").mkdir(parents=True)
     checkpoint.save_tensors(model.state_dict(), folder.path / "trial-000" / "final.safetensors")
     told = {"step": 1, "model": describe(model), "segments": 2}
-    trial = {"name": "trial-000", "checkpoint": "trial-000", "best": told, "final": told}
+    trial = TrialRecord("trial-000", {}, Arm("baseline", True, {}), checkpoint="trial-000", best=told, final=told)
     monkeypatch.setattr(scoring, "SCORED", 256)
     kept, write = [], folder.write
     monkeypatch.setattr(folder, "write", lambda name, content: (kept.append(name), write(name, content)))
 
     def score():
-        return scoring.score_trials(folder, [trial], SimpleNamespace(test=puzzles), cluster, Request())["trial-000"]
+        return scoring.score_trials(folder, [trial], {"": puzzles}, cluster, Request())["trial-000"]
 
     alone, first = evaluate(model, puzzles, task, 2), score()
     assert first["best"] == first["final"] and kept.count("scoring") == 3

@@ -10,9 +10,10 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from rrm.cluster.search import CLOCK, OBJECTIVE, BaselinesFirst, Nearest, scheduler, searcher
-from rrm.jobs.spec import OBJECTIVES
+from rrm.cluster.search import CLOCK, BaselinesFirst, Nearest, scheduler, searcher
+from rrm.jobs.objectives import OBJECTIVES
 
+OBJECTIVE = OBJECTIVES["accuracy"].metric
 FIXED = [{"model": model, "seed": 3, "sigma": 0.0, "flossing": "none"} for model in ("trm_mlp", "hrm")]
 
 
@@ -29,6 +30,10 @@ def outcome(config: dict, objectives) -> dict:
     accuracy = 0.5 - 0.1 * abs(math.log10(config["sigma"] + 1e-5) + 2) + 0.01 * (config["model"] == "hrm")
     values = {"accuracy": accuracy, "success_lambda_1": -(accuracy**2), "calls": 1e4 + 1e5 * config["sigma"]}
     return {OBJECTIVES[name][0]: values[name] for name in objectives} | {"training_iteration": 1}
+
+
+def named(*names):
+    return [OBJECTIVES[name] for name in names]
 
 
 def hand_out(search: Searcher, ids, objectives) -> list:
@@ -62,17 +67,17 @@ def test_nearest_point_of_any_space():
 
 @pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "success_lambda_1", "calls")])
 def test_each_configuration_is_handed_out_once_through_a_kill(tmp_path, objectives):
-    unbroken = hand_out(BaselinesFirst(space, FIXED, 7, objectives), "abcdefgh", objectives)
+    unbroken = hand_out(BaselinesFirst(space, FIXED, 7, named(*objectives)), "abcdefgh", objectives)
     assert unbroken[:2] == [FIXED[0] | {"trial": 0}, FIXED[1] | {"trial": 1}]
     assert [config["trial"] for config in unbroken] == list(range(8))
     assert all(config["seed"] == 7 and config["sigma"] >= 1e-4 for config in unbroken[2:])
 
-    killed = BaselinesFirst(space, FIXED, 7, objectives)
+    killed = BaselinesFirst(space, FIXED, 7, named(*objectives))
     hand_out(killed, "abc", objectives)
     running = killed.suggest("d")
     killed.save(str(tmp_path / "searcher"))
     killed.suggest("lost")  # Tune's snapshot does not know this trial either
-    restored = BaselinesFirst(space, FIXED, 7, objectives)
+    restored = BaselinesFirst(space, FIXED, 7, named(*objectives))
     restored.restore(str(tmp_path / "searcher"))
     assert running == unbroken[3]
     restored.on_trial_complete("d", outcome(running, objectives))
@@ -104,7 +109,7 @@ def test_without_a_space_the_search_ends_with_the_fixed_configurations(tmp_path)
 
 @pytest.mark.parametrize("objectives", [("accuracy",), ("accuracy", "success_lambda_1")])
 def test_a_trial_without_a_finite_objective_fails_and_the_search_goes_on(objectives):
-    search, last = BaselinesFirst(space, FIXED, 7, objectives), OBJECTIVES[objectives[-1]][0]
+    search, last = BaselinesFirst(space, FIXED, 7, named(*objectives)), OBJECTIVES[objectives[-1]][0]
     good = outcome({"sigma": 0.1, "model": "hrm"}, objectives)
     bad = [good | {last: math.nan}, {name: value for name, value in good.items() if name != last}, None, good]
     for name, result in zip("ab", (good | {last: math.inf}, good), strict=True):
@@ -138,7 +143,7 @@ def test_asha_stops_the_weaker_half_but_none_of_the_first():
         last = asha.on_trial_result(None, trial, result | {CLOCK: 4})
         assert last == "STOP"  # the budget is spent
     assert decisions == [(2, "CONTINUE"), (3, "STOP"), (1, "CONTINUE"), (0, "CONTINUE")]
-    assert isinstance(scheduler(4, 2, ("accuracy", "calls")), FIFOScheduler)
+    assert isinstance(scheduler(4, 2, named("accuracy", "calls")), FIFOScheduler)
 
 
 @pytest.mark.parametrize("written", ["whole", "cut", "gone"])

@@ -9,21 +9,17 @@ import pytest
 import torch
 
 from rrm.cluster.search import sampled
-from rrm.cluster.session import Request
-from rrm.cluster.trial import Job
 from rrm.errors import InputError
+from rrm.jobs.record import Arm, TrialRecord
 from rrm.models import build
-from rrm.studies.sweep import _check_recipes, _with_flag
+from rrm.studies.checks import check_recipes
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
+from tests.sweeps import recipes_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "tune_specs"
 SPECS = {path.stem: runpy.run_path(str(path))["SPEC"] for path in sorted(FOLDER.glob("*.py"))}
 SWEEPS = {name: spec for name, spec in SPECS.items() if hasattr(spec, "recipe")}
-
-
-def job_of(spec, preset):
-    return Job(spec.recipe, preset, "", Request(), "", arm=spec.arm, baseline=spec.baseline)
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -40,9 +36,9 @@ def test_every_configuration_fits_its_budget_and_every_model_type_has_its_baseli
             steps = recipe.steps(model)
             spent = steps * recipe.units_per_step(model) + recipe.hook_units(model, steps)
             assert 0.95 * recipe.budget < spent <= recipe.budget, config
-            found = job_of(spec, preset).arm_of(config, recipe)
-            arms.add((config["model"], found["arm"]))
-            if found["baseline"]:
+            found = recipes_of(spec, preset).make(config | {"seed": 0}).arm
+            arms.add((config["model"], found.name))
+            if found.baseline:
                 baselines.add(config["model"])
         assert baselines == set(models)
         assert len(arms) == len({tuple(sorted(config.items())) for config in fixed + drawn})
@@ -52,16 +48,13 @@ def test_an_arm_says_what_was_changed():
     spec = SWEEPS["perturb_sweep"]
     preset = spec.presets["default"]
     config = {"model": "hrm", "sigma": 0.01, "kind": "every_call", "location": "z_L", "flossing": "pre"}
-    found = job_of(spec, preset).arm_of(config, spec.recipe(config, get_task(preset.task), preset, seed=0))
-    assert found == {
-        "arm": "every call σ = 0.01 on z_L, flossing pre, steps 53",
-        "baseline": False,
-        "settings": {"kind": "every_call", "sigma": 0.01, "location": "z_L", "flossing": "pre, steps 53"},
-    }
+    settings = {"kind": "every_call", "sigma": 0.01, "location": "z_L", "flossing": "pre, steps 53"}
+    found = recipes_of(spec, preset).make(config | {"seed": 0}).arm
+    assert found == Arm("every call σ = 0.01 on z_L, flossing pre, steps 53", False, settings)
     spec, config = SWEEPS["interventions"], {"model": "trm_mlp", "arm": "eqr"}
-    found = job_of(spec, preset).arm_of(config, spec.recipe(config, get_task("sudoku-6x6"), preset, 0))
+    found = recipes_of(spec, preset).make(config | {"seed": 0}).arm
     settings = {"kind": "eqr", "sigma": 0.01, "location": "both", "flossing": "none"}
-    assert found == {"arm": "eqr", "baseline": False, "settings": settings}
+    assert found == Arm("eqr", False, settings)
 
 
 def test_arms_that_train_differently_have_different_names_and_one_is_the_baseline(tmp_path):
@@ -71,7 +64,8 @@ def test_arms_that_train_differently_have_different_names_and_one_is_the_baselin
 
     def check(**changes):
         args = Namespace(model=["trm_mlp"], seed=0, sigma=None, workers_per_trial=1, data=None)
-        _check_recipes(replace(spec, **changes), args, preset, splits)
+        changed = replace(spec, **changes)
+        check_recipes(changed, args, preset, recipes_of(changed, preset), {"": splits})
 
     check()
     check(arm=lambda config, recipe: f"mine: {config['arm']}", baseline="mine: baseline")
@@ -83,8 +77,11 @@ def test_arms_that_train_differently_have_different_names_and_one_is_the_baselin
 
 def test_records_of_arms_from_before_they_had_a_flag():
     settings = {"kind": "none", "sigma": 0.0, "location": "both", "flossing": "none"}
-    old = [{"name": "a", "arm": settings | {"arm": "baseline"}}, {"arm": settings | {"flossing": "pre", "arm": "pre"}}]
-    plain, flossed = map(_with_flag, old)
-    assert plain == {"name": "a", "arm": {"arm": "baseline", "baseline": True, "settings": settings}}
-    assert flossed["arm"]["arm"] == "pre" and not flossed["arm"]["baseline"]
-    assert _with_flag(plain) == plain
+    old = [
+        {"name": "a", "arm": settings | {"arm": "baseline"}},
+        {"name": "b", "arm": settings | {"flossing": "pre", "arm": "pre"}},
+    ]
+    plain, flossed = (TrialRecord.from_dict({"config": {}} | known) for known in old)
+    assert plain.arm == Arm("baseline", True, settings)
+    assert flossed.arm.name == "pre" and not flossed.arm.baseline
+    assert TrialRecord.from_dict(plain.to_dict()) == plain

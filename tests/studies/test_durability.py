@@ -23,6 +23,7 @@ from rrm.jobs.spec import Preset
 from rrm.tasks.splits import generate_splits
 from rrm.training import checkpoint
 from rrm.training.recipes import cpu_sudoku
+from tests.sweeps import recipes_of
 
 
 def cut(path):
@@ -101,7 +102,7 @@ def test_a_trial_whose_checkpoint_is_damaged_begins_again_and_says_so(tmp_path, 
     def recipe(config, task, preset, seed):
         return cpu_sudoku(task, batch_size=4, budget=12 * 4 * preset.steps, evaluations=preset.evaluations)
 
-    job = Job(recipe, preset, "hash", Request(), str(tmp_path))
+    job = Job(recipes_of(recipe, preset, tmp_path), Request(), str(tmp_path))
 
     def train(previous=None):
         """Reports and checkpoints of a trial that starts from the checkpoint `previous`."""
@@ -123,7 +124,7 @@ def test_a_trial_whose_checkpoint_is_damaged_begins_again_and_says_so(tmp_path, 
         module = SimpleNamespace(
             get_checkpoint=lambda: found, report=report, Checkpoint=SimpleNamespace(from_directory=keep)
         )
-        _train(job, {"seed": 0}, splits, module)
+        _train(job, {"model": "trm_mlp", "seed": 0, "trial": 0}, splits, module)
         return reports, folders
 
     threads = torch.get_num_threads()

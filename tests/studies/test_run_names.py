@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from rrm.cluster.phase import Description
+from rrm.jobs.record import TrialRecord
 from rrm.models import build, describe, variant
-from rrm.reports.perturbation import label
 from rrm.studies.sources import find_model
-from rrm.tasks import get_task
 from rrm.tracking import Tracker, default_uri
 from rrm.training.checkpoint import save_tensors, write_meta
-from tests.jobs.test_specs import SWEEPS, job_of
+from tests.jobs.test_specs import SWEEPS
+from tests.sweeps import recipes_of
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,13 @@ def store(tmp_path_factory):
     return log
 
 
-def described(spec, config):
+def described(spec, config, folder):
     """Parameters and tags as a trial of a sweep has them, and what the sweep's own figures call it."""
     preset = spec.presets["smoke"]
     config = config | {"seed": 0, "trial": 0}
-    parameters, tags = Description(job_of(spec, preset), get_task(preset.task), {})(config)
-    return parameters, tags, label({"config": config, "arm": {"arm": tags["rrm.arm"]}})
+    recipes = recipes_of(spec, preset, folder)
+    parameters, tags = Description(recipes, {})(config)
+    return parameters, tags, TrialRecord("trial-000", config, recipes.of(config).arm).label
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,9 @@ def described(spec, config):
          "every call σ = 0.1 on z_L"),
     ],
 )  # fmt: skip
-def test_a_study_calls_a_run_what_its_sweep_called_it(store, sweep, config, name):
+def test_a_study_calls_a_run_what_its_sweep_called_it(store, tmp_path, sweep, config, name):
     config = {"model": "trm_mlp"} | config
-    parameters, tags, of_sweep = described(SWEEPS[sweep], config)
+    parameters, tags, of_sweep = described(SWEEPS[sweep], config, tmp_path)
     found = store(f"{sweep}-{name}", parameters, tags)
     assert found.label == of_sweep and found.label.startswith(f"trm_mlp, {name}")
     assert found.provenance["trial"] == f"{sweep}-{name}"

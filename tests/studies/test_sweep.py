@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,12 +122,16 @@ def test_figures_are_drawn_again_from_the_runs(finished, tmp_path, monkeypatch, 
 def test_resuming_a_finished_sweep_adds_nothing(finished, spec, capsys):
     """Nor does it when the preset of this name has changed meanwhile: trials of one sweep have one budget."""
     before = [(run.info.run_id, run.data.metrics) for run in runs_of(finished)[1]]
+    kept = finished / "perturb_sweep" / "recipes"  # which an older rrm did not write
+    recipes = {path.name: path.read_text() for path in kept.iterdir()}
+    shutil.rmtree(kept)
     changed = replace(spec, presets={"default": replace(TINY, steps=16, train=32)})
     run_command(changed, "", ["--storage", str(finished), "--resume"])
     after = runs_of(finished)[1]
     assert [(run.info.run_id, run.data.metrics) for run in after] == before
     assert {run.info.status for run in after} == {"FINISHED"}
     assert "trial-002" in capsys.readouterr().out
+    assert recipes and kept.is_dir() and {path.name for path in kept.iterdir()} == recipes.keys()
     with pytest.raises(SystemExit):
         run_command(spec, "", ["--storage", str(finished), "--resume", "--seed", "5"])
     assert "seed = 0, not 5" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+"""What a sweep says of any training: one line a trial, the best one, and arms against their baseline."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rrm.jobs.naming import config_columns
+from rrm.jobs.record import TrialRecord
+from rrm.reports.metrics import interval_metrics
+from rrm.statistics import SweepPoint
+from rrm.statistics.arms import ArmComparison
+from rrm.statistics.sweep import unpack_outcomes
+from rrm.terminal.table import table
+
+# By trial and weights ("best" or "final").
+Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+def points(
+    trials: Sequence[TrialRecord],
+    scores: Scores,
+    counts: Mapping[str, int],
+    outcomes: Mapping[str, bytes],
+    score: str = "exact",
+) -> list[SweepPoint]:
+    """One point a trial, for figures and the comparison of arms.
+
+    Args:
+        scores: on the test puzzles. A trial whose objective brought its own data has those on its validation data.
+        counts: numbers of test puzzles by key of the data.
+        outcomes: which test puzzles each trial solves, packed, by its name, where that was kept.
+        score: name of the score that is compared.
+    """
+    return [
+        SweepPoint(
+            model=t.group, seed=t.config["seed"], drawn=t.drawn, **t.arm.to_dict(),
+            best=scores[t.name]["best"][score], final=scores[t.name]["final"][score],
+            n=None if t.data is None else counts[t.data], validation=t.best[score], area=float(np.mean(t.curve)),
+            call_units=t.call_units, stopped_early=t.stopped_early,
+            solved=unpack_outcomes(outcomes[t.name], counts[t.data or ""]) if t.name in outcomes else None,
+        )
+        for t in trials
+    ]  # fmt: skip
+
+
+def summary_table(trials: Sequence[TrialRecord], scores: Scores, score: str = "exact") -> list[str]:
+    """One line per trial; accuracies in per cent."""
+    rows = []
+    for t in trials:
+        found = scores[t.name]
+        row = {"trial": t.name, **config_columns(t.config)} | {
+            "status": "failed" if t.failed else "stopped" if t.stopped_early else "done",
+            "steps": str(t.final["step"]),
+            "validation best %": f"{100 * t.best[score]:.1f}",
+        }
+        if t.data is not None:
+            row |= {f"test {which} %": f"{100 * found[which][score]:.1f}" for which in ("best", "final")}
+        if "cells" in found["best"]:
+            row["cells %"] = f"{100 * found['best']['cells']:.1f}"
+        rows.append(row | {"train s": f"{t.seconds['train'] + t.seconds['evaluate']:.0f}"})
+    return table(rows)
+
+
+def best_line(best: TrialRecord, scores: Scores, score: str = "exact") -> str:
+    """The trial that was best on validation, and what it is."""
+    config = ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
+                       for key, value in best.config.items() if key != "trial")  # fmt: skip
+    test = "" if best.data is None else f", {scores[best.name]['best'][score]:.1%} on test"
+    return f"best      {best.name}: {config}; {score} {best.best[score]:.1%} on validation{test}"
+
+
+def comparison_metrics(comparison: ArmComparison) -> dict[str, float]:
+    """The differences of an arm from its baseline, with their intervals, as metrics (fractions)."""
+    values: dict[str, float] = {}
+    for measure, contrast in comparison.contrasts.items():
+        values |= interval_metrics(f"arms/{comparison.model}/{comparison.arm}/{measure}", contrast.difference)
+    return values

@@ -1,0 +1,120 @@
+"""Sweeps that are no perturbations: arms by name, grids over data, recipes that change while a sweep is interrupted."""
+
+import json
+import os
+import re
+import signal
+from argparse import Namespace
+
+import pytest
+
+from rrm.cluster.callbacks import TrackingCallback
+from rrm.commands.sweep import run_command
+from rrm.jobs.spec import GRID_STAGES, DataSpec, Preset, SweepSpec, grid, named_by
+from rrm.studies.sources import find_puzzles
+from rrm.studies.stored import sweep_points
+from rrm.training.recipes import cpu_sudoku
+
+TINY = Preset(0, seeds=2, steps=8, evaluations=2, task="sudoku-4x4", givens=(7, 9), train=64, validation=8, test=40)
+
+
+def small(config, task, preset, seed, **changes):
+    budget = 12 * 4 * preset.steps
+    return cpu_sudoku(task, batch_size=4, budget=budget, evaluations=preset.evaluations, seed=seed, **changes)
+
+
+def runs_of(storage, experiment):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    return {run.data.tags["rrm.name"]: run
+            for run in client.search_runs([client.get_experiment_by_name(experiment).experiment_id])}  # fmt: skip
+
+
+def test_an_arm_that_is_no_perturbation_is_compared_by_its_name(cluster, tmp_path, capsys):
+    spec = SweepSpec(
+        name="orders",
+        models=("trm_mlp",),
+        fixed=lambda models: grid(model=models, arm=("uniform", "slow")),
+        recipe=lambda config, *rest: small(config, *rest, lr=4e-3 if config["arm"] == "uniform" else 4e-5),
+        matching="Arms see the same number of puzzles.",
+        presets={"default": TINY},
+        baseline="uniform",
+    )
+    run_command(spec, "", ["--storage", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "trm_mlp, slow:" in said and "trm_mlp, uniform:" in said and "Arms see the same number" in said
+    points = sweep_points(f"sqlite:///{tmp_path / 'mlflow.db'}", runs_of(tmp_path, "orders")["orders"].info.run_id)
+    assert {(point.arm, point.baseline) for point in points} == {("uniform", True), ("slow", False)}
+
+
+def test_a_grid_over_two_data_sets(cluster, tmp_path, capsys):
+    spec = SweepSpec(
+        name="sizes",
+        models=("trm_mlp",),
+        fixed=lambda models: grid(model=models, task=("sudoku-4x4", "sudoku-6x6"), lr=(1e-3, 4e-3)),
+        recipe=lambda config, *rest: small(config, *rest, lr=config["lr"]),
+        matching="Arms see the same number of puzzles.",
+        presets={"default": Preset(trials=0, seeds=2, steps=8, evaluations=2)},
+        arm=named_by("lr"),
+        baseline="lr 0.001",
+        data=lambda config, preset: DataSpec(config["task"], train=64, validation=8, test=40),
+        stages=GRID_STAGES,
+    )
+    run_command(spec, "", ["--storage", str(tmp_path)])
+    said, runs = capsys.readouterr().out, runs_of(tmp_path, "sizes")
+    keys = ["sudoku-4x4-64-8-40", "sudoku-6x6-64-8-40"]
+    assert all(f"trm_mlp on {key}, lr 0.004: " in said for key in keys) and "Lyapunov" not in said
+    assert {run.data.tags["rrm.data"] for name, run in runs.items() if name != "sizes"} == set(keys)
+    assert [logged.dataset.name for logged in runs["sizes"].inputs.dataset_inputs].count(keys[1]) == 3
+    for name, task in (("trial-000", "sudoku-4x4"), ("trial-002", "sudoku-6x6")):
+        args = Namespace(data=None, run=runs[name].info.run_id, count=None, seed=0)
+        found = find_puzzles(args, tmp_path / "downloads", f"sqlite:///{tmp_path / 'mlflow.db'}")
+        assert (found.task, len(found)) == (task, 40)
+
+
+def test_what_is_said_of_a_training_is_what_was_trained(cluster, tmp_path, capsys, monkeypatch):
+    """The recipe of an arm changes while a sweep is interrupted: half of the trials have begun."""
+
+    def spec(lr, arm=None):
+        def recipe(config, *rest):
+            return small(config, *rest, lr=4e-3 if config["rate"] == "usual" else lr)
+
+        fixed = lambda models: grid(model=models, rate=("usual", "other"))  # noqa: E731
+        return SweepSpec("edited", ("trm_mlp",), fixed, recipe, "", {"default": TINY}, arm=arm, baseline="usual")
+
+    def by_rate(config, recipe):
+        return config["rate"]
+
+    def interrupt(*args, **info):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrackingCallback, "on_trial_complete", interrupt)
+        with pytest.raises(SystemExit):
+            run_command(spec(0.01, by_rate), "", ["--storage", str(tmp_path)])
+    folder = tmp_path / "edited"
+    begun = [path for path in (folder / "recipes").iterdir() if (folder / "tune" / path.stem).exists()]
+    before = {path.name: path.read_text() for path in begun}
+    assert "trial-001.json" in before and "trial-003.json" not in before
+
+    with pytest.raises(SystemExit) as refused:
+        run_command(spec(0.02, by_rate), "", ["--storage", str(tmp_path), "--resume"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert refused.value.code == 2
+    assert "trial-001 and trial-003 of trm_mlp are both called 'other' and train with another lr: " in line
+
+    def told_apart(config, recipe):
+        return config["rate"] if recipe.lr == 4e-3 else f"lr {recipe.lr:g}"
+
+    run_command(spec(0.02, told_apart), "", ["--storage", str(tmp_path), "--resume"])
+    said, runs = capsys.readouterr().out, runs_of(tmp_path, "edited")
+    assert all((folder / "recipes" / name).read_text() == text for name, text in before.items())
+    assert [runs[f"trial-00{n}"].data.tags["rrm.arm"] for n in range(4)] == ["usual", "other", "usual", "lr 0.02"]
+    trained = []
+    for record in json.loads((folder / "trials.json").read_text())["searched"]:
+        meta = json.loads((folder / record["checkpoint"] / "checkpoint.json").read_text())
+        assert runs[record["name"]].data.params["recipe.lr"] == str(meta["recipe"]["lr"])
+        trained.append(meta["recipe"]["lr"])
+    assert trained == [0.004, 0.01, 0.004, 0.02]
+    assert re.search("trm_mlp +other", said) and re.search("trm_mlp +lr 0.02", said)
