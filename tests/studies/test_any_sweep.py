@@ -5,14 +5,21 @@ import os
 import re
 import signal
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 
 from rrm.cluster.callbacks import TrackingCallback
 from rrm.commands.sweep import run_command
+from rrm.curves import read_curves
 from rrm.jobs.spec import GRID_STAGES, DataSpec, Preset, SweepSpec, grid, named_by
 from rrm.studies.sources import find_puzzles
 from rrm.studies.stored import sweep_points
+from rrm.toys.delayed_bits import TanhNetwork, binary_cross_entropy
+from rrm.toys.flossing import ToyRecipe, ToySettings
+from rrm.training.assemble import build_parts
+from rrm.training.part import Context
+from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
 
 TINY = Preset(0, seeds=2, steps=8, evaluations=2, task="sudoku-4x4", givens=(7, 9), train=64, validation=8, test=40)
@@ -21,6 +28,12 @@ TINY = Preset(0, seeds=2, steps=8, evaluations=2, task="sudoku-4x4", givens=(7, 
 def small(config, task, preset, seed, **changes):
     budget = 12 * 4 * preset.steps
     return cpu_sudoku(task, batch_size=4, budget=budget, evaluations=preset.evaluations, seed=seed, **changes)
+
+
+def perceptron(config, task, preset, seed):
+    model = {"family": "mlp", "vocab_size": task.vocab_size, "seq_len": task.seq_len, "hidden_size": 16}
+    return Recipe(model, budget=3 * 4 * preset.steps, batch_size=4, optimizer={"kind": "adamw"}, loss="cross_entropy",
+                  lr=config["lr"], evaluations=preset.evaluations, seed=seed)  # fmt: skip
 
 
 def runs_of(storage, experiment):
@@ -51,9 +64,9 @@ def test_an_arm_that_is_no_perturbation_is_compared_by_its_name(cluster, tmp_pat
 def test_a_grid_over_two_data_sets(cluster, tmp_path, capsys):
     spec = SweepSpec(
         name="sizes",
-        models=("trm_mlp",),
+        models=("mlp",),
         fixed=lambda models: grid(model=models, task=("sudoku-4x4", "sudoku-6x6"), lr=(1e-3, 4e-3)),
-        recipe=lambda config, *rest: small(config, *rest, lr=config["lr"]),
+        recipe=perceptron,
         matching="Arms see the same number of puzzles.",
         presets={"default": Preset(trials=0, seeds=2, steps=8, evaluations=2)},
         arm=named_by("lr"),
@@ -64,13 +77,51 @@ def test_a_grid_over_two_data_sets(cluster, tmp_path, capsys):
     run_command(spec, "", ["--storage", str(tmp_path)])
     said, runs = capsys.readouterr().out, runs_of(tmp_path, "sizes")
     keys = ["sudoku-4x4-64-8-40", "sudoku-6x6-64-8-40"]
-    assert all(f"trm_mlp on {key}, lr 0.004: " in said for key in keys) and "Lyapunov" not in said
+    assert all(f"mlp on {key}, lr 0.004: " in said for key in keys) and "Lyapunov" not in said
     assert {run.data.tags["rrm.data"] for name, run in runs.items() if name != "sizes"} == set(keys)
     assert [logged.dataset.name for logged in runs["sizes"].inputs.dataset_inputs].count(keys[1]) == 3
     for name, task in (("trial-000", "sudoku-4x4"), ("trial-002", "sudoku-6x6")):
         args = Namespace(data=None, run=runs[name].info.run_id, count=None, seed=0)
         found = find_puzzles(args, tmp_path / "downloads", f"sqlite:///{tmp_path / 'mlflow.db'}")
         assert (found.task, len(found)) == (task, 40)
+
+
+def bits(config, task, preset, seed):
+    settings = ToySettings(task="copy", units=6, delay=2, length=8, batch=4, budget=8, lr=config["lr"], k=1)
+    return replace(settings.recipe(seed), evaluations=preset.evaluations)
+
+
+def train_bits(recipe, task, train, validation, *, rank, world, device, wrap, curve):
+    assert (task, train, validation) == (None, None, None)
+    network = TanhNetwork(recipe.model["units"], recipe.model["gain"], recipe.seed)
+    context = Context(network, binary_cross_entropy, recipe.perturbed, recipe.batch_size, recipe.seed)
+    return build_parts(recipe, context, device=device, wrap=wrap, curve=curve)
+
+
+def test_an_objective_that_brings_its_own_data(cluster, tmp_path, capsys):
+    spec = SweepSpec(
+        name="bits",
+        models=("tanh",),
+        fixed=lambda models: grid(model=models, lr=(1e-3, 1e-2)),
+        recipe=bits,
+        matching="Arms see the same bits.",
+        presets={"default": Preset(trials=0, seeds=2, steps=8, evaluations=2)},
+        baseline="lr 0.001",
+        trainer=train_bits,
+        read=lambda known: ToyRecipe(**known),
+        stages=GRID_STAGES,
+        score="accuracy",
+    )
+    run_command(spec, "", ["--storage", str(tmp_path)])
+    said, runs = capsys.readouterr().out, runs_of(tmp_path, "bits")
+    assert "tanh, lr 0.01: " in said and "accuracy %" in said and "test best %" not in said
+    assert not runs["bits"].inputs.dataset_inputs and not (tmp_path / "bits" / "test.npz").exists()
+    for run in (run for name, run in runs.items() if name != "bits"):
+        assert {"train/accuracy", "validation/accuracy"} <= set(run.data.metrics)
+    assert read_curves(tmp_path / "bits" / "curves" / "trial-000.jsonl")["train/loss"][0].tolist() == [4, 8]
+    with pytest.raises(SystemExit):
+        run_command(spec, "", ["--storage", str(tmp_path), "--name", "other", "--data", str(tmp_path)])
+    assert "the sweep bits brings its own data: leave --data out" in capsys.readouterr().err
 
 
 def test_what_is_said_of_a_training_is_what_was_trained(cluster, tmp_path, capsys, monkeypatch):
