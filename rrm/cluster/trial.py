@@ -101,7 +101,7 @@ def _train(
                 # Half loaded, it is not what it was.
                 trainer, damage = fresh(), {DAMAGE: str(error)}
     if curve and not trainer.step:
-        curve.cut(0)  # rows of an attempt that left no checkpoint
+        curve.cut(-1)  # the rows of an attempt that left no checkpoint, or a damaged one
     for metrics in trainer.run():
         report: dict[str, Any] = metrics
         if rank == 0:

@@ -28,6 +28,7 @@ class JobFolder:
     trials.json    the trials: those of the search or grid once they are over, then the repeated ones
     scores.json    test scores by trial and weights; scoring.json: parts of those under way
     outcomes/      which test puzzles the best weights of each trial solve, a bit a puzzle
+    curves/        the curves of each trial, which grow while it trains (`rrm.curves`)
     recipes/       what each trial trains, as it was when the trial was handed out (`rrm.jobs.recipes`)
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards

@@ -96,6 +96,7 @@ def conduct(
                     "arguments": {name: value for name, value in vars(args).items() if name not in FREE},
                     "settings": (folder.read("study") or {}).get("settings") or plan(resources),
                     "data_hash": data_hash,
+                    "kind": tracker.kind,
                     "git_commit": git_commit(Path(__file__).parent),
                 }
             )

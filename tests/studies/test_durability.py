@@ -17,6 +17,7 @@ from rrm.cluster.search import AtOnce, BaselinesFirst
 from rrm.cluster.session import Request
 from rrm.cluster.trial import DAMAGE, Job, _train
 from rrm.commands.job import resumable
+from rrm.curves import curve_path, read_curves
 from rrm.errors import CLUSTER_LOST, InputError
 from rrm.jobs.folder import JobFolder
 from rrm.jobs.spec import Preset
@@ -92,9 +93,9 @@ def test_without_a_whole_copy_a_phase_begins_anew(tmp_path, capsys):
     assert not tune_state.restore(tmp_path) and "its trials are trained again" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["training", "best"])
-def test_a_trial_whose_checkpoint_is_damaged_begins_again_and_says_so(tmp_path, name):
-    """To the same weights as without an interruption."""
+@pytest.mark.parametrize("name", ["training", "best", None])
+def test_a_trial_goes_on_from_its_checkpoint_or_begins_again_and_says_so(tmp_path, name):
+    """To the same weights and the same rows of its curves, each once, as without an interruption."""
     splits = generate_splits("sudoku-4x4", (16, 4, 4), 0, (6, 9), tmp_path / "puzzles")
     preset = Preset(trials=1, seeds=1, steps=2, evaluations=2, task="sudoku-4x4", givens=(6, 9), train=16,
                     validation=4, test=4)  # fmt: skip
@@ -127,14 +128,22 @@ def test_a_trial_whose_checkpoint_is_damaged_begins_again_and_says_so(tmp_path, 
         _train(job, {"model": "trm_mlp", "seed": 0, "trial": 0}, splits, module)
         return reports, folders
 
-    threads = torch.get_num_threads()
+    threads, curves = torch.get_num_threads(), curve_path(tmp_path, "trial-000")
     whole, folders = train()
-    cut(folders[0] / f"{name}.safetensors")
+    rows = read_curves(curves)
+    if name:
+        cut(folders[0] / f"{name}.safetensors")
     again, others = train(folders[0])
     torch.set_num_threads(threads)
-    assert [r["evaluation"] for r in again] == [1, 2] and f"{name}.safetensors" in again[0][DAMAGE]
+    if name:
+        assert [r["evaluation"] for r in again] == [1, 2] and f"{name}.safetensors" in again[0][DAMAGE]
+    else:
+        assert [r["evaluation"] for r in again] == [2] and DAMAGE not in again[0]
     assert not any(DAMAGE in report for report in whole)
-    assert checkpoint.weights_hash(others[1], "final") == checkpoint.weights_hash(folders[1], "final")
+    assert read_curves(curves).keys() == rows.keys() and rows["train/loss"][0].tolist() == [1, 2]
+    for series, (steps, values) in read_curves(curves).items():
+        assert steps.tolist() == [1, 2] and (series.startswith("time/") or (values == rows[series][1]).all()), series
+    assert checkpoint.weights_hash(others[-1], "final") == checkpoint.weights_hash(folders[1], "final")
 
 
 def test_a_damaged_shard_counts_as_missing_and_is_named(tmp_path, capsys):

@@ -24,6 +24,9 @@ from rrm.jobs.spec import Preset
 from rrm.models import build, variant
 from rrm.tasks import get_task
 from rrm.tasks.puzzle_file import load_puzzles
+from rrm.tracking import default_uri
+from rrm.tracking.folder_reader import FolderReader
+from rrm.tracking.store_reader import StoreReader
 
 SPEC_FILE = Path(__file__).resolve().parents[2] / "tune_specs" / "perturb_sweep.py"
 MODELS = ("trm_mlp", "srm_mlp")
@@ -98,6 +101,22 @@ def test_artifacts_and_result_files(finished):
     assert result.settings.checkpoint_hash in hashes
     scores = json.loads((folder / "scores.json").read_text())[measured[0].stem]
     assert scores["best"]["exact"] == pytest.approx(result.solved.mean())
+
+
+def test_curves_of_every_trial_are_in_its_folder_and_in_the_store(finished, tmp_path):
+    store, folder = StoreReader(default_uri(finished), tmp_path), FolderReader(finished)
+    (group,), (of_folder,) = store.groups(), folder.groups()
+    assert (group.name, group.kind) == (of_folder.name, of_folder.kind) == ("perturb_sweep", "sweep")
+    (_, *trials), (_, *others) = store.runs(group), folder.runs(of_folder)
+    for run, other in zip(trials, others, strict=True):
+        assert run.name == other.name and other.tags.items() <= run.tags.items()
+        differing = {key for key in {*run.params, *other.params} if run.params.get(key) != other.params.get(key)}
+        assert differing == {"recipe.optimizer.betas"}  # a tuple, and in JSON a list
+        curves = store.curves(run)
+        assert curves.keys() == folder.curves(other).keys() and "evaluation" in curves.keys() - run.metrics.keys()
+        for name in ("train/loss", "validation/exact"):
+            for found in (store.history(run, name), folder.history(other, name)):
+                np.testing.assert_array_equal(found, curves[name])
 
 
 def test_what_tune_writes_again_and_again_holds_no_puzzles(finished):
