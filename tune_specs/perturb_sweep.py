@@ -5,7 +5,10 @@
 
 Three axes: model type x perturbation (magnitude sigma, when there is noise, on which half of the state) x flossing
 schedule. Every model type gets one baseline with neither, which is never stopped early; the other trials are drawn by
-TPE, and ASHA stops the weak ones. The best drawn configuration and its baseline are then trained on fresh seeds.
+TPE, and ASHA stops the weak ones. The best drawn configuration and its baseline are then trained on fresh seeds,
+because the run by which the search chose it was partly lucky. Each sentence about arms begins with the verdict after
+Holm's correction, gives the difference of every seed, and says about how large an effect so many seeds would have
+shown.
 """
 
 from rrm.commands.sweep import run_command
