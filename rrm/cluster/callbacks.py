@@ -1,4 +1,4 @@
-"""What happens beside the trials: curves go to MLflow, a table to the terminal. Only the driver writes."""
+"""Callbacks of the driver during training: metrics go to MLflow, a table goes to the terminal."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from rrm.terminal.progress import Live, Pace, duration
 from rrm.terminal.table import table
 from rrm.tracking import Tracker
 
-ANSWERS_WITHIN_S = 60  # a busy machine takes its time to start a worker
+ANSWERS_WITHIN_S = 60  # long, because a busy machine starts a worker slowly
 
 
 def _ray_answers() -> bool:
@@ -55,13 +55,13 @@ class TrackingCallback(tune.Callback):
         curves = {
             name: value
             for name, value in result.items()
-            # An objective that only the end of a trial can tell is nan until then.
+            # An objective that is measured at the end of a trial is nan until then.
             if ("/" in name or name == "call_units") and isinstance(value, Real) and not math.isnan(value)
         }
         self.tracker.metrics(self._run(trial), curves, int(result["step"]))
 
     def _say_parts(self, trial: Trial, parts: int) -> None:
-        """Training goes through its batches in more parts than before where they do not fit the memory."""
+        """Print when a trial needs more micro-batches than before because its memory is full."""
         before = self.parts.get(trial.trial_id) or self.describe(trial.config)[0]["recipe"]["micro_batches"]
         if parts > before:
             print(f"{trial_name(trial.config)} ran out of memory: it goes on with {parts} micro-batches a step")
@@ -72,13 +72,13 @@ class TrackingCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.tracker.finish(self._run(trial), "FAILED")
-        # Read from the driver's own folder: on a full disk the file may not be whole.
+        # The file is in the driver's own folder; on a full disk it may be torn.
         said = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
         if out_of_space(said):
-            # The other trials would run into it as well. It is no fault of this one, which is not over.
+            # The other trials would meet the full disk as well. This trial is not over: --resume continues it.
             raise OSError(said.strip().splitlines()[-1])
         if "temporarily unavailable" in said:
-            # Said first: without its raylet, Ray ends this process when it notices.
+            # Print first: as soon as Ray notices that its raylet is gone, it ends this process.
             print("Ray does not answer: if this command ends now, the same one with --resume carries on", flush=True)
             if not _ray_answers():
                 raise RuntimeError(CLUSTER_LOST)

@@ -1,4 +1,4 @@
-"""Spreading work over Ray tasks: shards of puzzles, weights put once, results written as they finish."""
+"""Spread work over Ray tasks: shards of puzzles, weights in the object store, results written as they finish."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,9 +24,9 @@ from rrm.models.official import load_strictly
 from rrm.tasks import PuzzleSet, get_task
 from rrm.training.evaluate import puzzle_scores
 
-SHARD = 64  # puzzles a task, at least: seconds of work, so that a lost worker loses little
-QUEUED = 2  # tasks handed out per task that runs: no worker waits for the driver, and the driver's memory is bounded
-NEWS_S = 900  # no task finished for so long: said, for nodes may have to come, and a large model may take its time
+SHARD = 64  # least number of puzzles a task: seconds of work, so that a lost worker loses little
+QUEUED = 2  # tasks handed out per running task: no worker waits for the driver, and the driver's memory is bounded
+NEWS_S = 900  # without a finished task for so long, a message: nodes may be missing, or the model be large
 
 
 Progress = Callable[[int, float], None]
@@ -38,13 +38,13 @@ def run_tasks(
 ) -> Iterator[tuple[int, Any, float]]:
     """Yield (position, result, seconds of work) of `function(*job)` for every job, in the order they finish.
 
-    Jobs are drawn as workers become free. A worker that dies is replaced and its job repeated; a job that raises ends
-    the whole with its error, and the jobs still running with it.
+    Jobs are drawn as workers become free. If a worker dies, its job is repeated on a new one. If a job raises an error,
+    `run_tasks` cancels the running jobs and raises the error.
     """
     import ray
 
     at_once = trials_at_once(request, resources)
-    # What is handed out runs where there is room, so that a limit below the room must not be queued beyond.
+    # Ray runs every task that fits, so a limit below the room has to bound the tasks handed out.
     handed_out = QUEUED * at_once if at_once != request.at_most else at_once
 
     def call(*job: Any) -> tuple[Any, float]:
@@ -73,7 +73,7 @@ def run_tasks(
 
 
 def put_weights(model: RecursiveModel) -> tuple[dict, Any]:
-    """(description, weights in the object store): what a task needs to build the model."""
+    """(description, weights in the object store), from which `on_device` builds the model."""
     import ray
 
     return describe(model), ray.put(as_arrays(model.state_dict()))
@@ -110,7 +110,7 @@ def score_model(
 
 
 def plan_batch(model: RecursiveModel, k: int, resources: dict[str, float], request: Request) -> int:
-    """`choose_batch` where the tasks will run: on an accelerator it depends on the memory there, which tasks share."""
+    """`choose_batch` for the workers: on an accelerator the batch depends on its memory, which tasks share."""
     if not request.gpus:
         return choose_batch(model, k)
     job = (describe(model), k, min(1.0, request.gpus))
@@ -144,10 +144,9 @@ def measure_in_shards(
     """`rrm.dynamics.measure` over Ray tasks into the result file `target`.
 
     Finished shards are kept in `folder` and not computed again. The file is the same for any number of workers, because
-    the cut into shards depends on the number of puzzles and the batch size alone; the driver holds a few shards at a
-    time, whatever the number of puzzles. `settings.batch` is halved where it does not fit the workers' memory, which is
-    said and remembered in `folder`. `progress` hears of every finished shard: puzzles, seconds of work. `kept` as the
-    options of `measure`.
+    the cut into shards depends on the number of puzzles and the batch size alone. The driver holds a few shards at a
+    time. Where `settings.batch` does not fit the workers' memory it is halved, with a message, and kept in `folder`.
+    `progress` is called with puzzles and seconds of work of every finished shard. `kept` are options of `measure`.
     """
     import ray
 
@@ -168,7 +167,7 @@ def measure_in_shards(
 
 
 def _known_batch(folder: Path, settings: Settings) -> Settings:
-    """The settings with the batch size that `folder` was begun with, if they agree in everything else."""
+    """The settings, with the batch size of the earlier run in `folder` if all other settings agree."""
     known = read_json(folder, "settings")
     if known and asdict(replace(settings, batch=known["batch"])) == known:
         return replace(settings, batch=known["batch"])
@@ -219,7 +218,7 @@ def _complete(
 ) -> None:
     """Run `function(*job(rows))` for every shard that `read` does not find whole in its file, and `write` the result.
 
-    `progress` hears of the finished shards at once, then of each that follows: puzzles, seconds of work.
+    `progress` is called with puzzles and seconds of work: once for the earlier shards, then for each new one.
     """
     missing = [number for number, path in enumerate(paths) if _finished(read, path) is None]
     if done := sum(map(len, shards)) - sum(len(shards[number]) for number in missing):
@@ -262,7 +261,7 @@ def gather(
 
 
 def _finished(read: Callable[[Path], object], path: Path) -> object:
-    """A shard of an earlier run; None where there is none or it is damaged, which is said."""
+    """A shard of an earlier run; None without one, or with a message where it is damaged."""
     try:
         return read(path) if path.exists() else None
     except InputError as error:

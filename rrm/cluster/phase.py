@@ -28,12 +28,12 @@ from rrm.tasks.splits import Splits
 from rrm.tracking import Tracker
 from rrm.training.checkpoint import read_meta
 
-STATE_S = 0.05  # between two copies of Tune's state, for each trial: 0.7 s with 14 trials, 26 s with 512
+STATE_S = 0.05  # pause between two copies of Tune's state, times the number of trials: 0.7 s with 14, 26 s with 512
 
 
 @dataclass(frozen=True)
 class Description:
-    """(parameters, tags) of a trial's run. Tune writes it into its state again and again: no puzzles in here."""
+    """(parameters, tags) of a trial's run, without puzzles, because Tune copies it with every copy of its state."""
 
     recipes: Recipes
     tags: dict[str, str]
@@ -52,7 +52,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Training:
-    """What the phases of a sweep share.
+    """The training of a sweep; its phases share one.
 
     Attributes:
         splits: the sets of puzzles, by key.
@@ -74,7 +74,7 @@ class Training:
         return {key: ray.put(splits) for key, splits in self.splits.items()}
 
     def run(self, name: str, search: BaselinesFirst, count: int, fixed: float) -> list[TrialRecord]:
-        """Run `count` trials, or carry on with them; -> records of them, by name.
+        """Run or resume `count` trials; -> their records, sorted by name.
 
         Tune keeps its files in the folder `name`. Trials whose number is below
         `fixed` are never stopped early.
@@ -82,7 +82,7 @@ class Training:
         job, trainable = self.job, self._trainable()
         path = self.folder.path / name
         search.handed_out = job.recipes.hand_out
-        # Without its state the driver died before Tune knew any trial: there is nothing to restore.
+        # Without a state the driver died before Tune had a trial: there is nothing to restore.
         known, evaluations = restore(path), job.recipes.preset.evaluations
         tuner = tune.Tuner(
             trainable,
@@ -108,14 +108,14 @@ class Training:
             ),
         )
         if known:
-            # From the file that the line above has just written: a search goes on with the code and on the cluster of
-            # today, whatever it was begun with.
+            # `Tuner.restore` reads the file that `Tuner` above has just written: a search goes on with today's code and
+            # cluster, whatever it was begun with.
             self._write_recipes(path)
             tuner = tune.Tuner.restore(str(path), trainable=trainable, resume_unfinished=True, resume_errored=True)
-        # Tune writes down everything it knows, of all trials, each time: with more of them it does so less often.
+        # Each copy of the state holds all trials, so with more trials Tune makes fewer copies.
         with environment(TUNE_GLOBAL_CHECKPOINT_S=f"{STATE_S * count:g}"):
             results = tuner.fit()
-        stop_on_signals()  # Tune leaves a handler behind that swallows the next Ctrl-C
+        stop_on_signals()  # undoes a handler of Tune, which would swallow the next Ctrl-C
         over = [results[number] for number in range(len(results))]
         # Interrupted between two trials, all that there are may be over, and others are still to come.
         if len(over) < count or not all(self._over(result) for result in over):
@@ -132,22 +132,22 @@ class Training:
             self.job.recipes.of(_read_config(file.parent))
 
     def _trainable(self) -> Callable[[Config], None]:
-        """What Tune runs for every trial.
+        """The function that Tune runs for every trial.
 
-        `tune.with_parameters` would put the puzzles into the object store once more for each phase, and a copy whose
-        name was pickled stays there as long as this process.
+        It does without `tune.with_parameters`, which would put the puzzles into the object store again for each phase,
+        where a copy stays as long as this process if its name was pickled.
         """
         job, stored, request = self.job, self._stored, self.job.request
 
         def train(config: Config) -> None:
             train_trial(config, job, stored)
 
-        train.__name__ = train_trial.__name__  # by which Tune knows it when it restores
+        train.__name__ = train_trial.__name__  # the name by which Tune restores it
         mine = {"cpu": request.cpus, "gpu": request.gpus} if request.workers == 1 else {"cpu": COORDINATOR_CPU}
         return tune.with_resources(train, mine)
 
     def _over(self, result: Result) -> bool:
-        """Whether a trial has failed, was stopped early or came to the end of its budget."""
+        """Whether a trial has failed, was stopped early, or reached the end of its budget."""
         metrics = result.metrics or {}
         reported = metrics.get(CLOCK, 0)
         stopped_early = reported > 0 and metrics.get("done", False)
@@ -158,12 +158,12 @@ class Training:
         if result.checkpoint:
             return Path(result.checkpoint.path)
         of_workers = (result.metrics or {}).get("checkpoint_path")
-        # Where it was written; since then the storage folder may have been moved.
+        # The path of its writing; the storage folder may have been moved since.
         return Path(self.job.storage, *Path(of_workers).parts[-2:]) if of_workers else None
 
     def _record(self, result: Result, fixed: float) -> TrialRecord:
         metrics = result.metrics or {}
-        # Tune leaves the configuration out where a worker died before it reported anything.
+        # Tune gives no configuration if the worker died before its first report.
         config = result.config or _read_config(Path(result.path))
         folder, trial = self._checkpoint(result), self.job.recipes.of(config)
         evaluation = metrics.get(CLOCK, 0)
@@ -190,7 +190,7 @@ def _read_config(folder: Path) -> Config:
 
 
 def _reason(error: Exception) -> str:
-    """Why a trial failed, in one line."""
+    """The reason of a trial's failure, in one line."""
     if isinstance(error, ray.exceptions.RayActorError):
         return "its worker died: the machine may be out of memory, which `dmesg` would tell"
     return str(error).strip().splitlines()[-1]

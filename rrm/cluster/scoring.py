@@ -14,7 +14,7 @@ from rrm.terminal.progress import Bar
 from rrm.training import checkpoint
 from rrm.training.evaluate import means, totals
 
-# Puzzles a task, at most: full batches, so that the cut changes nothing, and full bytes of outcomes.
+# Most puzzles a task. A multiple of the batch size, so that the cut changes no score, and of 8, for whole bytes.
 SCORED = 4096
 
 Scores = dict[str, dict[str, dict[str, float]]]
@@ -29,8 +29,8 @@ def score_trials(
 ) -> Scores:
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}.
 
-    `tests`: the puzzles by key. What is finished stays in scores.json, and of a large test set the finished parts of a
-    score in scoring.json. Which puzzles the best weights solve stays in outcomes/, one file a trial, for
+    `tests`: the puzzles by key. Finished scores are kept in scores.json, finished parts of the score on a large test
+    set in scoring.json. The outcome of the best weights on every puzzle is kept in outcomes/, one file a trial, for
     `read_outcomes`.
     """
     scores: Scores = folder.read("scores") or {}
@@ -65,7 +65,7 @@ def score_trials(
             del begun[_key(trial, which)]
             ordered = [parts[str(number)] for number in range(count)]
             score = means([part["sums"] for part in ordered]) | {"seconds": sum(part["seconds"] for part in ordered)}
-            # Parts that were scored before outcomes were kept leave a gap in them.
+            # An older rrm kept no outcomes of the parts that it scored.
             if (which == "best" or _same(trial)) and all("solved" in part for part in ordered):
                 (folder.path / OUTCOMES).mkdir(exist_ok=True)
                 bits = bytes.fromhex("".join(part["solved"] for part in ordered))
@@ -84,7 +84,7 @@ def _same(trial: TrialRecord) -> bool:
 
 
 def read_outcomes(folder: JobFolder) -> dict[str, bytes]:
-    """Which test puzzles each trial solves, packed, by its name, where that was kept."""
+    """{trial: a bit for each test puzzle, whether it is solved}, where outcomes were kept."""
     return {file.name: file.read_bytes() for file in (folder.path / OUTCOMES).glob("*")}
 
 

@@ -1,4 +1,4 @@
-"""One trial: the training loop of `rrm.training` with Tune's or Train's way to report and to resume."""
+"""One trial: the training loop of `rrm.training`, with the reports and checkpoints of Tune or Train."""
 
 import tempfile
 import time
@@ -26,14 +26,14 @@ from rrm.training.trainer import Trainer, unwrapped
 if TYPE_CHECKING:
     import ray
 
-# A coordinator of DDP workers only waits. Ray grants it no less than a little, which is taken off its workers' share:
-# a whole CPU of its own could leave the workers of the last trial without one, and all would wait for ever.
+# CPUs of the coordinator of DDP workers, which only waits; they are taken from the share of its workers. With a whole
+# CPU the coordinator could take the last one from its own workers, and the trial would wait for ever.
 COORDINATOR_CPU = 0.01
 
-# Within this time Ray has noticed that a node is gone.
+# Ray notices the loss of a node within this time.
 NODE_LOSS_S = 20
 
-# The report of a trial that began again says here what is wrong with its checkpoint.
+# Key in the report of a trial that began again: the damage of its checkpoint.
 DAMAGE = "damaged_checkpoint"
 
 
@@ -98,7 +98,7 @@ def _train(
             try:
                 trainer.load(folder)
             except InputError as error:
-                # Half loaded, it is not what it was.
+                # A half loaded trainer is in no defined state.
                 trainer, damage = fresh(), {DAMAGE: str(error)}
     if curve and not trainer.step:
         curve.cut(-1)  # the rows of an attempt that left no checkpoint, or a damaged one
@@ -108,13 +108,13 @@ def _train(
             report = metrics | damage | _measured(job, trainer)
         with tempfile.TemporaryDirectory() as folder:
             trainer.save(folder, "" if trial.data is None else job.recipes.keys.hashes[trial.data])
-            # Every worker reports, for it is a barrier; the first one brings the checkpoint.
+            # A report is a barrier, so every worker makes one; only the first brings the checkpoint.
             checkpoint = module.Checkpoint.from_directory(folder) if rank == 0 else None
             module.report(report, checkpoint=checkpoint)
 
 
 def _measured(job: Job, trainer: Trainer) -> dict[str, float]:
-    """The objectives that the end of a training can tell; nan before it, for Tune wants a value."""
+    """The objectives that are measured at the end of a training; nan before, because Tune wants a value."""
     over = trainer.step >= trainer.total_steps
     return {
         objective.metric: objective.measure(trainer) if over else nan
@@ -146,8 +146,8 @@ def _fetch(job: Job, config: Config, stored: "Mapping[str, ray.ObjectRef]") -> S
 def _coordinate(config: Config, job: Job, stored: "Mapping[str, ray.ObjectRef]") -> None:
     """Train a trial on DDP workers, again from its last checkpoint when they fail: once, or whenever memory runs out.
 
-    One that runs out of memory cannot go on by itself, for the others wait for its gradients. Parts of a batch are
-    counted over all workers: as long as they stay the same, so does the training, on however many workers.
+    A worker that runs out of memory cannot go on alone, because the others wait for its gradients. The training depends
+    on the total number of micro-batches over all workers, not on the number of workers.
     """
     import ray.train
     from ray import tune
@@ -160,14 +160,14 @@ def _coordinate(config: Config, job: Job, stored: "Mapping[str, ray.ObjectRef]")
 
     request, backend = job.request, "nccl" if job.request.gpus else "gloo"
     need = {"CPU": request.cpus - COORDINATOR_CPU} | ({"GPU": request.gpus} if request.gpus else {})
-    name = f"train-{tune.get_context().get_trial_id()}"  # a retried trial resumes its job, another trial never meets it
+    name = f"train-{tune.get_context().get_trial_id()}"  # a retried trial resumes its run; no other has the name
 
     def worker(settings: dict[str, Any]) -> None:
         splits = _fetch(job, settings["config"], stored)
         _train(job, settings["config"], splits, ray.train, DistributedDataParallel, settings["micro_batches"])
 
     def train(workers: int, micro_batches: int, folder: str) -> None:
-        # A Ray that listens on the loopback interface alone has no other machine.
+        # A Ray on the loopback interface has one machine only.
         local = get_node_ip_address() == "127.0.0.1"
         TorchTrainer(
             worker,
@@ -207,9 +207,9 @@ def _coordinate(config: Config, job: Job, stored: "Mapping[str, ray.ObjectRef]")
 
 
 def workers_left(asked: int, need: dict[str, float], resources: dict[str, float]) -> int:
-    """How many workers train a trial that begins again: the largest divisor of `asked` that the cluster still holds.
+    """The number of workers for a trial that begins again: the largest divisor of `asked` that the cluster still holds.
 
-    With none it is `asked`, and they wait for nodes.
+    If it holds none, `asked` workers wait for nodes.
     """
     held = min(int(resources.get(name, 0) / amount + 1e-9) for name, amount in need.items())
     return next((count for count in range(min(asked, held), 0, -1) if asked % count == 0), asked)

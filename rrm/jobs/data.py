@@ -1,4 +1,4 @@
-"""The puzzles of a sweep: which set each configuration trains on, and where the sets come from."""
+"""The puzzles of a sweep: the set of each configuration, and the origin of the sets."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ from rrm.tasks.splits import Splits, generate_splits, read_splits
 class DataKeys:
     """The sets of a sweep by key, without puzzles: every worker has this.
 
-    A single set has the key "", whatever it is; several have those of their `DataSpec`.
+    The key of a single set is "", whatever the set; of several sets each has the key of its `DataSpec`.
 
     Attributes:
         sweep: name of the sweep, for messages.
-        keys: of every set that is asked for.
+        keys: the key of every set that a configuration trains on.
         tasks: name of the task by key.
         hashes: content hash by key.
     """
@@ -29,7 +29,7 @@ class DataKeys:
     hashes: dict[str, str]
 
     def of(self, wanted: DataSpec | None) -> str | None:
-        """The key of a set; None for none. InputError for one that was not there when the sweep was started."""
+        """The key of a set; None for None. InputError for a set that the sweep did not start with."""
         if wanted is None:
             return None
         if wanted not in self.keys:

@@ -1,4 +1,4 @@
-"""The folder of a sweep or a study: who may write in it, what it was started with, and what is already done."""
+"""The folder of a sweep or a study: its lock, the arguments it was started with, and the work already done."""
 
 import fcntl
 import json
@@ -56,13 +56,13 @@ class JobFolder:
         begun = self.path.exists()
         if resume and not begun:
             raise InputError(f"{self.path} holds no {self.kind} to resume: leave --resume out to start one")
-        # A job that was interrupted before it wrote anything else has left its lock.
+        # A job that was interrupted before its first file has left only its lock.
         if not exists and begun and any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise InputError(f"{self.path} exists and is not a {self.kind}: choose another --name or --storage")
 
     @contextmanager
     def claim(self) -> Iterator[None]:
-        """Hold the folder against a second driver for the length of the block."""
+        """Lock the folder against a second driver for the block."""
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "wb") as lock:
             try:
@@ -77,7 +77,7 @@ class JobFolder:
             yield
 
     def start(self, record: dict) -> None:
-        """Write down what the job is, or check that it is still the same."""
+        """Write the record of a new job, or check that a resumed one has the same arguments and data."""
         known = self.read(self.kind)
         if known is None:
             self.write(self.kind, record)
@@ -85,7 +85,7 @@ class JobFolder:
         if not isinstance(known.get("arguments"), dict) or "data_hash" not in known:
             raise InputError(f"{self.path} holds no record of a {self.kind}: choose another --name")
         for key, value in record["arguments"].items():
-            # An option that the job does not know is newer than it is.
+            # An option that is not in the record is newer than the job.
             if (before := _spelled_today(key, known["arguments"].get(key, value))) != value:
                 raise InputError(
                     f"the {self.kind} in {self.path} was started with {key} = {before!r:.200}, not {value!r}: "
@@ -100,7 +100,7 @@ class JobFolder:
         return self.read(self.kind) or {}
 
     def read(self, name: str) -> dict | None:
-        """NAME.json, None if it is not there."""
+        """The content of NAME.json; None without the file."""
         return read_json(self.path, name)
 
     def write(self, name: str, content: dict) -> None:
@@ -116,7 +116,7 @@ def _spelled_today(option: str, value: Any) -> Any:
 
 
 def read_json(folder: Path, name: str) -> dict | None:
-    """NAME.json of a folder, None if it is not there."""
+    """The content of NAME.json in a folder; None without the file."""
     path = folder / f"{name}.json"
     return read_object(path, "restore it from a copy, or choose another --name") if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""How a trial and its configuration are called in folders, tables and MLflow."""
+"""Names of trials and configurations in folders, tables and MLflow."""
 
 
 def trial_name(config: dict) -> str:

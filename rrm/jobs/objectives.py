@@ -1,4 +1,4 @@
-"""What a search may optimise: a new objective is one line. Light to import."""
+"""The objectives of a search; a new one is one line. Light to import."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class SearchObjective(NamedTuple):
-    """A number of a trial that a search makes as high or as low as it can.
+    """A number of a trial that a search maximises or minimises.
 
     Attributes:
         metric: its name among the metrics that a trial reports.
         mode: whether more of it is better.
-        meaning: what to know before two trials are compared by it.
-        measure: computes it at the end of a training, where training itself does not report it.
+        meaning: a caution for comparisons of two trials by it.
+        measure: computes it at the end of a training, if training itself does not report it.
     """
 
     metric: str
@@ -25,7 +25,7 @@ class SearchObjective(NamedTuple):
     measure: Callable[[Trainer], float] | None = None
 
 
-# Validation puzzles on which a trial is asked for the stability of its successes.
+# Validation puzzles on which the stability of a trial's successes is measured.
 STABILITY_PUZZLES = 64
 
 
@@ -43,7 +43,7 @@ def _success_lambda_1(trainer: Trainer) -> float:
     return success_lambda_1(model, puzzles, objective.data.task, objective.segments)
 
 
-# By name on the command line. The first one must always be asked for: without it models that learn nothing win.
+# By name on the command line. The first one is mandatory: without it models that learn nothing win.
 OBJECTIVES = {
     "accuracy": SearchObjective(
         "validation/objective",

@@ -1,4 +1,4 @@
-"""What each trial trains: computed once, when the trial is handed out, written to the job's folder and read there."""
+"""The recipe of each trial: computed once, when the trial is handed out, then read from the folder of the job."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -26,10 +26,10 @@ class TrialRecipe:
     """A trial as it was handed out.
 
     Attributes:
-        config: the configuration, with its seed and, unless it is only tried out, its number.
-        arm: what its training is compared as.
+        config: the configuration with its seed, and with its number unless it is only checked.
+        arm: the arm to which it belongs in comparisons.
         data: key of its data (`DataKeys`).
-        recipe: what it trains.
+        recipe: its training run.
     """
 
     config: Config
@@ -51,7 +51,7 @@ def _read(known: dict[str, Any]) -> Recipe:
 class Recipes:
     """The recipes of a sweep's trials.
 
-    An edited spec changes the trials that are still to come, and nothing that is said of the others.
+    An edited spec changes later trials only, and nothing that reports say of earlier ones.
 
     Attributes:
         folder: of the job.
@@ -77,7 +77,7 @@ class Recipes:
         return cls(folder, preset, keys, spec.recipe, spec.arm, spec.baseline, data, read, trainer)
 
     def make(self, config: Config) -> TrialRecipe:
-        """What the spec, as it is now, has a configuration train."""
+        """The recipe of a configuration by the present spec."""
         key = self.keys.of(self.data(config, self.preset))
         task = None if key is None else get_task(self.keys.tasks[key])
         recipe = self.recipe(config, task, self.preset, config["seed"])

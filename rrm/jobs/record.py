@@ -1,4 +1,4 @@
-"""What is known of a trial once it is over: an entry of trials.json. Light to import."""
+"""The record of a finished trial: an entry of trials.json. Light to import."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rrm.jobs.spec import Config
 
 @dataclass(frozen=True)
 class Arm:
-    """What is compared: a configuration without model and seed.
+    """The unit of comparison: a configuration without model and seed.
 
     Attributes:
-        name: of the arm; arms of one name are one arm.
+        name: name of the arm; equal names mean one arm.
         baseline: all other arms of the model type are compared with this one.
-        settings: what makes the arm, by name, as plain values.
+        settings: the settings that define the arm, by name, as plain values.
     """
 
     name: str
@@ -41,21 +41,17 @@ _HOW_AND_WHEN = ("step", "call_units", "model", "segments")
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial that is over.
+    """A finished trial.
 
     Attributes:
-        name: in folders, tables and MLflow.
-        config: the configuration, with "model", "seed" and "trial".
-        arm: what its training is compared as.
-        drawn: by a search that chooses by this very run.
-        failed: why, in one line; "" for a trial that did not fail.
-        checkpoint: the last one, relative to the folder of the job, which may be moved; None for a trial without one.
-        evaluation: evaluations it came to.
-        stopped_early: it was stopped before the end of its budget.
-        objectives: of its last report, by name; None for one that it did not report.
-        seconds: of training and evaluation, {"train": ..., "evaluate": ...}.
-        data: the key of its data; "" where the sweep has one set, None where its objective brought the data.
-        best, final: what its checkpoint says of the weights that were best on validation and of the last ones; empty
+        name: its name in folders, tables and MLflow. config: the configuration, with "model", "seed" and "trial". arm:
+        the arm to which it belongs in comparisons. drawn: a search drew the configuration and chooses by this very run.
+        failed: the reason of a failure in one line; "" without a failure. checkpoint: path of the last checkpoint,
+        relative to the folder of the job, which may be moved; None without one. evaluation: number of evaluations done.
+        stopped_early: it was stopped before the end of its budget. objectives: values in its last report, by name; None
+        for a missing one. seconds: seconds of training and evaluation, {"train": ..., "evaluate": ...}. data: the key
+        of its data; "" where the sweep has one set, None where its objective brought the data. best, final: scores,
+        step and model of the weights that were best on validation, and of the last ones; empty
             without a checkpoint.
         call_units: compute of training: a forward call of the network on one row is 1, a backward call 2; None where
             it was not counted.

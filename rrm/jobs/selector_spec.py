@@ -1,4 +1,4 @@
-"""What a sweep over test-time settings is. Light to import."""
+"""The specification of a sweep over test-time settings. Light to import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class SelectorSpec:
     """A recipe of a sweep over test-time settings; see `tune_specs/selector_sweep.py`.
 
-    sigmas: standard deviations of the noise, state units.  where: halves of the state it falls on.  K: numbers of
+    sigmas: standard deviations of the noise, state units.  where: halves of the state that get noise.  K: numbers of
     rollouts to choose from.  depths: of the rollouts, in units of the model's own in evaluation.  choose_on: share
     (below 1) or number of the puzzles on which sigma and where are chosen.  deepest: segments beyond which no rollout
     without noise is run for comparison.

@@ -1,4 +1,4 @@
-"""What a sweep is: its axes, the training run and the data of a configuration, budgets by name. Light to import."""
+"""The specification of a sweep: axes, the recipe and data of a configuration, budgets by name. Light to import."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 
-# What follows training, by the names of `rrm.studies.stages.STAGES`.
+# Stages after training, by the names of `rrm.studies.stages.STAGES`.
 PERTURBATION_STAGES = ("score", "measure", "compare", "search", "draw", "say", "log")
-# Without Lyapunov spectra, which ask for recursive models.
+# Without Lyapunov spectra, which need recursive models.
 GRID_STAGES = ("score", "compare", "search", "draw", "say", "log")
 
 
@@ -40,7 +40,7 @@ class DataSpec:
 
     @property
     def key(self) -> str:
-        """What tells the set from others, fit for names of files and tags, such as "sudoku-4x4-6-8-256-64-128"."""
+        """The name of the set in names of files and tags, such as "sudoku-4x4-6-8-256-64-128"."""
         givens = self.givens if isinstance(self.givens, tuple) else () if self.givens is None else (self.givens,)
         return "-".join(map(str, (self.task, *givens, self.train, self.validation, self.test)))
 
@@ -77,10 +77,10 @@ class SweepSpec:
 
     models: the model types of the first axis.  fixed(models): configurations run first and never stopped, the baseline
     of every model type among them.  recipe(config, task, preset, seed): the training run of one configuration.
-    matching: how the arms are made comparable, printed with the findings.
+    matching: a sentence on how the arms are made comparable, printed with the findings.
 
-    arm(config, recipe): what the arm of a configuration is called, without model and seed; by default the "arm" of the
-    configuration, else what its recipe does to plain training, in words. Configurations that train differently must
+    arm(config, recipe): the name of the arm of a configuration, without model and seed; by default the "arm" of the
+    configuration, else the interventions of its recipe in words. Configurations that train differently must
     not share a name (`named_by` calls them by their axes).  baseline: the name of the arm that all others of a model
     type are compared with; None where nothing is compared.
 
@@ -95,9 +95,9 @@ class SweepSpec:
     `rrm.training.assemble.assemble`; task and puzzles are None where the objective brings its data.  read(known): the
     recipe of its plain values, by default a `Recipe`. An experiment with parts of its own brings both.
 
-    stages: what follows training, in order: names of `rrm.studies.stages.STAGES`, or functions of a
-    `rrm.studies.sweep_run.SweepRun`.  objectives: what a search may optimise.  score: the score, a fraction and the
-    higher the better, that is shown and by which arms are compared.
+    stages: the stages after training, in order: names of `rrm.studies.stages.STAGES`, or functions of a
+    `rrm.studies.sweep_run.SweepRun`.  objectives: the objectives that a search may have.  score: the score, a fraction
+    and the higher the better, that is shown and by which arms are compared.
 
     A configuration is a flat dictionary with "model" among its keys; the sweep adds "seed" and "trial", its number.
     """

@@ -1,4 +1,4 @@
-"""What a sweep says of any training: one line a trial, the best one, and arms against their baseline."""
+"""The report on trials and arms, for any training: one line a trial, the best trial, arms against their baseline."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ def points(
     Args:
         scores: on the test puzzles. A trial whose objective brought its own data has those on its validation data.
         counts: numbers of test puzzles by key of the data.
-        outcomes: which test puzzles each trial solves, packed, by its name, where that was kept.
+        outcomes: {trial: a bit for each test puzzle, whether it is solved}, where outcomes were kept.
         score: name of the score that is compared.
     """
     return [
@@ -62,7 +62,7 @@ def summary_table(trials: Sequence[TrialRecord], scores: Scores, score: str = "e
 
 
 def best_line(best: TrialRecord, scores: Scores, score: str = "exact") -> str:
-    """The trial that was best on validation, and what it is."""
+    """The best trial on validation and its configuration, in words."""
     config = ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
                        for key, value in best.config.items() if key != "trial")  # fmt: skip
     test = "" if best.data is None else f", {scores[best.name]['best'][score]:.1%} on test"

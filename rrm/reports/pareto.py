@@ -1,4 +1,4 @@
-"""The trials that no other one beats in every objective of a search."""
+"""The Pareto front of a search: the trials that no other trial beats."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,7 +26,7 @@ def pareto_front(values: Sequence[Sequence[float]], objectives: Mapping[str, Sea
 def front_sentence(
     labels: Sequence[str], values: Sequence[Sequence[float]], objectives: Mapping[str, SearchObjective]
 ) -> str:
-    """The front in words, from the first objective's best downwards, with what its numbers are.
+    """The front in words, from the best in the first objective downwards, with a caution on its numbers.
 
     Every trial is one training run and one draw of noisy numbers: nothing here has an interval.
     """

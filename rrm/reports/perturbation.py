@@ -1,6 +1,6 @@
-"""What a sweep of perturbations says besides: stability of the best trial and of the baselines, accuracy against sigma.
+"""The report of a sweep of perturbations: stability of the best trial and the baselines, accuracy against sigma.
 
-Here all figures of a sweep are drawn.
+This file draws all figures of a sweep.
 """
 
 import math
@@ -27,7 +27,7 @@ from rrm.statistics.arms import ArmComparison, arm_sentences
 
 
 def panels(results: Mapping[str, LyapunovResult]) -> dict[str, OutcomePanel]:
-    """What Figs. 1 and 2 draw, by name of the trial."""
+    """The data of the distributions and spectra of lambda, by name of the trial."""
     found = {}
     for name, r in results.items():
         label, drift = r.provenance["label"], late_drift(r.drift_H)
@@ -63,8 +63,8 @@ def findings(
     compared: Sequence[ArmComparison],
     best: TrialRecord,
 ) -> list[str]:
-    """Sentences: does lambda_1 separate outcomes for the best model, what does it add to the null scores on the same
-    puzzles, and do arms differ from their baseline by more than seeds do.
+    """Sentences on three questions: whether lambda_1 separates the outcomes of the best model, what it adds to the null
+    scores on the same puzzles, and whether arms differ from their baseline by more than seeds do.
     """
     repeated = [comparison for comparison in compared if len(comparison.seeds) > 1]
     alone = best.group not in {comparison.model for comparison in repeated}

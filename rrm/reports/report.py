@@ -1,4 +1,4 @@
-"""What a job says, in pieces. `rrm.studies.publish` brings the pieces to terminal, folder and store."""
+"""The report of a job, in pieces. `rrm.studies.publish` brings them to terminal, folder and store."""
 
 from dataclasses import dataclass, field
 
@@ -12,15 +12,15 @@ class Report:
     """Pieces of a report.
 
     Attributes:
-        verdicts: on everything that the sentences test, corrected together.
+        verdicts: verdicts on all tests in the sentences, corrected together.
         tables: lines by title; lines without a title ("") are not indented.
-        lines: what is printed behind the tables, as it stands.
-        sentences: what was found.
+        lines: lines that are printed after the tables.
+        sentences: the findings.
         note: description of the run in MLflow; by default the sentences.
         metrics, tags: of the run.
         figures: by name of their file.
         files: paths below the folder of the job that go to the run, each with the folder that it has there.
-        places: where the results are, lines that are printed last.
+        places: lines on where the results are, printed last.
     """
 
     verdicts: Verdicts = field(default_factory=lambda: Verdicts([]))

@@ -1,4 +1,4 @@
-"""What a search says of its axes: which go with success, where the trials lay, and the front of several objectives."""
+"""The report on a search: importance of its axes, the trials in them, and the front of several objectives."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ from rrm.statistics.axes import AxisImportance, importance_sentence
 
 @dataclass(frozen=True)
 class SearchFindings:
-    """About the drawn trials of a search.
+    """Findings on the drawn trials of a search.
 
     Attributes:
         drawn, baselines: configuration and exact accuracy on validation (a fraction) of each trial.
         importances: of the axes, empty where the trials are too few.
         front: names of the trials on the Pareto front; empty with a single objective.
-        sentences: all of this in words.
+        sentences: the findings in words.
     """
 
     drawn: list[tuple[dict, float]]
@@ -49,7 +49,7 @@ class SearchFindings:
 def search_findings(
     trials: Sequence[TrialRecord], objectives: Mapping[str, SearchObjective], seed: int, score: str = "exact"
 ) -> SearchFindings | None:
-    """What the trials of a search say; None where nothing was drawn.
+    """The findings of a search; None where no configuration was drawn.
 
     Args:
         objectives: that the search optimised, by name; axes are judged by the first of them.

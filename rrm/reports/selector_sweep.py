@@ -1,4 +1,4 @@
-"""What a sweep over test-time settings says: the noise that was chosen, then everything on the other puzzles."""
+"""The report on a sweep over test-time settings: the chosen noise, then all results on the other puzzles."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ def choose(results: dict[tuple[float, str], StochasticResult], outcome: str) -> 
     accuracy = {}
     for at, result in results.items():
         solved, answer = getattr(result, outcome)[:, :, 0], result.answer[:, 1:, 0]
-        # Where noise lets every state overflow, nothing is known of any rollout.
+        # If noise makes every state overflow, no rollout has a score.
         score = known[at].get(selector, np.full(answer.shape, np.nan))
         rows = selection(solved[:, 1:], answer, {selector: score}, [K := answer.shape[1]])
         (accuracy[at],) = [row.accuracy for row in rows if row.selector == selector]
@@ -139,7 +139,7 @@ def _depth_sentence(judged: Found, row: AgainstDepth, verdicts: Verdicts) -> str
 
 
 def as_json(choice: Choice, rows: np.ndarray) -> dict:
-    """The choice as plain values; `rows`: the puzzles that it was made on."""
+    """The choice as plain values; `rows`: the puzzles on which it was made."""
     grid = [
         {"sigma": sigma, "where": where, "accuracy": value.estimate, "low": value.low, "high": value.high}
         for (sigma, where), value in choice.accuracy.items()

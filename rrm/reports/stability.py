@@ -1,4 +1,4 @@
-"""What a stability study says: tables, sentences, metrics and figures."""
+"""The report of a stability study: tables, sentences, metrics and figures."""
 
 import json
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from rrm.statistics.evidence import DRIFT_FLOOR
 from rrm.statistics.means import median_interval
 from rrm.terminal.table import table
 
-# The ladders put into words and figures; where the solution is unique, violations leave nothing to say.
+# The ladders in sentences and figures. Where the solution is unique, violations tell the outcome itself.
 SPOKEN = {
     "convergence": "convergence detection",
     "convergence and confidence": "convergence detection and confidence",
@@ -43,7 +43,7 @@ DEEP_ROLLOUTS = "deep rollouts"
 
 @dataclass(frozen=True)
 class Study:
-    """What was measured; `rows` are the finite puzzles behind the statistics."""
+    """All measurements; `rows` are the puzzles with finite values, on which statistics are made."""
 
     label: str
     result: LyapunovResult
@@ -84,15 +84,15 @@ def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, floa
 
 
 def evidence_sentences(label: str, found: Evidence) -> list[str]:
-    """What lambda_1 adds to the scores of convergence, and to those of confidence too, and what it says before the
-    answer comes; where nothing is known, that is said once.
+    """Sentences on the gain by lambda_1 over the scores of convergence, over those of confidence too, and before the
+    answer comes; a single sentence where nothing is known.
     """
     ladders = dict.fromkeys(ladder_sentence(label, found.ladders[nulls], words) for nulls, words in SPOKEN.items())
     return [*ladders, control_sentence(label, found)]
 
 
 def report(study: Study) -> Report:
-    """Everything that was found."""
+    """The whole report."""
     found, result, rows = study.found, study.result, study.rows
     lost = len(result) - len(rows)
     sentences = [
@@ -112,9 +112,9 @@ def report(study: Study) -> Report:
 def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
     """Kaplan-Meier curves of the deep rollouts, and the chance per segment to escape after the training depth.
 
-    Until the training depth the model was made to escape, so the clock of the chance starts there, for every puzzle
-    that is unsolved then, whether it was right before or not. These puzzles have a curve of their own: the other one
-    ends at the first right answer.
+    Up to the training depth the model was trained to escape. The chance therefore counts from there, for every puzzle
+    that is unsolved at that depth, also if it was right before. These puzzles have a curve of their own, because the
+    other curve ends at the first right answer.
     """
     solved, depth = study.deep.solved, study.result.settings.segments
     curves = {DEEP_ROLLOUTS: kaplan_meier(*escape_time(solved))}
@@ -128,8 +128,8 @@ def survival(study: Study) -> tuple[dict[str, Survival], dict[str, Interval]]:
 def _exponents(study: Study) -> list[str]:
     """Medians by outcome, with exact 95 % intervals over puzzles.
 
-    Where k exponents do not reach the negative ones, bound and dimension are lower estimates. Beside the median of
-    lambda_1 stands its SD over start bases, from the puzzles that were measured from several.
+    Where all k exponents are positive, bound and dimension are lower estimates. The median of lambda_1 has its SD over
+    start bases beside it, from the puzzles that were measured from several bases.
     """
     lines, bases = [], study.bases
     spectra = study.result.lambda_per_call[study.rows]
@@ -264,7 +264,7 @@ def _share(count: float, n: int) -> str:
 
 
 def _freed(kicked: RestartResult) -> Freed:
-    """The kicks against the first of them, which is none."""
+    """The kicks, compared with the first one, which is no kick."""
     return freed(kicked.solved[1:], kicked.solved[0, :, 0])
 
 

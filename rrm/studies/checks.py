@@ -1,4 +1,4 @@
-"""Whether everything that a sweep may train can be trained, and told apart, before anything starts."""
+"""Checks before a sweep starts: every configuration can be trained, and arms that train differently have two names."""
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ LOOKED_AT = 256  # configurations drawn at random to find out which puzzles a sp
 
 
 def fixed_configurations(spec: SweepSpec, models: list[str], preset: Preset, seed: int) -> list[Config]:
-    """What is trained whatever the search finds: on one seed before a search, else on every seed, seed by seed."""
+    """The fixed configurations: on one seed before a search, else on every seed, seed by seed."""
     seeds = 1 if spec.space else preset.seeds
     return [config | {"seed": seed + more} for more in range(seeds) for config in spec.fixed(models)]
 
@@ -33,9 +33,9 @@ def possible_configurations(spec: SweepSpec, args: Namespace, preset: Preset, co
 def check_recipes(
     spec: SweepSpec, args: Namespace, preset: Preset, recipes: Recipes, splits: Mapping[str, Splits]
 ) -> None:
-    """Build every kind of model and recipe once, so that one that cannot run is refused before anything starts.
+    """Build every kind of model and recipe once, and refuse those that cannot run before anything starts.
 
-    Arms are compared by name, so that two of one name which train differently are refused, too.
+    Arms are compared by name, so two arms of one name that train differently are refused, too.
     """
     named: dict[tuple[str, str | None, str], TrialRecipe] = {}
     for config in possible_configurations(spec, args, preset):
@@ -94,7 +94,7 @@ def _check_baselines(spec: SweepSpec, models: list[str], named: list[tuple[str, 
 
 
 def check_unchanged(recipes: Recipes, configs: list[Config], drawn: Callable[[Config], bool]) -> None:
-    """InputError where trials that have begun and those that are to come would be one arm, and train differently.
+    """InputError where an earlier and a later trial have one arm but train differently.
 
     Args:
         configs: of the trials that are to come, those included that have begun, with their numbers.

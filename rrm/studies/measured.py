@@ -1,4 +1,4 @@
-"""Which trials of a sweep are measured, and their Lyapunov spectra."""
+"""The trials of a sweep that are measured, and their Lyapunov spectra."""
 
 import json
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ def choose_measured(
 ) -> list[TrialRecord]:
     """The trials whose stability is measured on their test puzzles, in their order.
 
-    The best trial, the baseline and the best other arm of its model type, and of the other types the baselines that
-    solve some puzzles and fail at some: where there is one outcome only, nothing can be compared. Of the training seeds
-    of a grid the first one.
+    These are the best trial, the baseline and the best other arm of its model type, and the baselines of the other
+    types that solve some puzzles and fail at some (with a single outcome there is nothing to compare). Of a grid with
+    several training seeds the first seed counts.
 
     Args:
         scores: of every trial, of which `score` is the share of puzzles that are solved.
@@ -90,7 +90,7 @@ def measure_trials(
 
 
 def provenance(tracker: Tracker, record: dict) -> dict[str, str]:
-    """Names that lead from a result file back to what made it."""
+    """Names of the runs, store and commit that made a result file."""
     return {
         "rrm": __version__,
         "git_commit": record["git_commit"],

@@ -1,4 +1,4 @@
-"""The one way in which a report reaches terminal, folder and store."""
+"""Bring a report to terminal, folder and store: one way for all jobs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A study of noisy rollouts of one checkpoint: which of them to believe, and whether Q and stability say the same."""
+"""A study of noisy rollouts of one checkpoint: which rollout to believe, and whether Q and stability agree."""
 
 from argparse import Namespace
 
@@ -13,7 +13,7 @@ from rrm.studies.study import conduct, prepare, publish_study
 from rrm.tasks import get_task
 from rrm.tasks.verdict import distinct_outcomes
 
-# Rows (puzzle, rollout) that an accelerator runs together.
+# Rows (puzzle, rollout) in a batch on an accelerator.
 ACCELERATOR_BATCH = 1024
 
 
@@ -54,5 +54,5 @@ def rows_together(request: Request) -> int:
 
 
 def with_noise(label: str, sigma: float, where: str) -> str:
-    """Name of a trained model together with the noise of its rollouts."""
+    """The name of a trained model with the noise of its rollouts."""
     return f"{label}, test noise {sigma:g} on {where}"

@@ -65,7 +65,7 @@ def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) 
     K, depths = settings["K"], settings["depths"]
     compared = {depth: [k for k in K if k * depth <= settings["deepest"]] for depth in depths}
     longest = max((k * depth for depth, counts in compared.items() for k in counts), default=0)
-    # Every segment that is run, those of the residual and of stability included.
+    # All segments, those of residual and stability included.
     a_choice, a_puzzle = (K[-1] + 1) * (depths[-1] + 1), (K[-1] + 1) * (depths[-1] + (1 + SPAN) * len(depths))
     grid = [(sigma, where) for sigma in settings["sigmas"] for where in settings["where"]]
     bar = frame.bar("segments", len(rows) * a_choice * len(grid) + len(others) * (a_puzzle + longest))
@@ -111,5 +111,5 @@ def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) 
 
 
 def _scaled(bar: Progress, segments: int) -> Progress:
-    """A progress of puzzles that advances `bar` by the segments of each."""
+    """A progress function for puzzles that advances `bar` by the segments of each."""
     return lambda rows, seconds: bar(rows * segments, seconds)

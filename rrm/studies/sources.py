@@ -1,4 +1,4 @@
-"""What a study is made on: the checkpoint and the puzzles, from a run, from a folder of ours or from public files."""
+"""The checkpoint and the puzzles of a study: from a run, from a folder of rrm, or from public files."""
 
 from argparse import Namespace
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from rrm.training import checkpoint
 class Source:
     """A trained model and where it comes from.
 
-    segments: its rollout's length in evaluation.  weights_hash: sha256 of the weights file.  label: for people.
-    provenance: names of the runs and files it was found by; the same whenever the same checkpoint is named.
+    segments: length of its rollouts in evaluation.  weights_hash: sha256 of the weights file.  label: its name in
+    tables and figures.  provenance: names of its runs and files; the same for the same checkpoint.
     """
 
     model: RecursiveModel
@@ -36,7 +36,7 @@ class Source:
 
 
 def find_model(args: Namespace, cache: Path, tracking_uri: str) -> Source:
-    """The model of --run or --checkpoint; InputError where there is none."""
+    """The model of --run or --checkpoint; InputError where it cannot be found."""
     if args.run:
         return _of_run(args, cache, tracking_uri)
     path = Path(args.checkpoint)
@@ -52,7 +52,7 @@ def _of_run(args: Namespace, cache: Path, tracking_uri: str) -> Source:
     folder = download(tracking_uri, args.run, "checkpoint", cache)
     tags, name = run.data.tags, run.data.tags.get("rrm.name", args.run[:8])
     model = tags.get("rrm.model") or run.data.params.get("model")
-    # As the sweep itself calls its trials; one that was logged without an arm has its name alone.
+    # The sweep's own label of the trial; a trial that was logged without an arm has its name alone.
     label = ", ".join(part for part in (model, tags.get("rrm.arm", name)) if part)
     return _of_folder(folder, args.weights, label, {"run": args.run, "trial": name})
 
@@ -88,7 +88,7 @@ _BESIDE = ("latest_config.yaml", "all_config.yaml", "config.yaml", "config.json"
 
 
 def _public_config(path: Path, config: str | None, weights: PublicWeights) -> tuple[str, dict]:
-    """(what it is called, the configuration) of --config, else of a file beside the checkpoint, else of its own."""
+    """(name, content) of the configuration: --config, else a file beside the checkpoint, else the checkpoint's own."""
     if config is not None:
         return f"--config {config}", read_config(config)
     for name in _BESIDE:
@@ -104,10 +104,10 @@ def _public_config(path: Path, config: str | None, weights: PublicWeights) -> tu
 
 
 def read_config(path: str | Path) -> dict:
-    """A public configuration as `load_official` takes it, from JSON or from the field's YAML (all_config.yaml).
+    """A public configuration for `load_official`, from JSON or from the field's YAML (all_config.yaml).
 
-    Of one with the section `arch` that section, and from beside it what describes data and depth; the files of the
-    public training loops leave out the shape of the data, which must be added there.
+    If the file has a section `arch`, that section counts, with the keys beside it that describe data and depth. The
+    files of the public training loops lack the shape of the data, which the user must add.
     """
     remedy = f"name the configuration of the checkpoint, as JSON or YAML, with {', '.join(DATA_SHAPE)}"
     text = read_text(path, remedy, MOST_CONFIG, "configuration in UTF-8").removeprefix("\ufeff")
@@ -122,7 +122,7 @@ def _is_yaml(path: str | Path) -> bool:
 
 
 def _plain_yaml(text: str, path: str | Path, remedy: str) -> dict:
-    """The mapping of a YAML file without tags and aliases: tags make objects, and aliases of aliases grow in print."""
+    """The mapping of a YAML file. Tags, which make objects, and aliases, which can grow without end, are refused."""
     import yaml
 
     with refusing(path, "configuration in YAML", remedy):
@@ -133,7 +133,7 @@ def _plain_yaml(text: str, path: str | Path, remedy: str) -> dict:
                     f"line {event.start_mark.line + 1} has a tag or an alias: write the value there instead"
                 )
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            # The time of the parser grows with the square of the depth.
+            # The parser's time grows with the square of the depth.
             if depth > _DEEPEST:
                 raise ValueError(f"it is nested deeper than {_DEEPEST} levels")
         content = yaml.safe_load(text)
@@ -143,9 +143,9 @@ def _plain_yaml(text: str, path: str | Path, remedy: str) -> dict:
 
 
 def find_puzzles(args: Namespace, cache: Path, tracking_uri: str, model: RecursiveModel | None = None) -> PuzzleSet:
-    """The puzzles of --data, or those the run's sweep was tested on; at most --count of them, a seeded sample.
+    """The puzzles of --data, or the test puzzles of the run's sweep; at most --count of them, a seeded sample.
 
-    Of an npy folder all identifiers are held against the table of `model`, so that no seed of the sample hides some.
+    All identifiers of an npy folder are checked against the table of `model`, so that no sample hides a wrong one.
     """
     if args.data is None:
         if not args.run:
@@ -176,14 +176,14 @@ def find_puzzles(args: Namespace, cache: Path, tracking_uri: str, model: Recursi
 
 
 def _counted(path: Path, distinct: np.ndarray, rows: int) -> np.ndarray:
-    """The distinct rows; says so where there are others, as a puzzle is to count once."""
+    """The distinct rows, for each puzzle counts once; a message gives the number of repeated ones."""
     if len(distinct) < rows:
         print(f"distinct  {len(distinct)} of the {rows} puzzles in {path}: the others repeat one of them")
     return distinct
 
 
 def check_fit(model: Model, puzzles: PuzzleSet) -> None:
-    """InputError where the model was not made for puzzles of this shape, or has no vector for one of them."""
+    """InputError where the model does not fit the shape of the puzzles, or has no vector for one of them."""
     task, config = get_task(puzzles.task), model.config
     if (config.seq_len, config.vocab_size) != (task.seq_len, task.vocab_size):
         raise InputError(
@@ -208,7 +208,7 @@ def _sample(puzzles: PuzzleSet, count: int | None, seed: int) -> PuzzleSet:
 
 
 def sample_rows(available: int, count: int | None, seed: int) -> np.ndarray:
-    """Which of `available` rows: all, or a seeded sample in the order of the file."""
+    """The numbers of the chosen rows: all, or a seeded sample in the order of the file."""
     if count is None or count >= available:
         return np.arange(available)
     return np.sort(np.random.Generator(np.random.Philox(seed)).choice(available, count, replace=False))

@@ -1,4 +1,4 @@
-"""A stability study of one checkpoint: spectra of every puzzle, then everything that has to stand beside them."""
+"""A stability study of one checkpoint: the spectra of every puzzle, then all measurements to compare them with."""
 
 import json
 from argparse import Namespace
@@ -24,9 +24,9 @@ from rrm.studies.study import Frame, conduct, prepare, publish_study
 from rrm.tasks import PuzzleSet
 
 RESULT = "result.safetensors"
-# Puzzles behind the statistics and the figures, evenly spaced where more were measured.
+# The most puzzles in statistics and figures; they are evenly spaced where more were measured.
 MOST_ROWS = 20_000
-# Puzzles of the studies beside the spectra: an untrained network, deep rollouts, kicked restarts, other start bases.
+# Puzzles for the other measurements: untrained network, deep rollouts, kicked restarts, other start bases.
 UNTRAINED, DEEP, KICKED, BASED = 256, 512, 128, 128
 KICKS, COPIES, BASES = (0.01, 0.1, 1.0), 4, 5
 
@@ -81,10 +81,10 @@ def _settings(args: Namespace, source: sources.Source, puzzles: PuzzleSet, reque
 
 
 def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str, float]) -> Study:
-    """Everything that takes tasks; finished shards are read from the folder."""
+    """All measurements that run as tasks; finished shards are read from the folder."""
     args, source, puzzles, folder = frame.args, frame.source, frame.puzzles, frame.folder
     model, request, bar = source.model, frame.request, frame.bar
-    # Nothing that differs between two runs of the same study: the file is the same bytes each time.
+    # Only values that are equal in two runs of one study, so that the file has the same bytes.
     provenance = source.provenance | {"rrm": __version__, "git_commit": record["git_commit"], "label": source.label}
     target = folder.path / RESULT
     measure_in_shards(
@@ -128,7 +128,7 @@ def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str
 
 
 def finite_rows(finite: np.ndarray) -> np.ndarray:
-    """The rows that statistics can be made of; InputError where there is none."""
+    """The rows with finite values, for the statistics; InputError without any."""
     if not finite.any():
         raise InputError(
             f"state or tangents are finite for none of {len(finite)} puzzles: name another checkpoint, or measure with "

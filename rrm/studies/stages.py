@@ -1,4 +1,4 @@
-"""What follows the training of a sweep. A new stage is a function of a `SweepRun` and a line in `STAGES`."""
+"""The stages of a sweep after training. A new stage is a function of a `SweepRun` and a line in `STAGES`."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ Stage = Callable[[SweepRun], None]
 
 
 def score(run: SweepRun) -> None:
-    """Scores of all trials on their test puzzles; without data of the sweep, on the objective's own validation data."""
+    """Score all trials on their test puzzles; without data of the sweep, on the objective's own validation data."""
     trials = [trial for trial in run.trials if trial.data is not None]
     tests = {key: splits.test for key, splits in run.splits.items()}
     run.scores = score_trials(run.folder, trials, tests, run.resources, run.analysis)
@@ -36,7 +36,7 @@ def score(run: SweepRun) -> None:
 
 
 def measure(run: SweepRun) -> None:
-    """Lyapunov spectra of the best trial and what it is compared with."""
+    """Measure Lyapunov spectra of the best trial and of the trials that it is compared with."""
     measured = choose_measured(run.chosen_from, run.scores, run.counts, run.spec.score)
     names = provenance(run.tracker, run.record)
     tests = {key: splits.test for key, splits in run.splits.items()}
@@ -46,7 +46,7 @@ def measure(run: SweepRun) -> None:
 
 
 def compare(run: SweepRun) -> None:
-    """Arms against their baseline, over seeds."""
+    """Compare arms with their baseline, over seeds."""
     refuse_conflicts([run.recipes.of(trial.config) for trial in run.trials], _drawn(run))
     outcomes = read_outcomes(run.folder)
     run.points = points(run.trials, run.scores, run.counts, outcomes, run.spec.score)
@@ -59,17 +59,17 @@ def _drawn(run: SweepRun) -> Callable[[dict], bool]:
 
 
 def search(run: SweepRun) -> None:
-    """What a search says of its axes."""
+    """Compute the importance of the axes of a search."""
     run.search = search_findings(run.chosen_from, run.objectives, run.args.seed, run.spec.score)
 
 
 def draw_figures(run: SweepRun) -> None:
-    """All figures."""
+    """Draw all figures."""
     run.report.figures |= draw(run.panels, run.points, run.compared, run.search)
 
 
 def say(run: SweepRun) -> None:
-    """Tables and sentences."""
+    """Write tables and sentences."""
     said, best = run.report, run.best
     if run.results:
         said.sentences += findings(run.panels, run.results, run.points, run.compared, best)
@@ -90,7 +90,7 @@ def say(run: SweepRun) -> None:
 
 
 def log(run: SweepRun) -> None:
-    """Scores, checkpoints and result files into the trials' runs; the report to the terminal and the sweep's run."""
+    """Log scores, checkpoints and result files to the runs of the trials, and publish the report."""
     tracker, folder, best = run.tracker, run.folder, run.best
     for trial in run.trials:
         _log_trial(run, trial)
@@ -151,7 +151,7 @@ def describe(run: SweepRun) -> Description:
     return Description(run.recipes, tags)
 
 
-# By the names that a SweepSpec gives.
+# By name in a SweepSpec.
 STAGES: dict[str, Stage] = {
     "score": score,
     "measure": measure,

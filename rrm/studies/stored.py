@@ -1,4 +1,4 @@
-"""Sweeps and results read back from MLflow: what the analysis scripts start from."""
+"""Read sweeps and results back from MLflow, for the analysis scripts."""
 
 import json
 import tempfile
@@ -15,7 +15,7 @@ from rrm.tracking.secrets import mask
 
 
 def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
-    """The scored trials of the sweep whose parent run is `run_id`; what a run does not say keeps its default."""
+    """The scored trials of the sweep whose parent run is `run_id`; missing tags leave the defaults."""
     parent = find_run(uri, run_id)
     query = f"tags.`mlflow.parentRunId` = '{run_id}'"
     with answering(uri):
@@ -60,7 +60,7 @@ def _test_digests(uri: str, run_id: str) -> list[str]:
 
 
 def _outcomes(uri: str, run_id: str) -> dict[str, bytes]:
-    """Which test puzzles each trial of a sweep solves, packed, by the trial's name; empty where that was not kept."""
+    """{trial: a bit for each test puzzle, whether it is solved} of a sweep; empty where outcomes were not kept."""
     client, name = open_client(uri), "outcomes"
     with answering(uri), tempfile.TemporaryDirectory() as folder:
         if name not in [file.path for file in client.list_artifacts(run_id)]:
@@ -107,7 +107,7 @@ def stability_results(uri: str, run_id: str) -> list[LyapunovResult]:
     client = open_client(uri)
     run = find_run(uri, run_id)
     names = [file.path for file in client.list_artifacts(run_id, "lyapunov") if file.path.endswith(".safetensors")]
-    # A study has one, beside its tables.
+    # A study has one result file, beside its tables.
     names = names or [file.path for file in client.list_artifacts(run_id) if file.path == "result.safetensors"]
     if not names:
         refuse_moved_artifacts(uri, run)

@@ -1,4 +1,4 @@
-"""What every study of one checkpoint does around its own work: sources, folder, MLflow run, cluster, and the clock."""
+"""The frame of every study of one checkpoint: sources, folder, MLflow run, cluster, and the clock."""
 
 import time
 from argparse import Namespace
@@ -23,7 +23,7 @@ FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri", "work
 
 @dataclass
 class Frame:
-    """A study that may start: everything the user named is there and fits.
+    """A study that may start: its checkpoint and data exist and fit each other.
 
     work_s: seconds that tasks have worked so far.
     """
@@ -37,7 +37,7 @@ class Frame:
     work_s: float = 0.0
 
     def bar(self, title: str, total: int) -> Callable[[int, float], None]:
-        """A bar that hears of finished rows and the seconds of work they took."""
+        """A bar, advanced by finished rows and the seconds of work that they took."""
         shown = Bar(title, total)
 
         def progress(rows: int, seconds: float) -> None:
@@ -66,7 +66,7 @@ def prepare(args: Namespace, experiment: str) -> Frame:
 
 
 def check_lengths(args: Namespace) -> None:
-    """InputError for more segments or rollouts than an array of them fits into any memory."""
+    """InputError for a number of segments or rollouts whose arrays fit into no memory."""
     for option in ("segments", "depth", "K"):
         given = getattr(args, option, None) or 0
         if (most := max(given) if isinstance(given, list) else given) > MOST_SEGMENTS:
@@ -78,8 +78,8 @@ def conduct(
 ) -> None:
     """Run or resume a study.
 
-    `plan(resources)` gives the settings of a new one; a resumed one has those it was started with. `work(record,
-    resources, run)` does everything else, by record["settings"]; a run that it leaves by an error is closed as such.
+    `plan(resources)` gives the settings of a new study; a resumed one keeps its own. `work(record, resources, run)`
+    does everything else, by record["settings"]; if it raises an error, its run is closed as FAILED or KILLED.
     """
     began = time.monotonic()
     stop_on_signals()

@@ -48,7 +48,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     folder = JobFolder(storage / args.name, "sweep")
     folder.check(args.resume)
     if (known := folder.read("sweep")) and "preset" in known:
-        # What it was begun with, whatever the preset of this name says now: trials of one sweep have one budget.
+        # The preset of the start counts, not its present content: all trials of a sweep have one budget.
         preset = replace(preset, **{name: _value(value) for name, value in known["preset"].items()})
     stages = stages_of(spec)
     uri = tracking_uri(args.tracking_uri, storage)
@@ -105,7 +105,7 @@ def _value(read: Any) -> Any:
 
 def _load_data(spec: SweepSpec, args: Namespace, preset: Preset, cache: Path) -> tuple[DataKeys, dict[str, Splits]]:
     """The sets of puzzles that configurations ask for."""
-    # Where one answer holds for all, nothing is drawn to find out others.
+    # Without `data` all configurations have the preset's set, so none has to be drawn to find others.
     configs: Iterable[Config] = possible_configurations(spec, args, preset, LOOKED_AT) if spec.data else [{}]
     wanted = (spec.data_of(config, preset) for config in configs)
     return load_data(spec.name, wanted, args.data, args.seed, cache)
@@ -113,7 +113,7 @@ def _load_data(spec: SweepSpec, args: Namespace, preset: Preset, cache: Path) ->
 
 def _trials(spec: SweepSpec, args: Namespace, preset: Preset, fixed: int) -> int:
     """How many trials the search or grid has."""
-    # Where --sigma names 0 alone, only baselines were asked for.
+    # `--sigma 0` asks for baselines only.
     nothing = spec.space is None or (args.sigma and not any(args.sigma))
     return fixed if nothing else max(preset.trials, fixed)
 
@@ -139,7 +139,7 @@ def _open(run: SweepRun) -> None:
 
 
 def _train(run: SweepRun, fixed: list[Config], count: int) -> None:
-    """Train what is not trained yet."""
+    """Train the trials that are not trained yet."""
     spec, args, folder = run.spec, run.args, run.folder
     written = folder.read("trials") or {}
     known = {phase: [TrialRecord.from_dict(trial) for trial in trials] for phase, trials in written.items()}
@@ -167,7 +167,7 @@ def _write(folder: JobFolder, known: dict[str, list[TrialRecord]]) -> None:
 def repetitions(searched: list[TrialRecord], seeds: int, seed: int) -> list[Config]:
     """The configurations that are trained again: the best drawn one and its baseline, each on fresh seeds.
 
-    The run that made a configuration the best one is partly lucky, so it does not count in the comparison.
+    The run by which a configuration won is partly lucky, so it does not count in the comparison.
     """
     drawn = [trial for trial in searched if trial.checkpoint and trial.drawn]
     if not drawn:
@@ -180,7 +180,7 @@ def repetitions(searched: list[TrialRecord], seeds: int, seed: int) -> list[Conf
 
 
 def _finish(run: SweepRun, began: float) -> None:
-    """How long it took, and the end of the sweep's run."""
+    """Print and log the wall time, and close the sweep's run."""
     if not run.args.resume:
         work = run.work_s + run.request.workers * sum(sum(trial.seconds.values()) for trial in run.everyone)
         wall, slots = time.monotonic() - began, run.at_once * run.request.workers

@@ -1,4 +1,4 @@
-"""A sweep under way: what it is made of, and what its stages have found so far."""
+"""A running sweep: its parts, and the results of its stages so far."""
 
 from argparse import Namespace
 from dataclasses import dataclass, field
@@ -20,17 +20,17 @@ from rrm.tracking import Tracker
 
 @dataclass
 class SweepRun:
-    """What every stage is given, and where it leaves what it finds.
+    """The argument of every stage, which reads from it and writes its results into it.
 
     Attributes:
-        spec, args, preset: what was asked for.
-        record: what the sweep was started with, sweep.json.
-        folder, tracker: where it is kept.
+        spec, args, preset: specification, options and budget of the sweep.
+        record: sweep.json, the record of its start.
+        folder, tracker: its folder and its runs in MLflow.
         splits: the sets of puzzles, by key (`rrm.jobs.data.DataKeys`).
-        recipes: what each trial trains.
-        resources: of the cluster.
-        request, at_once: of a trial, and how many trials the cluster holds.
-        searched, repeated: all trials: of the search or grid, then those on fresh seeds.
+        recipes: the recipe of each trial.
+        resources: resources of the cluster.
+        request, at_once: resources of a trial, and how many trials the cluster holds.
+        searched, repeated: the trials of the search or grid, and those on fresh seeds.
         parent: id of the sweep's run.
         work_s: seconds that tasks have worked since this command was started, training not included.
 
@@ -38,7 +38,7 @@ class SweepRun:
             data on the validation data.
         results, panels: Lyapunov spectra of the measured trials, by name.
         points, compared: one point a trial, and arms against their baseline.
-        search: what a search says of its axes; None without one.
+        search: the findings of a search on its axes; None without a search.
         report: tables, sentences, figures, metrics and files of the sweep.
     """
 
@@ -67,7 +67,7 @@ class SweepRun:
 
     @property
     def objectives(self) -> dict[str, SearchObjective]:
-        """What the search optimises, by name."""
+        """The objectives of the search, by name."""
         return {name: self.spec.objectives[name] for name in self.args.objectives}
 
     @property
