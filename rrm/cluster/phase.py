@@ -127,7 +127,7 @@ class Training:
         return sorted(records, key=lambda trial: trial.name)
 
     def _write_recipes(self, path: Path) -> None:
-        """Write down what the trials of a phase train that an rrm without recipes/ has begun."""
+        """Write the recipes of trials that an rrm without recipes/ has begun."""
         for file in path.glob(f"*/{EXPR_PARAM_FILE}"):
             self.job.recipes.of(_read_config(file.parent))
 

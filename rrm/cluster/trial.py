@@ -39,13 +39,13 @@ DAMAGE = "damaged_checkpoint"
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials of a sweep share.
+    """The parts that all trials of a sweep share.
 
     Attributes:
-        recipes: what each trial trains.
+        recipes: the recipe of each trial.
         request: resources of a trial.
         storage: folder in which Ray Train keeps the trials of several workers.
-        objectives: what the search optimises, by name.
+        objectives: the objectives of the search, by name.
     """
 
     recipes: Recipes
@@ -54,7 +54,7 @@ class Job:
     objectives: Mapping[str, SearchObjective] = field(default_factory=dict)
 
     def trial(self, config: Config) -> TrialRecipe:
-        """What a worker trains: as it was written down, or else, of a trial that an older rrm began, as the spec says.
+        """The recipe for a worker: from the folder of the job, or for a trial of an older rrm, from the spec.
 
         The driver writes down the same; a worker leaves the folder alone.
         """

@@ -11,11 +11,11 @@ from rrm.doctor.finding import Finding, Setting, fail
 from rrm.paths import check_home
 from rrm.tracking.secrets import mask
 
-DESCRIPTION = """Check the installation, devices, storage, tracking, ports and cluster, and explain what is wrong.
+DESCRIPTION = """Check the installation, devices, storage, tracking, ports and cluster, and explain every problem.
 
 One line for each finding: ok, warn or fail, the finding, its meaning, and the way out. The doctor also closes runs in
-the tracking store whose driver has died, and sends what drivers kept for a store that was away. Exit code 1 when
-something fails. Over a network the doctor asks only the named tracking server and the named Ray cluster."""
+the tracking store whose driver has died, and sends the operations that drivers kept for a store that was away. Exit
+code 1 when something fails. Over a network the doctor asks only the named tracking server and the named Ray cluster."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

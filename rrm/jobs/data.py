@@ -53,7 +53,7 @@ def load_data(
     """All sets of a sweep, generated (or kept in `cache`); -> (their keys, the sets by key).
 
     Args:
-        wanted: what its configurations ask for, None for data of their own.
+        wanted: the sets of its configurations; None for data of their own.
         file: --data, which takes the place of the one set that is asked for; its sizes stay.
         seed: of the generators and of samples of the file.
 

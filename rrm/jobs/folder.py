@@ -25,11 +25,11 @@ class JobFolder:
     """STORAGE/NAME of a job of some `kind`, "sweep" or "study".
 
     KIND.json      the arguments and data the job was started with; a resumed one must agree
-    trials.json    the trials: those of the search or grid once they are over, then the repeated ones
+    trials.json    finished trials: first of the search or grid, then the repeated ones
     scores.json    test scores by trial and weights; scoring.json: parts of those under way
     outcomes/      which test puzzles the best weights of each trial solve, a bit a puzzle
     curves/        the curves of each trial, which grow while it trains (`rrm.curves`)
-    recipes/       what each trial trains, as it was when the trial was handed out (`rrm.jobs.recipes`)
+    recipes/       the recipe of each trial, from the time when the trial was handed out (`rrm.jobs.recipes`)
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards
     test.npz       the puzzles they were measured on; of several sets test-KEY.npz
@@ -96,7 +96,7 @@ class JobFolder:
             raise InputError(message)
 
     def known(self) -> dict:
-        """What the job was started with: the record that `start` has written."""
+        """The record that `start` has written."""
         return self.read(self.kind) or {}
 
     def read(self, name: str) -> dict | None:

@@ -90,7 +90,7 @@ class Recipes:
         return TrialRecipe(known["config"], Arm.from_dict(known["arm"]), known["data"], self.read(known["recipe"]))
 
     def _arm(self, config: Config, recipe: Recipe) -> Arm:
-        # What a recipe with parts of its own does to plain training is not known here.
+        # The interventions of a recipe with parts of its own are not known here.
         found = interventions.summary(recipe) if type(recipe) is Recipe else {}
         free = {key: value for key, value in config.items() if key not in ("model", "seed", "trial", "arm")}
         words = interventions.name_of(**found) if found else named_by(*free)(config, recipe)
@@ -98,29 +98,29 @@ class Recipes:
         return Arm(name, name == self.baseline, free | found)
 
     def hand_out(self, config: Config) -> TrialRecipe:
-        """Compute and write down what a new trial trains."""
+        """Compute and write the recipe of a new trial."""
         made = self.make(config)
         (self.folder / RECIPES).mkdir(parents=True, exist_ok=True)
         write_json(self.folder / RECIPES, trial_name(config), made.to_dict())
         return made
 
     def known(self, config: Config) -> TrialRecipe | None:
-        """What was written down of a trial; None where nothing was, of this configuration."""
+        """The written recipe of a trial; None where none was written for this configuration."""
         found = read_json(self.folder / RECIPES, trial_name(config))
         same = found and found["config"] == json.loads(json.dumps(config))
         return self._of_dict(found) if found and same else None
 
     def of(self, config: Config) -> TrialRecipe:
-        """What a trial trains; of one that an rrm without recipes/ has begun, what the spec says now is written down.
+        """The recipe of a trial. For a trial of an rrm without recipes/ it is made by the present spec and written.
 
-        For the driver alone: nothing else writes.
+        Only the driver may call it, because it writes.
         """
         return self.known(config) or self.hand_out(config)
 
     def begun(self) -> list[TrialRecipe]:
-        """What was written down of the trials that have begun, in the order of their numbers.
+        """The written recipes of the trials that have begun, in the order of their numbers.
 
-        One that was handed out and never began is handed out again, by the spec as it is then.
+        A trial that was handed out but never began is handed out again, with a recipe by the spec of that time.
         """
         files = sorted((self.folder / RECIPES).glob("trial-*.json"))
         names = [file.stem for file in files if any(self.folder.glob(f"tune*/{file.stem}"))]

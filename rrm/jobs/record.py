@@ -35,7 +35,7 @@ class Arm:
         return cls(known["arm"], settings["kind"] == settings["flossing"] == "none", settings)
 
 
-# What a checkpoint says of its best weights besides their scores.
+# Keys in a checkpoint's description of its best weights that are no scores.
 _HOW_AND_WHEN = ("step", "call_units", "model", "segments")
 
 
@@ -99,7 +99,7 @@ class TrialRecord:
         return tuple(value for name, value in self.best.items() if name not in _HOW_AND_WHEN)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for `from_dict`; what a trial without a checkpoint lacks is left out."""
+        """Plain values, for `from_dict`; keys that a trial without a checkpoint lacks are left out."""
         content: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("name", "config", "arm", "drawn", "failed", "checkpoint", "evaluation", "stopped_early")

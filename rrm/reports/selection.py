@@ -43,8 +43,8 @@ class Found:
 
     Attributes:
         label: of the model and its noise.  depth: in segments.
-        outcome: what is called solved, one of `rrm.tasks.verdict.OUTCOMES`.  counted: that in words, "" where there
-            is no other.
+        outcome: the meaning of solved, one of `rrm.tasks.verdict.OUTCOMES`.  counted: the outcome in words, "" where
+            the task has a single one.
         table: selectors at every number of rollouts.  clean: accuracy of the rollout without noise.
         calibration: of the Q head; None without one.
         within: by name, the correlations [n] of the mixed problems and their mean; empty without Q head.

@@ -33,7 +33,7 @@ class Choice:
 
     @property
     def chosen(self) -> tuple[float, str]:
-        """Sigma and half of the highest accuracy; the first of those that are level, which has the least noise."""
+        """Sigma and half of the highest accuracy; among equals the first, which has the least noise."""
         return max(self.accuracy, key=lambda setting: self.accuracy[setting].estimate)
 
 

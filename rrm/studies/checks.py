@@ -25,7 +25,7 @@ def fixed_configurations(spec: SweepSpec, models: list[str], preset: Preset, see
 
 
 def possible_configurations(spec: SweepSpec, args: Namespace, preset: Preset, count: int = 16) -> list[Config]:
-    """The fixed configurations and `count` of those that a search may draw."""
+    """The fixed configurations, and `count` configurations that a search may draw."""
     drawn = sampled(spec, args.model, args.sigma, args.seed, count)
     return fixed_configurations(spec, args.model, preset, args.seed) + [{"seed": args.seed} | one for one in drawn]
 

@@ -25,7 +25,7 @@ def sweep_points(uri: str, run_id: str) -> list[SweepPoint]:
         outcomes = _outcomes(uri, run_id) if scored else {}
         points = [_point(run.data.tags, run.data.metrics, outcomes) for run in scored]
     except KeyError as error:
-        # A sweep that was resumed with another store: what its trials had logged before stayed in the first one.
+        # If a sweep was resumed with another store, the earlier logs of its trials stayed in the first store.
         message = f"a trial of run {run_id} has no {error.args[0]}: give a sweep that {mask(uri)} has whole"
         raise InputError(message) from None
     if not points:
@@ -93,7 +93,7 @@ def _arm(tags: dict[str, str]) -> dict:
     if "rrm.settings" in tags:
         settings = json.loads(tags["rrm.settings"])
         return {"arm": tags["rrm.arm"], "baseline": tags["rrm.baseline"] == "True", "settings": settings}
-    # Runs of older versions say what was changed in training, and the first of them the noise alone.
+    # Runs of older versions have tags of the changes in training; the oldest have tags of the noise alone.
     sigma = float(tags["rrm.sigma"])
     settings = {"kind": tags.get("rrm.kind", "initial_state" if sigma else "none"), "sigma": sigma}
     settings |= {"location": tags.get("rrm.location", "both"), "flossing": tags.get("rrm.flossing", "none")}

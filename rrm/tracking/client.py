@@ -12,7 +12,7 @@ from rrm.tracking.secrets import logged_in
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Whether a request is repeated is decided by whoever makes it; MLflow would repeat the creation of a run as well.
+# Callers decide which requests to repeat; MLflow by itself would repeat the creation of a run, too.
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",

@@ -1,4 +1,4 @@
-"""Groups and runs of the job folders below a storage folder: what can be seen of a job while it runs."""
+"""Groups and runs of the job folders below a storage folder, also of jobs that run."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from rrm.errors import InputError
 from rrm.files import read_object
 from rrm.tracking.reader import Group, Reader, Run, flatten
 
-RECIPES = "recipes"  # the folder of what each trial trains, in a job folder
-RECORDS = ("sweep.json", "study.json")  # what a job was started with
+RECIPES = "recipes"  # the folder of the recipes of the trials, in a job folder
+RECORDS = ("sweep.json", "study.json")  # the record of the start of a job
 REMEDY = "restore it from a copy"
 
 
@@ -59,7 +59,7 @@ class FolderReader(Reader):
         return read_curves(path) if path.is_file() else {}
 
     def files(self, run: Run) -> list[str]:
-        """Files in the folder of a job and in the folders right under it; for a child those of its name."""
+        """Files in the folder of a job and in the folders right under it; for a child the files with its name."""
         folder = self._folder(run.group)
         found = [file for pattern in ("*", "*/*") for file in folder.glob(pattern) if file.is_file()]
         names = [file.relative_to(folder) for file in found if run.parent is None or file.stem == run.name]

@@ -1,4 +1,4 @@
-"""What was logged, read back without knowing what kind of job logged it: groups, runs, curves and files.
+"""Read groups, runs, curves and files back, whatever kind of job has logged them.
 
     reader = StoreReader(uri, cache)      # an MLflow store of any kind
     reader = FolderReader(storage)        # job folders, also while the jobs run and without any store
