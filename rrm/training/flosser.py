@@ -200,7 +200,8 @@ class FlossingSettings(HookSettings):
         self, model: nn.Module, description: Mapping[str, Any], objective: ObjectiveSettings, total_steps: int
     ) -> float:
         reasoner = recursive(model, "gradient flossing")
-        assert isinstance(objective, RolloutSettings)
+        if not isinstance(objective, RolloutSettings):
+            raise InputError("gradient flossing needs an objective on rollouts: use deep_supervision or last_step")
         rollouts = (
             objective.rollout(reasoner, description, step + 1, total_steps)
             for step in self.schedule.episodes_at(total_steps)
