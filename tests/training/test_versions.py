@@ -3,6 +3,9 @@
 tests/training/files/version_1 holds folders written by the code of that version after the first of three evaluations:
 a TRM with perturbed copies, puzzle vectors and flossing, and an SRM that grows. `reached` holds the weights and metrics
 of the same code at the end of the training.
+
+Another processor rounds otherwise: weights that are off by 1e-6 when a training goes on are off by 1.3e-6 at its end,
+and lost moments, averages or step counts move them by 4e-5 or more.
 """
 
 import json
@@ -34,18 +37,23 @@ def resumed(splits, folder):
     return run
 
 
+def off_by(weights, reached):
+    """Norm of the difference over the norm, of all weights together."""
+    difference = sum((value - reached[key]).double().square().sum() for key, value in weights.items())
+    return (difference / sum(value.double().square().sum() for value in reached.values())).sqrt()
+
+
 @pytest.mark.parametrize("name", ["deep_supervision", "last_step"])
-def test_a_training_of_version_1_goes_on_to_the_same_bits(splits, tmp_path, name):
+def test_a_training_of_version_1_goes_on_to_the_same_weights(splits, tmp_path, name):
     folder = FOLDERS / name
     run = resumed(splits, folder)
     assert run.recipe.objective["kind"] == name and run.step > 0 and run.initial_weights is None
     rest = [*run.run()]
     for metrics, before in zip(rest, json.loads((folder / "reached.json").read_text()), strict=True):
-        assert metrics.items() >= before.items()
+        assert {key: metrics[key] for key in before} == pytest.approx(before, rel=1e-4, abs=5e-3)
     reached = checkpoint.load_tensors(folder / "reached.safetensors")
     for head, weights in (("model", run.model.state_dict()), ("ema", run.ema.shadow)):
-        for key, value in weights.items():
-            assert torch.equal(value, reached[f"{head}/{key}"]), (head, key)
+        assert off_by(weights, {key: reached[f"{head}/{key}"] for key in weights}) < 1e-5
     # What it writes now is of this version, and goes on as well.
     run.save(tmp_path, "hash")
     assert resumed(splits, tmp_path).step == run.total_steps
