@@ -23,7 +23,7 @@ the published 65,104 steps of 768 puzzles: work for GPUs.
 """
 
 from rrm.commands.sweep import run_command
-from rrm.jobs.spec import Preset, SweepSpec
+from rrm.jobs.spec import Preset, SweepSpec, grid
 
 MODELS = ("trm_mlp", "srm_mlp")
 # Rollouts of a puzzle share the batch: four of them leave a quarter of the puzzles a step.
@@ -43,7 +43,7 @@ HRM = {"steps": 4, "lr": 1e-3, "pos_encodings": "learned"}
 
 def fixed(models):
     """Every arm of every model type."""
-    return [{"model": model, "arm": arm} for model in models for arm in ARMS]
+    return grid(model=models, arm=ARMS)
 
 
 def recipe(config, task, preset, seed):

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +52,10 @@ class TrackingCallback(tune.Callback):
         if "train/micro_batches" in result:
             self._say_parts(trial, int(result["train/micro_batches"]))
         curves = {
-            name: value
+            name: float(value)
             for name, value in result.items()
             # An objective that is measured at the end of a trial is nan until then.
-            if ("/" in name or name == "call_units") and isinstance(value, Real) and not math.isnan(value)
+            if ("/" in name or name == "call_units") and isinstance(value, (int, float)) and not math.isnan(value)
         }
         self.tracker.metrics(self._run(trial), curves, int(result["step"]))
 

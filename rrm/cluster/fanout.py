@@ -15,7 +15,7 @@ from rrm.cluster.session import Request, trials_at_once
 from rrm.dynamics import LyapunovResult, Settings, load_result, measure, save_result
 from rrm.dynamics.measure import choose_batch
 from rrm.dynamics.result import join_files
-from rrm.dynamics.shards import join, load_rows, save_rows
+from rrm.dynamics.shards import RowResult, join, load_rows, save_rows
 from rrm.errors import InputError
 from rrm.files import replacing
 from rrm.jobs.folder import read_json, write_json
@@ -30,7 +30,7 @@ NEWS_S = 900  # without a finished task for so long, a message: nodes may be mis
 
 
 Progress = Callable[[int, float], None]
-Rows = TypeVar("Rows")
+Rows = TypeVar("Rows", bound=RowResult)
 
 
 def run_tasks(
@@ -125,7 +125,9 @@ def _measure_shard(
     description: dict, weights: dict, puzzles: PuzzleSet, rows: np.ndarray, settings: Settings, kept: dict[str, bool]
 ) -> LyapunovResult:
     model = recursive(on_device(description, weights, settings.device), "a Lyapunov spectrum")
-    part = measure(model, puzzles, get_task(puzzles.task), settings, **kept)
+    local, covariant = kept.get("keep_local", False), kept.get("keep_covariant", False)
+    task = get_task(puzzles.task)
+    part = measure(model, puzzles, task, settings, keep_local=local, keep_covariant=covariant)
     return replace(part, index=np.array(rows))
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import torch.distributed as dist
@@ -20,12 +21,15 @@ class LocalTorchConfig(TorchConfig):
     folder: str = ""
 
     @property
-    def backend_cls(self):
+    def backend_cls(self) -> type:
         return _LocalBackend
 
 
-class _LocalBackend(TorchConfig().backend_cls):
-    def on_start(self, worker_group, backend_config: LocalTorchConfig) -> None:
+_TorchBackend: Any = TorchConfig().backend_cls
+
+
+class _LocalBackend(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: LocalTorchConfig) -> None:
         import ray
 
         # Restarted workers need a new file: they would read the entries of the dead ones as their own.

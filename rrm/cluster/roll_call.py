@@ -5,10 +5,12 @@ the process.
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 PACKAGES = ("ray", "torch", "numpy", "rrm")
@@ -38,11 +40,11 @@ def ask(address: str | None, marker: str, timeout: float) -> dict:
 
 
 @contextmanager
-def _connection(address: str | None):
+def _connection(address: str | None) -> Iterator[dict[str, float]]:
     """A connection to the nodes that are there, unlike `ray_session`, which waits for nodes of the autoscaler."""
     import ray
 
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield ray.cluster_resources()
     finally:

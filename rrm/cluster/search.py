@@ -10,6 +10,8 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
@@ -21,31 +23,38 @@ CLOCK = "evaluation"
 ACCURACY = (OBJECTIVES["accuracy"],)
 
 
+Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
+
+
 class Nearest:
     """Stands in for an Optuna trial: suggests the value of a configuration, or the nearest one that the space allows.
 
     An axis that the configuration does not have gets the first choice, or the lowest number.
     """
 
-    def __init__(self, config: dict):
-        self.config, self.params, self.distributions = config, {}, {}
+    def __init__(self, config: Config):
+        self.config = config
+        self.params: dict[str, Any] = {}
+        self.distributions: dict[str, BaseDistribution] = {}
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False):
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
         return self._answer(name, FloatDistribution(low, high, log=log, step=step))
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False):
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         return self._answer(name, IntDistribution(low, high, log=log, step=step))
 
-    def suggest_categorical(self, name: str, choices: Sequence):
+    def suggest_categorical(self, name: str, choices: Sequence) -> Any:
         return self._answer(name, CategoricalDistribution(choices))
 
-    def _answer(self, name: str, distribution: BaseDistribution):
+    def _answer(self, name: str, distribution: Distribution) -> Any:
         self.distributions[name] = distribution
         self.params[name] = _nearest(self.config.get(name), distribution)
         return self.params[name]
 
 
-def _nearest(value, distribution: BaseDistribution):
+def _nearest(value: Any, distribution: Distribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         choices = distribution.choices
         if value not in choices and all(isinstance(v, Real) for v in (value, *choices)):
@@ -82,23 +91,24 @@ class BaselinesFirst(OptunaSearch):
         objectives: Sequence[SearchObjective] = ACCURACY,
     ):
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=len(fixed) + 1)
-        self._metrics = [objective.metric for objective in objectives]
-        metric, mode = self._metrics, [objective.mode for objective in objectives]
+        self._metrics: list[str] = [objective.metric for objective in objectives]
+        modes: list[str] = [objective.mode for objective in objectives]
         if len(objectives) == 1:
-            (metric,), (mode,) = metric, mode
-        super().__init__(space=space, metric=metric, mode=mode, sampler=sampler)
+            super().__init__(space=space, metric=self._metrics[0], mode=modes[0], sampler=sampler)
+        else:
+            super().__init__(space=space, metric=self._metrics, mode=modes, sampler=sampler)
         self._fixed = list(fixed)
         self._training_seed = seed
         self._handed: dict[str, Config] = {}
         self._count = 0
         self.handed_out: Callable[[Config], object] | None = None
 
-    def suggest(self, trial_id: str) -> dict | str:
+    def suggest(self, trial_id: str) -> Any:
         number = self._count
         if number < len(self._fixed):
             config = self._handed[trial_id] = self._fixed[number]
         elif self._space:
-            config = {"seed": self._training_seed} | super().suggest(trial_id)
+            config = {"seed": self._training_seed} | (super().suggest(trial_id) or {})
         else:
             return self.FINISHED
         self._count += 1
@@ -129,9 +139,10 @@ class BaselinesFirst(OptunaSearch):
         if trial_id not in self._handed:
             super().on_trial_complete(trial_id, result if known else None, error=not known)
         elif known and self._space:
-            nearest = Nearest(self._handed[trial_id])
-            self._space(nearest)
-            self._ot_study.add_trial(
+            nearest, space, study = Nearest(self._handed[trial_id]), self._space, self._ot_study
+            assert callable(space) and study is not None
+            space(nearest)
+            study.add_trial(
                 optuna.trial.create_trial(params=nearest.params, distributions=nearest.distributions, values=values)
             )
 
@@ -156,9 +167,9 @@ class FairASHA(ASHAScheduler):
         super().__init__(**settings)
         self._spared = spared
 
-    def on_trial_add(self, tune_controller, trial) -> None:
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         super().on_trial_add(tune_controller, trial)
-        if not trial.storage.trial_dir_name:  # a new trial: its folder has no name yet
+        if not trial.storage or not trial.storage.trial_dir_name:  # a new trial: its folder has no name yet
             return
         path = Path(trial.storage.trial_fs_path, "result.json")
         for row in [*_rows(path), trial.last_result or {}]:
@@ -166,7 +177,7 @@ class FairASHA(ASHAScheduler):
                 # A metric that is to be low has its sign turned, as by `on_trial_result`.
                 self._trial_info[trial.trial_id].on_result(trial, row[CLOCK], self._metric_op * row[self._metric])
 
-    def on_trial_result(self, tune_controller, trial, result: dict) -> str:
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict) -> str:
         decision = super().on_trial_result(tune_controller, trial, result)
         spared = trial.config["trial"] < self._spared and result[CLOCK] < self._max_t
         return self.CONTINUE if spared else decision

@@ -7,9 +7,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rrm.cluster.address import check_address, cluster_address, named
 from rrm.cluster.temporary import ray_folder, wished_folder
@@ -79,7 +81,7 @@ def autoscaler_limits(config: dict) -> dict[str, float]:
 
 
 @contextmanager
-def loopback():
+def loopback() -> Iterator[None]:
     """A Ray that is started within the block listens on 127.0.0.1 alone, and its processes know its address.
 
     Ray does so by itself on macOS and Windows. On Linux it takes the address of the network interface and listens on
@@ -103,7 +105,7 @@ def loopback():
 
 
 @contextmanager
-def environment(**variables: str | None):
+def environment(**variables: str | None) -> Iterator[None]:
     """Set environment variables for the block, then restore them; None: the block itself may set the variable."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ |= {name: value for name, value in variables.items() if value is not None}
@@ -118,18 +120,20 @@ def environment(**variables: str | None):
 
 
 @contextmanager
-def _authentication(address: str | None):
+def _authentication(address: str | None) -> Iterator[None]:
     """Token authentication for the length of the block, unless RAY_AUTH_MODE says otherwise.
 
     A local Ray gets a token of its own that no file holds, because loopback keeps out other machines but not the other
     users of this one. InputError where a cluster wants a token and there is none.
     """
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray import _raylet
     from ray.exceptions import AuthenticationError
 
-    def read_again():
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+    native: Any = _raylet  # whose stubs lack both classes
+
+    def read_again() -> None:
+        native.Config.initialize("")
+        native.AuthenticationTokenLoader.instance().reset_cache()
 
     with ExitStack() as stack:
         stack.callback(read_again)
@@ -140,13 +144,13 @@ def _authentication(address: str | None):
         read_again()
         if token:
             try:
-                known = AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+                known = native.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
             except (AuthenticationError, RuntimeError):
                 known = False
             if not known:
                 raise InputError(
-                    f"no token for the Ray cluster at {named(address)}: copy ~/.ray/auth_token from its head, "
-                    "or set RAY_AUTH_MODE=disabled if the cluster has none"
+                    f"no token for the Ray cluster at {named(address or 'auto')}: copy ~/.ray/auth_token from its "
+                    "head, or set RAY_AUTH_MODE=disabled if the cluster has none"
                 )
         yield
 
@@ -207,7 +211,9 @@ def _wait_for_nodes(request: Request) -> None:
 
 
 @contextmanager
-def ray_session(address: str | None, request_workers: int, verbose: bool, gpus: float | None = None):
+def ray_session(
+    address: str | None, request_workers: int, verbose: bool, gpus: float | None = None
+) -> Iterator[dict[str, float]]:
     """Connect to the cluster at `address`, or start a local one for the length of the block; yields its resources.
 
     `request_workers` and `gpus` as in `resources_to_come`.
@@ -266,7 +272,7 @@ def _start(address: str | None, request_workers: int, verbose: bool, settings: d
     import ray
     from ray.exceptions import AuthenticationError
 
-    output = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
+    output: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO if verbose else logging.ERROR}
     if address is None:
         if (folder := ray_folder()) != wished_folder():
             print(f"cluster   Ray keeps its files in {folder}, as it cannot in {wished_folder()}")

@@ -166,6 +166,10 @@ def _coordinate(config: Config, job: Job, stored: "Mapping[str, ray.ObjectRef]")
         splits = _fetch(job, settings["config"], stored)
         _train(job, settings["config"], splits, ray.train, DistributedDataParallel, settings["micro_batches"])
 
+    # Of the second version of Train; its types are those of the first.
+    limits: dict[str, Any] = {"controller_failure_limit": 3}
+    callbacks: list[Any] = [TuneReportCallback()]
+
     def train(workers: int, micro_batches: int, folder: str) -> None:
         # A Ray on the loopback interface has one machine only.
         local = get_node_ip_address() == "127.0.0.1"
@@ -179,9 +183,9 @@ def _coordinate(config: Config, job: Job, stored: "Mapping[str, ray.ObjectRef]")
             run_config=ray.train.RunConfig(
                 name=name,
                 storage_path=job.storage,
-                callbacks=[TuneReportCallback()],
-                failure_config=ray.train.FailureConfig(controller_failure_limit=3),
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+                failure_config=ray.train.FailureConfig(**limits),
+                callbacks=callbacks,
             ),
         ).fit()
 

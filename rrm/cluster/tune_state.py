@@ -6,9 +6,12 @@ files that are torn or that belong to different moments, and no trial could be r
 
 import shutil
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from ray import tune
+from ray.train._internal.storage import StorageContext
+from ray.tune.experiment import Trial
 
 from rrm.files import replacing
 
@@ -24,18 +27,18 @@ class KeepState(tune.Callback):
     the state would name the deleted checkpoint, and the trial could not go on.
     """
 
-    def __init__(self):
-        self._copied = None
+    def __init__(self) -> None:
+        self._copied: list[int] = []
         self._newest: dict[str, Path] = {}  # of each trial, its last checkpoint when the copy was made
 
-    def on_step_end(self, iteration, trials, **info):
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self._keep(trials)
 
-    def on_experiment_end(self, trials, **info):
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         self._keep(trials)
 
-    def _keep(self, trials) -> None:
-        if trials and self._copy(trials[0].storage):
+    def _keep(self, trials: list[Trial]) -> None:
+        if trials and trials[0].storage and self._copy(trials[0].storage):
             # The copied state may lag behind the trials, but not behind the trials at the time of the copy before it:
             # it names no checkpoint older than `_newest`, which was noted then.
             for newest in self._newest.values():
@@ -44,11 +47,12 @@ class KeepState(tune.Callback):
                         shutil.rmtree(older, ignore_errors=True)  # files that are still open are deleted the next time
             self._newest = {trial.trial_id: Path(trial.checkpoint.path) for trial in trials if trial.checkpoint}
 
-    def _copy(self, storage) -> bool:
+    def _copy(self, storage: StorageContext) -> bool:
         # Only the driver writes into this folder, so its files belong to one moment.
         own, folder = Path(storage.experiment_driver_staging_path), Path(storage.experiment_fs_path)
-        newest = [max(own.glob(pattern), default=None) for pattern in STATE]
-        if None in newest or (written := [file.stat().st_mtime_ns for file in newest]) == self._copied:
+        newest = [max(files) for files in (list(own.glob(pattern)) for pattern in STATE) if files]
+        written = [file.stat().st_mtime_ns for file in newest]
+        if len(newest) < len(STATE) or written == self._copied:
             return False
         with replacing(folder / COPY) as unfinished:
             with ZipFile(unfinished, "w", strict_timestamps=False) as archive:  # a clock may stand at 1970

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ from rrm.errors import CLUSTER_LOST, InputError, exit_on_bad_input, out_of_space
 
 
 @contextmanager
-def resumable(args: argparse.Namespace):
+def resumable(args: argparse.Namespace) -> Iterator[None]:
     """Within the block a job runs: Ctrl-C ends it with exit code 130, a full disk with an InputError."""
     try:
         yield
@@ -33,7 +33,9 @@ def resumable(args: argparse.Namespace):
 
 
 @exit_on_bad_input
-def run_study_command(parse: Callable[[list[str] | None], argparse.Namespace], module: str, argv: list[str] | None):
+def run_study_command(
+    parse: Callable[[list[str] | None], argparse.Namespace], module: str, argv: list[str] | None
+) -> None:
     """Run `run_study` of a module of rrm.studies as a command, with the exit codes of `rrm.commands.sweep`."""
     args = parse(argv)
     with resumable(args):

@@ -123,5 +123,3 @@ def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:
         if value := getattr(args, option):
             check_exists(f"--{option}", value, "correct the path")
     check_places(args)
-
-

@@ -111,7 +111,7 @@ def _draw_baseline(ax: Axes, baselines: list[SweepPoint]) -> None:
         centre, spread = float(np.mean(values)), float(np.std(values, ddof=1))
         low, high = centre - spread, centre + spread
     else:
-        interval = wilson_interval(round(chosen.best * chosen.n), chosen.n)
+        interval = wilson_interval(round(chosen.best * chosen.puzzles), chosen.puzzles)
         centre, low, high = interval.estimate, interval.low, interval.high
     ax.axhspan(100 * low, 100 * high, color=_BAND, linewidth=0, zorder=0)
     ax.axhline(100 * centre, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
@@ -134,7 +134,7 @@ def _draw_run(ax: Axes, run: SweepPoint, pair: list[float], faint: bool) -> None
         return
     colour = _STOPPED if run.stopped_early else _colour(_kind(run))
     for at, accuracy in zip(pair, accuracies, strict=True):
-        interval = wilson_interval(round(accuracy * run.n), run.n)
+        interval = wilson_interval(round(accuracy * run.puzzles), run.puzzles)
         below, above = interval.estimate - interval.low, interval.high - interval.estimate
         ax.errorbar(
             at, 100 * accuracy, yerr=[[100 * below], [100 * above]], fmt="none", ecolor=colour, elinewidth=0.8,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rrm.dynamics import LyapunovResult
 from rrm.jobs.record import TrialRecord
 from rrm.reports.search import SearchFindings
-from rrm.reports.stability import evidence_sentences, examples
+from rrm.reports.stability import evidence_sentences, examples, kept
 from rrm.statistics import (
     OutcomePanel,
     SweepPoint,
@@ -69,7 +69,7 @@ def findings(
     repeated = [comparison for comparison in compared if len(comparison.seeds) > 1]
     alone = best.group not in {comparison.model for comparison in repeated}
     result = results[best.name]
-    found = evidence(examples(result, np.flatnonzero(result.finite), {}))
+    found = evidence(examples(result, np.flatnonzero(kept(result.finite)), {}))
     return [
         separation_sentence(measured[best.name]),
         f"Exponents are {result.settings.basis}.",

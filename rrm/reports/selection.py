@@ -138,7 +138,7 @@ def find(
     mixed = mixed_problems(solved)
     known = np.isfinite(q).all(1)
     if np.count_nonzero(known) < 2:
-        return Found(label, depth, outcome, counted, selectors, clean, None, {}, {}, np.count_nonzero(mixed))
+        return Found(label, depth, outcome, counted, selectors, clean, None, {}, {}, int(np.count_nonzero(mixed)))
     within, pooled = {}, {"pooled, all problems": pooled_correlation(q, stability)}
     if mixed.any():
         settled = result.settled[noisy]
@@ -148,7 +148,7 @@ def find(
             within[name] = values, mean_correlation(values)
         pooled["pooled, mixed ones"] = pooled_correlation(q[mixed], stability[mixed])
     found = calibration(expit(q[known].astype(float)), solved[known])
-    return Found(label, depth, outcome, counted, selectors, clean, found, within, pooled, np.count_nonzero(mixed))
+    return Found(label, depth, outcome, counted, selectors, clean, found, within, pooled, int(np.count_nonzero(mixed)))
 
 
 def _spoken(found: Found) -> list[Selected]:

@@ -11,7 +11,7 @@ from rrm.dynamics import LyapunovResult, escape_time, kaplan_yorke, positive_sum
 from rrm.dynamics.bases import BasesResult
 from rrm.dynamics.escape import EscapeResult, relapsed
 from rrm.dynamics.restarts import Freed, RestartResult, freed
-from rrm.models import build
+from rrm.models import build, recursive
 from rrm.reports.metrics import interval_metrics
 from rrm.reports.report import Report
 from rrm.statistics import (
@@ -64,16 +64,23 @@ class Study:
         return self.result.solved[self.rows]
 
 
+def kept(array: np.ndarray | None) -> np.ndarray:
+    """An array that only files of the first version lack; ValueError for such a file."""
+    if array is None:
+        raise ValueError("the result is of the first version, which kept too little: measure again")
+    return array
+
+
 def examples(result: LyapunovResult, rows: np.ndarray, untrained: dict[int, float]) -> Examples:
     """The statistics' view of a result; `untrained`: lambda_1 of an untrained network by position in the data."""
-    confidence = {"margin": -result.margin[rows, -1], "entropy": result.entropy[rows, -1]}
+    confidence = {"margin": -kept(result.margin)[rows, -1], "entropy": kept(result.entropy)[rows, -1]}
     if np.isfinite(result.q_halt[rows]).all():
         confidence = {"Q head": -result.q_halt[rows, -1], **confidence}
     return Examples(
         lambda_spectrum=result.lambda_per_call[rows],
-        lambda_segments=result.lambda_segments[rows, :, 0],
+        lambda_segments=kept(result.lambda_segments)[rows, :, 0],
         drift=result.drift_H[rows],
-        solved_at=result.solved_at[rows],
+        solved_at=kept(result.solved_at)[rows],
         confidence=confidence,
         violations=result.violations[rows],
         covariant=None if result.covariant is None else result.covariant[rows],
@@ -176,13 +183,12 @@ def _tables(study: Study, chances: dict[str, Interval]) -> dict[str, list[str]]:
                        for name, right, wrong in (("settled", t.A, t.B), ("unsettled", t.C, t.D))])  # fmt: skip
         tables[f"settling against correctness, {n} puzzles, late drift split at {t.tau:.3g}"] = lines
     (chance,), depth, solved = chances.values(), study.result.settings.segments, study.deep.solved
-    lost = np.count_nonzero(relapsed(solved))
+    lost, escaped, ever = (int(np.count_nonzero(of)) for of in (relapsed(solved), solved[:, -1], solved.any(1)))
     tables["deep rollouts, escapes"] = [
-        f"solved after {study.deep.segments} segments: {_share(np.count_nonzero(solved[:, -1]), len(solved))} of "
-        f"{len(solved)}",
+        f"solved after {study.deep.segments} segments: {_share(escaped, len(solved))} of {len(solved)}",
         f"{chance.n} unsolved after {depth} segments, right or wrong before: each segment solves one with a chance of "
         f"{chance:.2g}",
-        f"solved once and lost again: {lost}, {_share(lost, np.count_nonzero(solved.any(1)))} of those solved once",
+        f"solved once and lost again: {lost}, {_share(lost, ever)} of those solved once",
     ]
     summary = _freed(study.kicked)
     tables["kicked restarts"] = table(
@@ -232,7 +238,7 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
     figures = {
         "lambda_distributions": lambda_distributions(panels),
         "leading_spectrum": leading_spectrum(panels),
-        "local_exponents": local_exponents(study.label, result.lambda_segments[rows, :, 0], study.solved),
+        "local_exponents": local_exponents(study.label, kept(result.lambda_segments)[rows, :, 0], study.solved),
         "horizon": horizon_figure(study.label, found.horizon),
         "survival": survival_figure(
             curves, {name: chances[DEEP_ROLLOUTS] for name in curves if name != DEEP_ROLLOUTS}, result.settings.segments
@@ -247,7 +253,7 @@ def draw(study: Study, curves: dict[str, Survival], chances: dict[str, Interval]
             figures[f"null_ladder_{nulls.replace(' ', '_')}"] = null_ladder(
                 f"{study.label}, over {nulls}", climbed, found.controls, of_lambda_1 | found.control_nulls
             )
-    if found.table:
+    if found.table and found.sweep:
         floor = rounding_norm(_state_size(result) // 2, result.settings.precision) * 2**0.5
         figures["settling"] = settling_figure(
             study.label, found.late_drift, study.lambda_1, study.solved, found.table, found.sweep, floor
@@ -270,4 +276,4 @@ def _freed(kicked: RestartResult) -> Freed:
 
 def _state_size(result: LyapunovResult) -> int:
     """Numbers in the joint state (z_H, z_L)."""
-    return build(json.loads(result.settings.model)).state_size
+    return recursive(build(json.loads(result.settings.model)), "stability").state_size

@@ -118,7 +118,8 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
     comparisons = []
     for model, group in by_model(points).items():
         if len(sizes := {point.n for point in group}) > 1:
-            raise ValueError(f"runs of {model} can only be compared on the same test puzzles; got {sorted(sizes)}")
+            found = sorted(size or 0 for size in sizes)
+            raise ValueError(f"runs of {model} can only be compared on the same test puzzles; got {found}")
         complete = [point for point in group if not (point.stopped_early or point.drawn)]
         baseline = [point for point in complete if point.baseline]
         arms: dict[str, list[SweepPoint]] = {}

@@ -64,7 +64,7 @@ def perturbation_sentence(points: Sequence[SweepPoint]) -> str:
         difference = paired_newcombe_interval(_outcomes(best.solved), _outcomes(baseline.solved))
     else:
         paired = "unpaired and so too wide, for outcomes of single puzzles were not kept"
-        difference = newcombe_interval(_successes(best), best.n, _successes(baseline), baseline.n)
+        difference = newcombe_interval(_successes(best), best.puzzles, _successes(baseline), baseline.puzzles)
     if 0 in difference:
         found = f"within sampling error (about {100 * detectable(difference):.1f} points would be found 4 times in 5)"
     else:
@@ -111,8 +111,8 @@ def _missed(difference: Interval) -> str:
 
 
 def _accuracy_words(point: SweepPoint) -> str:
-    accuracy = wilson_interval(_successes(point), point.n) * 100
-    return f"{accuracy:.1f} % of {point.n} test puzzles" + (" (stopped early)" if point.stopped_early else "")
+    accuracy = wilson_interval(_successes(point), point.puzzles) * 100
+    return f"{accuracy:.1f} % of {point.puzzles} test puzzles" + (" (stopped early)" if point.stopped_early else "")
 
 
 def _outcomes(solved: bytes) -> np.ndarray:
@@ -121,4 +121,4 @@ def _outcomes(solved: bytes) -> np.ndarray:
 
 
 def _successes(point: SweepPoint) -> int:
-    return round(point.best * point.n)
+    return round(point.best * point.puzzles)

@@ -6,14 +6,13 @@ every drift is here too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 # Explicit bits of the significand.
-_FRACTION_BITS = {"float32": 23, "bfloat16": 7, "float16": 10}
+_FRACTION_BITS = {"float64": 52, "float32": 23, "bfloat16": 7, "float16": 10}
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def settling_sweep(
     return SettlingSweep(np.asarray(percentiles, dtype=float), tau, A, B, n_correct - A, correct.size - n_correct - B)
 
 
-def rounding_norm(entries: int, dtype: Literal["float32", "bfloat16", "float16"]) -> float:
+def rounding_norm(entries: int, dtype: str) -> float:
     """Euclidean norm of the error of rounding a state of unit RMS once: the floor under every drift in that format.
 
     For `entries` independent standard normal numbers. Numbers between 2^e and 2^(e+1) lie 2^(e - b) apart, b the bits
@@ -193,7 +192,7 @@ def rounding_norm(entries: int, dtype: Literal["float32", "bfloat16", "float16"]
 
     Args:
         entries: numbers in the state, such as 82 x 512.
-        dtype: number format.
+        dtype: number format: float64, float32, bfloat16 or float16.
 
     Returns:
         In state units: 0.34 for bfloat16 and 82 x 512 entries.

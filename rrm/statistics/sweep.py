@@ -51,6 +51,13 @@ class SweepPoint:
     drawn: bool = False
     solved: bytes | None = field(default=None, repr=False)
 
+    @property
+    def puzzles(self) -> int:
+        """`n`; ValueError where the accuracies are no shares of a known number of test puzzles."""
+        if self.n is None:
+            raise ValueError(f"{self.model}, {self.arm}: accuracies of data of its own have no interval over puzzles")
+        return self.n
+
     def __post_init__(self) -> None:
         if not self.arm:
             raise ValueError(f"{self.model}: the arm has no name, and arms are compared by name")

@@ -17,7 +17,7 @@ from rrm.dynamics.restarts import RestartResult
 from rrm.errors import InputError
 from rrm.files import file_hash
 from rrm.models import RecursiveModel, build, describe, recursive
-from rrm.reports.stability import Study, examples, report
+from rrm.reports.stability import Study, examples, kept, report
 from rrm.statistics import evidence
 from rrm.studies import sources
 from rrm.studies.study import Frame, conduct, prepare, publish_study
@@ -93,7 +93,7 @@ def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str
     )  # fmt: skip
 
     result = load_result(target, MOST_ROWS)
-    finite = finite_rows(result.finite)
+    finite = finite_rows(kept(result.finite))
 
     def few(most: int) -> np.ndarray:
         return sources.sample_rows(len(puzzles), most, args.seed)

@@ -52,9 +52,10 @@ def pooled_points(uri: str, run_ids: Sequence[str]) -> list[SweepPoint]:
 
 def _test_digests(uri: str, run_id: str) -> list[str]:
     """Digests of the test puzzles of a sweep, as far as they were logged."""
+    inputs = find_run(uri, run_id).inputs
     return sorted(
         logged.dataset.digest
-        for logged in find_run(uri, run_id).inputs.dataset_inputs
+        for logged in (inputs.dataset_inputs if inputs else [])
         if any(tag.key == "mlflow.data.context" and tag.value == "test" for tag in logged.tags)
     )
 

@@ -16,20 +16,21 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import ray
-
 from rrm.cluster.phase import Description, Training
 from rrm.cluster.search import BaselinesFirst
 from rrm.cluster.session import Request, ray_session
 from rrm.cluster.trial import Job
+from rrm.jobs.data import load_data
 from rrm.jobs.folder import JobFolder
-from rrm.jobs.spec import Preset
+from rrm.jobs.objectives import OBJECTIVES
+from rrm.jobs.recipes import Recipes
+from rrm.jobs.spec import Preset, SweepSpec
 from rrm.models import build
-from rrm.tasks import get_task
-from rrm.tasks.splits import generate_splits
 from rrm.tracking import Tracker, default_uri
 from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
+
+ACCURACY = {"accuracy": OBJECTIVES["accuracy"]}
 
 
 def seconds(trials: int, evaluations: int) -> tuple[float, float]:
@@ -39,19 +40,20 @@ def seconds(trials: int, evaluations: int) -> tuple[float, float]:
         """One optimizer step of two puzzles from report to report."""
         made = cpu_sudoku(task, batch_size=2, evaluations=preset.evaluations, halt_max_steps=1, seed=seed)
         made.model.update(hidden_size=4, num_heads=1, H_cycles=1, L_cycles=1)
-        return replace(made, budget=preset.evaluations * made.units_per_step(build(made.model), 1))
+        return replace(made, budget=preset.evaluations * made.units_per_step(build(made.model)))
 
     preset = Preset(trials, 1, evaluations, evaluations, "sudoku-4x4", (6, 8), 8, 2, 2)
     with tempfile.TemporaryDirectory() as storage, ray_session(None, 1, False):
         folder = JobFolder(Path(storage, "job"), "sweep")
-        splits = generate_splits(preset.task, (8, 2, 2), 0, preset.givens, Path(storage, "puzzles"))
-        job = Job(recipe, preset, splits.content_hash(), Request(), str(folder.path / "train"))
+        spec = SweepSpec("driver", ("trm_mlp",), lambda models: [], recipe, "", {"default": preset})
+        keys, splits = load_data("driver", [preset.data], None, 0, Path(storage, "puzzles"))
+        job = Job(Recipes.of_spec(spec, folder.path, preset, keys), Request(), str(folder.path / "train"), ACCURACY)
         tracker = Tracker(default_uri(Path(storage)), "driver", "job", Path(storage, "artifacts"))
         with folder.claim(), tracker:
             tracker.run("sweep", "job")
-            describe = Description(job, get_task(preset.task), {})
+            describe = Description(job.recipes, {})
             configs = [{"model": "trm_mlp", "seed": 0} for _ in range(trials)]
-            training = Training(describe, ray.put(splits), folder, tracker, 2, False)
+            training = Training(job, describe, splits, folder, tracker, 2, False)
             began, wall = time.process_time(), time.perf_counter()
             with contextlib.redirect_stdout(io.StringIO()):
                 training.run("tune", BaselinesFirst(None, configs, 0), trials, fixed=trials)

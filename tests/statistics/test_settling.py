@@ -104,4 +104,4 @@ def test_rounding_norm_equals_rounding():
     nearest = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
     assert np.linalg.norm(nearest.view(np.float32) - z) == pytest.approx(rounding_norm(z.size, "bfloat16"), rel=0.02)
     with pytest.raises(ValueError, match="float64"):
-        rounding_norm(1, "float64")
+        rounding_norm(1, "float8")

@@ -1,0 +1,64 @@
+"""The command lines of the studies of one checkpoint. Light to import: checks of options come before heavy imports."""
+
+import argparse
+from math import isfinite
+
+from rrm.commands.job import run_study_command
+from rrm.commands.options import RawText, add_study_options, check_study_options
+from rrm.commands.selectors import check_counts, half_of_state
+from rrm.errors import InputError, OneLineParser
+
+PRECISIONS = ("float32", "mixed", "float64")
+
+
+def run_stability_command(description: str, argv: list[str] | None = None) -> None:
+    """Run a stability study as a command."""
+    run_study_command(lambda arguments: parse_stability(description, arguments), "stability", argv)
+
+
+def run_selection_command(description: str, argv: list[str] | None = None) -> None:
+    """Run a study of noisy rollouts as a command."""
+    run_study_command(lambda arguments: parse_selection(description, arguments), "selection", argv)
+
+
+def parse_stability(description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """The options of a stability study, checked where no heavy import is needed."""
+    parser = OneLineParser(description=description, formatter_class=RawText)
+    add = parser.add_argument
+    add("--k", type=int, default=8, help="number of exponents (default: %(default)s)")
+    add("--segments", type=int, metavar="T", help="length of the rollouts (default: as in evaluation)")
+    add("--transient", type=int, metavar="T", help="segments that the start basis aligns in, left out of the exponents "
+        "(default: half of the segments)")  # fmt: skip
+    add("--depth", type=int, metavar="T", help="length of the deep rollouts (default: 8 times the segments)")
+    add("--precision", default="float32", help="float32, float64, or mixed: float64 tangents along float32 states")
+    add("--compile", action="store_true", help="compile the tangents: worth it for thousands of puzzles")
+    add("--covariant", action="store_true", help="covariant Lyapunov vectors too, at more than twice the cost")
+    add("--local", action="store_true", help="keep the local exponents of every call in the result file")
+    add("--seed", type=int, default=0, help="of the start basis and of samples (default: %(default)s)")
+    add_study_options(parser, "stability")
+    args = parser.parse_args(argv)
+    if args.precision not in PRECISIONS:
+        raise InputError(f"--precision {args.precision!r} is unknown: use one of {', '.join(PRECISIONS)}")
+    check_study_options(args, "k", "segments", "depth")
+    return args
+
+
+def parse_selection(description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """The options of a study of noisy rollouts, checked where no heavy import is needed."""
+    parser = OneLineParser(description=description, formatter_class=RawText)
+    add = parser.add_argument
+    add("--K", type=int, default=16, help="noisy rollouts of every puzzle (default: %(default)s)")
+    add("--depth", type=int, nargs="+", metavar="T", help="segments after which to choose (default: as in evaluation)")
+    add("--sigma", type=float, default=0.3, help="standard deviation of the noise, state units (default: %(default)s)")
+    add("--where", default="z_L", help="half of the state that it falls on: z_H, z_L or both (default: %(default)s)")
+    add("--lambda", dest="exponent", action="store_true", help="leading exponents of all rollouts, at twice the cost")
+    add("--seed", type=int, default=0, help="of the noise and of samples (default: %(default)s)")
+    add_study_options(parser, "selection")
+    args = parser.parse_args(argv)
+    args.segments = None  # of a public checkpoint: as its configuration says
+    check_study_options(args, "K")
+    args.where = half_of_state(args.where)
+    check_counts("depth", args.depth)
+    if not (isfinite(args.sigma) and args.sigma >= 0):
+        raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")
+    return args
