@@ -5,23 +5,23 @@ import argparse
 from rrm.commands.job import resumable
 from rrm.commands.options import RawText, add_places, check_exists, check_name, check_places, check_seed
 from rrm.errors import InputError, OneLineParser, exit_on_bad_input
-from rrm.jobs.spec import OBJECTIVES, SweepSpec
+from rrm.jobs.spec import SweepSpec
 from rrm.paths import user_path
 
 
 def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> argparse.Namespace:
     """The options of a sweep command, checked where no heavy import is needed."""
     parser = OneLineParser(description=description, formatter_class=RawText)
-    add = parser.add_argument
+    add, objectives = parser.add_argument, list(spec.objectives)
     add("--preset", default="default", help=f"budget and data: {', '.join(spec.presets)} (default: %(default)s)")
     add("--model", nargs="+", default=list(spec.models), metavar="NAME", help="model types (default: %(default)s)")
     if spec.takes_sigma:
         add("--sigma", nargs="+", type=float, metavar="S", help="noise scales to choose from (default: a range)")
     if spec.space:
         add("--trials", type=int, help="configurations tried, baselines included (default: of the preset)")
-        add("--objectives", nargs="+", choices=OBJECTIVES, default=["accuracy"], metavar="NAME",
-            help=f"what the search optimises, among {', '.join(OBJECTIVES)}; several give a Pareto front, and stop "
-            "no trial early (default: accuracy)")  # fmt: skip
+        add("--objectives", nargs="+", choices=objectives, default=objectives[:1], metavar="NAME",
+            help=f"what the search optimises, among {', '.join(objectives)}; several give a Pareto front, and stop "
+            f"no trial early (default: {objectives[0]})")  # fmt: skip
     add("--seeds", type=int, metavar="N", help="training seeds of the final comparison (default: of the preset)")
     add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles, source,question,answer,rating as in "
         "Sudoku-Extreme: a CSV file, or a folder with train.csv and test.csv; or an npy folder of the field. As many "
@@ -33,7 +33,7 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     add("--resume", action="store_true", help="carry on with an interrupted sweep, also after an update of rrm "
         "or on another cluster: finished trials stay, and nothing is logged twice")  # fmt: skip
     add("--verbose", action="store_true", help="show what Ray and Optuna print")
-    parser.set_defaults(sigma=None, trials=None, objectives=["accuracy"])
+    parser.set_defaults(sigma=None, trials=None, objectives=objectives[:1])
     args = parser.parse_args(argv)
 
     if args.preset not in spec.presets:
@@ -41,10 +41,10 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     for sigma in args.sigma or []:
         if not 0 <= sigma < float("inf"):
             raise InputError(f"--sigma {sigma:g} is not a noise scale: use 0 (baseline) or a positive number")
-    if "accuracy" not in args.objectives or len(set(args.objectives)) < len(args.objectives):
+    if objectives[0] not in args.objectives or len(set(args.objectives)) < len(args.objectives):
         raise InputError(
-            f"--objectives {' '.join(args.objectives)} is not possible: name accuracy, without which models that learn "
-            f"nothing win, and each of {', '.join(list(OBJECTIVES)[1:])} at most once"
+            f"--objectives {' '.join(args.objectives)} is not possible: name {objectives[0]}, without which models "
+            f"that learn nothing win, and each of {', '.join(objectives[1:])} at most once"
         )
     for option in ("trials", "seeds", "workers_per_trial"):
         value = getattr(args, option)

@@ -103,5 +103,6 @@ def test_rounding_norm_equals_rounding():
     bits = z.astype(np.float32).view(np.uint32)
     nearest = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
     assert np.linalg.norm(nearest.view(np.float32) - z) == pytest.approx(rounding_norm(z.size, "bfloat16"), rel=0.02)
+    assert rounding_norm(9, "float64") == pytest.approx(rounding_norm(9, "float32") / 2**29)
     with pytest.raises(ValueError, match="float64"):
         rounding_norm(1, "float8")
