@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rrm.cluster.session import Request, trials_at_once
+from rrm.cluster.capacity import Request, trials_at_once
 from rrm.dynamics import LyapunovResult, Settings, load_result, measure, save_result
 from rrm.dynamics.measure import choose_batch
 from rrm.dynamics.result import join_files

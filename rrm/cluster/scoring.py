@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import ray
 
+from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import as_arrays, device_of, run_tasks, score_model
-from rrm.cluster.session import Request
 from rrm.jobs.folder import OUTCOMES, JobFolder
 from rrm.jobs.record import TrialRecord
 from rrm.statistics.sweep import pack_outcomes

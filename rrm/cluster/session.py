@@ -1,19 +1,18 @@
-"""Connections to Ray: start or join a cluster, keep others out, and check that a request fits the resources."""
+"""Connections to Ray: start or join a cluster, keep others out, and wait for its nodes."""
 
 import logging
 import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rrm.cluster.address import check_address, cluster_address, named
+from rrm.cluster.capacity import Request, autoscaler_limits, room, trials_at_once
 from rrm.cluster.temporary import ray_folder, wished_folder
 from rrm.errors import InputError, out_of_space
 from rrm.files import one_line
@@ -23,61 +22,6 @@ PLAN = Path("~/ray_bootstrap_config.yaml")  # on the head of a cluster that `ray
 PATIENCE_S = 1800  # for the first node
 POLL_S = 5
 NEWS_S = 60
-
-
-@dataclass(frozen=True)
-class Request:
-    """Resources of one trial or task: `workers` processes of `cpus` CPUs and `gpus` GPUs each, `at_most` at a time."""
-
-    workers: int = 1
-    cpus: float = 1
-    gpus: float = 0
-    at_most: int | None = None
-
-    def __str__(self) -> str:
-        gpu = f" + {self.gpus:g} GPU" if self.gpus else ""
-        return f"{self.workers} x ({self.cpus:g} CPU{gpu})"
-
-
-def _room(request: Request, resources: dict[str, float]) -> int:
-    room = resources.get("CPU", 0) / (request.workers * request.cpus)
-    if request.gpus:
-        room = min(room, resources.get("GPU", 0) / (request.workers * request.gpus))
-    return int(room + 1e-9)
-
-
-def trials_at_once(request: Request, resources: dict[str, float]) -> int:
-    """How many trials the cluster holds at once; InputError with request and resources when it holds none.
-
-    Ray itself accepts a request that does not fit, and waits for ever without a word.
-    """
-    room = _room(request, resources)
-    if room < 1:
-        less = "lower --workers-per-trial or " if request.workers > 1 else "lower --gpus or " if request.gpus else ""
-        raise InputError(
-            f"a trial or task needs {request}, the cluster has {resources.get('CPU', 0):g} CPU and "
-            f"{resources.get('GPU', 0):g} GPU: {less}add nodes"
-        )
-    return min(room, request.at_most or sys.maxsize)
-
-
-def autoscaler_limits(config: dict) -> dict[str, float]:
-    """The most of each resource to which a cluster with this `ray up` configuration can grow, head included.
-
-    `max_workers` of the cluster bounds the number of nodes; for each resource they are those that offer most of it.
-    """
-    types = config["available_node_types"]
-    everything = config["max_workers"]
-    head = types[config["head_node_type"]]["resources"]
-    workers = [node for name, node in types.items() if name != config["head_node_type"]]
-    limits = {}
-    for resource in {name for node in types.values() for name in node["resources"]}:
-        left, limits[resource] = everything, head.get(resource, 0)
-        offers = [(node["resources"].get(resource, 0), node.get("max_workers", everything)) for node in workers]
-        for amount, count in sorted(offers, reverse=True):
-            limits[resource] += amount * min(count, left)
-            left -= min(count, left)
-    return limits
 
 
 @contextmanager
@@ -188,13 +132,13 @@ def _wait_for_nodes(request: Request) -> None:
     from ray.autoscaler.sdk import request_resources
 
     began = news = time.monotonic()
-    if _room(request, ray.cluster_resources()):
+    if room(request, ray.cluster_resources()):
         return
     print(f"cluster   waiting for nodes that hold {request}, {PATIENCE_S / 60:g} minutes at most", flush=True)
     bundle = {"CPU": request.cpus} | ({"GPU": request.gpus} if request.gpus else {})
     request_resources(bundles=[bundle] * request.workers)
     try:
-        while not _room(request, ray.cluster_resources()):
+        while not room(request, ray.cluster_resources()):
             now = time.monotonic()
             if now - began > PATIENCE_S:
                 raise InputError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from rrm.cluster.session import Request
+from rrm.cluster.capacity import Request
 from rrm.curves import CurveFile, curve_path
 from rrm.errors import InputError
 from rrm.jobs.naming import trial_name

@@ -93,8 +93,8 @@ def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
                         help="checkpoint folder of rrm, or a public checkpoint file")  # fmt: skip
     add("--config", type=user_path, metavar="FILE", help="configuration of a public checkpoint, JSON or YAML "
         "(default: the one beside it, or its own)")  # fmt: skip
-    add("--weights", default="best", metavar="NAME", help="best or final; of a public file with several sets of "
-        "weights, the name of one (default: %(default)s, or the averaged ones)")  # fmt: skip
+    add("--weights", default="best", metavar="NAME", help="best, final or initial; of a public file with several "
+        "sets of weights, the name of one (default: %(default)s, or the averaged ones)")  # fmt: skip
     add("--data", type=user_path, metavar="PATH",
         help="CSV file, .npz puzzle set or npy folder (default: the run's test puzzles)")  # fmt: skip
     add("--count", type=int, metavar="N", help="a seeded sample of N puzzles (default: all)")

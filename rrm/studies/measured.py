@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 
 from rrm import __version__
+from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import device_of, measure_in_shards, plan_batch
-from rrm.cluster.session import Request
 from rrm.dynamics import LyapunovResult, Settings, default_transient, load_result
 from rrm.jobs.folder import JobFolder
 from rrm.jobs.record import TrialRecord, choose

@@ -2,8 +2,8 @@
 
 from argparse import Namespace
 
+from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import device_of, gather
-from rrm.cluster.session import Request
 from rrm.dynamics.sampling import BATCH, PUZZLES
 from rrm.dynamics.shards import save_rows
 from rrm.dynamics.stochastic import StochasticResult, stochastic_rollouts

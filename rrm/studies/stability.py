@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from rrm import __version__
+from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import device_of, gather, measure_in_shards, plan_batch
-from rrm.cluster.session import Request
 from rrm.dynamics import Settings, default_transient, escape, load_result, restarts
 from rrm.dynamics.bases import BasesResult, start_bases
 from rrm.dynamics.escape import EscapeResult

@@ -122,7 +122,8 @@ def _log_trial(run: SweepRun, trial: TrialRecord) -> None:
     logged = tracker.run("trial", trial.name, *describe(run)(trial.config))
     source = folder.path / str(trial.checkpoint)
     for name in ("checkpoint.json", *(f"{which}.safetensors" for which in checkpoint.WEIGHTS)):
-        tracker.artifact(logged, source / name, "checkpoint")
+        if (source / name).exists():  # trials of an older rrm have no initial weights
+            tracker.artifact(logged, source / name, "checkpoint")
     curves = curve_path(folder.path, trial.name)
     if curves.exists():  # trials of an older rrm have none
         tracker.curves(logged, curves)
@@ -132,7 +133,7 @@ def _log_trial(run: SweepRun, trial: TrialRecord) -> None:
         tags["rrm.test_puzzles"] = run.counts[trial.data]
         values = {
             f"test/{which}_{name}": value
-            for which in checkpoint.WEIGHTS
+            for which in ("best", "final")
             for name, value in run.scores[trial.name][which].items()
             if name != "seconds"
         }

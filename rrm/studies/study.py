@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
+from rrm.cluster.capacity import Request, trials_at_once
+from rrm.cluster.session import ray_session, stop_on_signals
 from rrm.errors import InputError
 from rrm.jobs.folder import JobFolder
 from rrm.reports.report import Report

@@ -9,9 +9,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rrm.cluster.capacity import Request, trials_at_once
 from rrm.cluster.phase import Training
 from rrm.cluster.search import BaselinesFirst, searcher
-from rrm.cluster.session import Request, ray_session, stop_on_signals, trials_at_once
+from rrm.cluster.session import ray_session, stop_on_signals
 from rrm.cluster.trial import Job
 from rrm.errors import InputError
 from rrm.jobs.data import DataKeys, load_data

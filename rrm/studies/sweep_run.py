@@ -3,7 +3,7 @@
 from argparse import Namespace
 from dataclasses import dataclass, field
 
-from rrm.cluster.session import Request
+from rrm.cluster.capacity import Request
 from rrm.dynamics import LyapunovResult
 from rrm.jobs.folder import JobFolder
 from rrm.jobs.objectives import SearchObjective

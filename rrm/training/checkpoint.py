@@ -1,6 +1,7 @@
 """Checkpoints: a folder of safetensors and one JSON file. Nothing in it can run code.
 
-    checkpoint.json       format version, recipe, data hash; for "best" and "final": step, model description, segments
+    checkpoint.json       format version, recipe, data hash; for "initial", "best" and "final": step, model description,
+                          segments
     initial.safetensors   weights before the first step; a folder of version 1 has none
     final.safetensors     averaged (EMA) weights at this step, what evaluation uses
     best.safetensors      averaged weights at the best validation score so far
@@ -25,7 +26,7 @@ from rrm.models.settings import check_settings
 
 VERSION = 2
 _READABLE = (1, VERSION)
-WEIGHTS = ("best", "final")
+WEIGHTS = ("initial", "best", "final")
 MOST_SEGMENTS = 1 << 20
 REMEDY = "restore it from a copy"
 
@@ -87,7 +88,14 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 
 
 def load_model(folder: Path | str, which: str = "best") -> Model:
-    """The model of a checkpoint folder in evaluation mode, with its `best` or `final` averaged weights."""
+    """The model of a checkpoint folder in evaluation mode.
+
+    Args:
+        which: `initial` weights, or `best` or `final` averaged ones.
+
+    Raises:
+        InputError: for weights that the folder does not have, and for damaged files.
+    """
     if which not in WEIGHTS:
         raise InputError(f"weights {which!r} are unknown: use one of {', '.join(WEIGHTS)}")
     meta = read_meta(Path(folder))

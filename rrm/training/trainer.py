@@ -73,6 +73,7 @@ class Trainer:
             group["initial_lr"] = group["lr"]
         table = getattr(self.model, "puzzle_emb", None)
         self.puzzle_optimizer = table and SignSGD(table, settings.puzzle_lr, settings.puzzle_weight_decay)
+        self.initial: dict[str, Any] | None = {"step": 0, **objective.how_to_run()}
         self.initial_weights: dict[str, Tensor] | None = _copied(self.model.state_dict())
         self.ema = EMA(self.model, recipe.ema_decay)
         self.averaged = copy.deepcopy(self.model)
@@ -227,6 +228,7 @@ class Trainer:
             "task": self.objective.task_name,
             "data_hash": data_hash,
         }
+        meta |= {"initial": self.initial} if self.initial else {}
         meta |= {"best": self.best, "final": {"step": self.step, **self.objective.how_to_run()}}
         meta |= {"curve": self.leading, "seconds": self.seconds, "call_units": self.call_units}
         meta |= {"parts": self.world * self.micro_batches}
@@ -267,8 +269,8 @@ class Trainer:
         parts = meta.get("parts", 1) // self.world
         self.parts.count = max(self.micro_batches, parts if parts and self.share % parts == 0 else 1)
         self.best_weights = checkpoint.load_tensors(folder / "best.safetensors")
-        initial = folder / "initial.safetensors"
-        self.initial_weights = checkpoint.load_tensors(initial) if initial.exists() else None
+        self.initial = meta.get("initial")  # a checkpoint of version 1 has none
+        self.initial_weights = checkpoint.load_tensors(folder / "initial.safetensors") if self.initial else None
         self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
         self.call_units, self.leading = meta["call_units"], meta["curve"]
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import torch
 
+from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import SHARD, measure_in_shards
-from rrm.cluster.session import Request, ray_session
+from rrm.cluster.session import ray_session
 from rrm.dynamics import Settings
 from rrm.models import build, variant
 from rrm.tasks import PuzzleSet, get_task

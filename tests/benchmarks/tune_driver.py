@@ -16,9 +16,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from rrm.cluster.capacity import Request
 from rrm.cluster.phase import Description, Training
 from rrm.cluster.search import BaselinesFirst
-from rrm.cluster.session import Request, ray_session
+from rrm.cluster.session import ray_session
 from rrm.cluster.trial import Job
 from rrm.jobs.data import load_data
 from rrm.jobs.folder import JobFolder

@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from rrm.cluster.capacity import Request
 from rrm.cluster.process_group import join_group
-from rrm.cluster.session import Request
 from rrm.cluster.trial import Job, train_trial, workers_left
 from rrm.jobs.spec import Preset
 from rrm.tasks import get_task

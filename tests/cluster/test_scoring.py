@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rrm.cluster import scoring
-from rrm.cluster.session import Request
+from rrm.cluster.capacity import Request
 from rrm.jobs.folder import JobFolder
 from rrm.jobs.record import Arm, TrialRecord
 from rrm.models import build, describe, variant

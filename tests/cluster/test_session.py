@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from rrm.cluster import session
-from rrm.cluster.session import Request, autoscaler_limits, resources_to_come
+from rrm.cluster.capacity import Request, autoscaler_limits
+from rrm.cluster.session import resources_to_come
 from rrm.commands.options import check_storage
 from rrm.errors import InputError
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from rrm.cluster import tune_state
+from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import _finished
 from rrm.cluster.search import AtOnce, BaselinesFirst
-from rrm.cluster.session import Request
 from rrm.cluster.trial import DAMAGE, Job, _train
 from rrm.commands.job import resumable
 from rrm.curves import curve_path, read_curves

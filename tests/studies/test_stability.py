@@ -12,8 +12,8 @@ import pytest
 import ray
 import torch
 
+from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import as_arrays, measure_in_shards, on_device
-from rrm.cluster.session import Request
 from rrm.dynamics import Settings, load_result
 from rrm.errors import InputError
 from rrm.models import build, describe, variant

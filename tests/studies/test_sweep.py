@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rrm.cluster.capacity import Request, trials_at_once
 from rrm.cluster.fanout import measure_in_shards, run_tasks
-from rrm.cluster.session import Request, trials_at_once
 from rrm.commands.sweep import run_command
 from rrm.dynamics import Settings, load_result, measure
 from rrm.errors import InputError

@@ -11,9 +11,9 @@ from rrm.tasks.splits import generate_splits
 from rrm.training.assemble import assemble
 from rrm.training.flosser import Flosser
 from rrm.training.flossing import PENALTIES, Flossing, flossing
+from rrm.training.objective import Diverged
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.stream import to_batch
-from rrm.training.trainer import Diverged
 
 TASK = get_task("sudoku-4x4")
 SHORT = {"steps": 3, "k": 2, "segments": 1, "transient": 1}

@@ -17,10 +17,10 @@ from rrm.training.assemble import assemble
 from rrm.training.deep_supervision import DeepSupervision, DeepSupervisionSettings
 from rrm.training.flossing import flossing
 from rrm.training.losses import IGNORED, stablemax_cross_entropy
+from rrm.training.objective import Diverged
 from rrm.training.perturbation import TrajectoryPerturbation, perturbation
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.stream import TrainStream, to_batch
-from rrm.training.trainer import Diverged
 
 TASK = get_task("sudoku-4x4")
 
@@ -155,10 +155,15 @@ def test_compiled_training_is_the_eager_one_to_rounding(splits):
     assert all(torch.allclose(eager[name], compiled[name], atol=1e-5) for name in eager)
 
 
-def test_checkpoint_holds_best_and_final_weights(splits, tmp_path):
+def test_checkpoint_holds_initial_best_and_final_weights(splits, tmp_path):
     run = trainer(splits)
+    first = {name: value.clone() for name, value in weights(run).items()}
     metrics = [*run.run()]
     run.save(tmp_path, "hash")
+    resumed = trainer(splits)
+    resumed.load(tmp_path)
+    resumed.save(tmp_path, "hash")
+    assert same(checkpoint.load_model(tmp_path, "initial").state_dict(), first)
     final = checkpoint.load_model(tmp_path, "final").state_dict()
     assert same(final, run.ema.weights(run.model)) and not same(final, weights(run))
     best = max(range(3), key=lambda i: (metrics[i]["validation/exact"], metrics[i]["validation/cells"]))

@@ -170,7 +170,8 @@ def make_folder(folder: Path) -> None:
     for name in checkpoint.WEIGHTS:
         checkpoint.save_tensors(model.state_dict(), target / f"{name}.safetensors")
     entry = {"step": 4, "segments": 3, "model": describe(model)}
-    checkpoint.write_meta(target, {"recipe": {"lr": 1e-3}, "best": entry, "final": entry, "task": "sudoku-4x4"})
+    described = dict.fromkeys(checkpoint.WEIGHTS, entry)
+    checkpoint.write_meta(target, {"recipe": {"lr": 1e-3}, "task": "sudoku-4x4"} | described)
 
 
 def use_folder(folder: Path) -> None:
