@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "rrm" / "cluster" / "README.md", ROOT / "tests" / "endurance" / "README.md"]
+FOLDERS = (".", "rrm/cluster", "tests/endurance", "tests/gpu")
+PAGES = [ROOT / folder / "README.md" for folder in FOLDERS]
 MOST_WORDS = 1500  # as `wc -w` counts them
 # Paths that a command makes, and the file that the guide tells its reader to write.
 MADE = ("runs/", "tune_specs/my_sweep.py")
