@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rrm.dynamics.tangent_map import tangents_by_jvp
@@ -57,7 +57,7 @@ def push(
     Returns:
         net(u) [B, L, D] and Dnet(u) du [k, B, L, D].
     """
-    if any(type(layer) not in _RULES for layer in network.layers):
+    if not all(_has_rule(layer) for layer in network.layers):
         out, pushed = push_by_jvp(network, u, du.to(u.dtype))
         return (out, pushed) if wide is None else (out, push_by_jvp(wide, u.double(), du)[1])
     linearized, applied = _compiled() if compiled else (linearize, apply)
@@ -72,13 +72,13 @@ def _at_once(network: layers.Stack, u: Tensor, k: int) -> int:
     batch, positions, width = u.shape
     if u.device.type == "cpu":
         return max(1, min(k, CPU_ROWS // batch))
-    inner = max(
-        (mlp.down_proj.weight.shape[1] * (width if mlp.axis == 0 else positions))
+    hidden = max(
+        _HIDDEN_BUFFERS[type(mlp)] * mlp.down_proj.weight.shape[1] * (width if mlp.axis == 0 else positions)
         for mlp in network.modules()
         if isinstance(mlp, layers.SwiGLU)
     )
     scores = max((m.heads for m in network.modules() if isinstance(m, layers.Attention)), default=0) * positions**2
-    one = batch * u.element_size() * (4 * inner + 3 * scores)
+    one = batch * u.element_size() * (hidden + 3 * scores)
     return max(1, min(k, ACCELERATOR_BYTES // one))
 
 
@@ -121,7 +121,7 @@ def _apply_norm(slopes: Slopes, ds: Tensor, axis: int) -> Tensor:
     return r * (ds - y * (y * ds).mean(axis, keepdim=True))
 
 
-def _swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
+def _plain_swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
     """y = W_down (silu(g) * a) with (g, a) = W_gate_up x and silu(g) = g sigmoid(g), along the axis of the mlp.
 
     Slopes: silu(g), and silu'(g) * a with silu'(g) = sigmoid(g) + silu(g) (1 - sigmoid(g)); both as wide as the hidden
@@ -133,11 +133,39 @@ def _swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
     return mlp.project(mlp.down_proj, silu * up), (silu, (sigmoid + silu * (1 - sigmoid)) * up)
 
 
-def _apply_swiglu(mlp: layers.SwiGLU, slopes: Slopes, dx: Tensor) -> Tensor:
+def _apply_plain_swiglu(mlp: layers.SwiGLU, slopes: Slopes, dx: Tensor) -> Tensor:
     """dy = W_down (silu'(g) * a * dg + silu(g) * da) with (dg, da) = W_gate_up dx."""
     silu, slope = slopes
     dgate, dup = mlp.project(mlp.gate_up_proj, dx).chunk(2, dim=mlp.axis)
     return mlp.project(mlp.down_proj, torch.addcmul(dgate * slope, dup, silu))
+
+
+def _normalised_swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
+    """y = W_down (sigmoid(g) * n) with (g, a) = W_gate_up x and n = norm(g * a) over the hidden layer.
+
+    Slopes: g, a, sigmoid(g) and sigmoid'(g) * n, as wide as the hidden layer, and those of the norm.
+    """
+    gate, up = mlp.project(mlp.gate_up_proj, x).chunk(2, dim=mlp.axis)
+    sigmoid = gate.sigmoid()
+    normed, norm = _norm(gate * up, mlp.axis)
+    return mlp.project(mlp.down_proj, sigmoid * normed), (gate, up, sigmoid, sigmoid * (1 - sigmoid) * normed, *norm)
+
+
+def _apply_normalised_swiglu(mlp: layers.SwiGLU, slopes: Slopes, dx: Tensor) -> Tensor:
+    """dy = W_down (sigmoid'(g) * n * dg + sigmoid(g) * dn) with dn = Dnorm (a * dg + g * da)."""
+    gate, up, sigmoid, slope, *norm = slopes
+    dgate, dup = mlp.project(mlp.gate_up_proj, dx).chunk(2, dim=mlp.axis)
+    dnormed = _apply_norm(tuple(norm), torch.addcmul(dgate * up, dup, gate), mlp.axis)
+    return mlp.project(mlp.down_proj, torch.addcmul(dgate * slope, dnormed, sigmoid))
+
+
+def _swiglu(mlp: layers.SwiGLU, x: Tensor) -> tuple[Tensor, Slopes]:
+    """The rule of this kind of SwiGLU."""
+    return _SWIGLU_RULES[type(mlp)][0](mlp, x)
+
+
+def _apply_swiglu(mlp: layers.SwiGLU, slopes: Slopes, dx: Tensor) -> Tensor:
+    return _SWIGLU_RULES[type(mlp)][1](mlp, slopes, dx)
 
 
 def _heads(attention: layers.Attention, t: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor, Tensor]:
@@ -204,8 +232,22 @@ def _apply_attention_block(block: layers.AttentionBlock, slopes: Slopes, dh_kBLD
     return _apply_norm(fed, dh_kBLD + _apply_swiglu(block.mlp, feed, dh_kBLD), -1)
 
 
-# By type of block: (value and slopes, tangents).
-_RULES: dict[type, tuple[Callable[..., tuple[Tensor, Slopes]], Callable[..., Tensor]]] = {
+def _has_rule(block: nn.Module) -> bool:
+    """Whether the block and every SwiGLU in it have a hand-written rule."""
+    swiglus = [module for module in block.modules() if isinstance(module, layers.SwiGLU)]
+    return type(block) in _RULES and all(type(mlp) in _SWIGLU_RULES for mlp in swiglus)
+
+
+Rule = tuple[Callable[..., tuple[Tensor, Slopes]], Callable[..., Tensor]]
+
+# By type of SwiGLU, and of block: (value and slopes, tangents).
+_SWIGLU_RULES: dict[type, Rule] = {
+    layers.SwiGLU: (_plain_swiglu, _apply_plain_swiglu),
+    layers.NormalisedSwiGLU: (_normalised_swiglu, _apply_normalised_swiglu),
+}
+# Buffers of the size of the hidden layer that the tangents of a SwiGLU have at a time.
+_HIDDEN_BUFFERS: dict[type, int] = {layers.SwiGLU: 4, layers.NormalisedSwiGLU: 6}
+_RULES: dict[type, Rule] = {
     layers.MixerBlock: (_mixer_block, _apply_mixer_block),
     layers.ChannelNormMixerBlock: (_mixer_block, _apply_mixer_block),
     layers.AttentionBlock: (_attention_block, _apply_attention_block),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rrm.errors import InputError
 from rrm.models.config import ReasonerConfig
-from rrm.models.layers import Stack
+from rrm.models.layers import Linear, Stack
 from rrm.models.noise import add_noise, gaussian
 from rrm.models.precision import own_precision
 
@@ -89,6 +89,20 @@ class RecursiveModel(nn.Module, ABC):
     @abstractmethod
     def readout(self, state: State) -> Readout:
         """Logits and halting scores of a state."""
+
+    def hidden_matrices(self) -> dict[str, int]:
+        """The weight matrices of the networks by name, each with the number of matrices stacked in it.
+
+        Embeddings and heads are not among them. The weight of `qkv_proj` stacks the queries, keys and values of every
+        head.
+        """
+        return {
+            f"{name}.weight": layer.stacked
+            for stack_name, stack in self.named_modules()
+            if isinstance(stack, Stack)
+            for name, layer in stack.named_modules(prefix=stack_name)
+            if isinstance(layer, Linear)
+        }
 
     def inject(self, half: str, state: State, x_BLD: Tensor) -> Tensor:
         """The input of the network of a call, [B, L, D]: the sum of the two halves and, for "L", the puzzle x."""

@@ -1,5 +1,6 @@
 """Settings that TRM, HRM and SRM share: the shape of the network and the depth of a segment."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from rrm.errors import InputError
+from rrm.models.layers import SWIGLUS
 
 FORWARD_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -23,7 +25,11 @@ class ReasonerConfig(ABC):
         L_layers: blocks of the network.
         num_heads: heads of attention, each of an even width.
         expansion: inner width of a SwiGLU in multiples of D, before `layers.swiglu_width` rounds it.
-        pos_encodings: one of `position_encodings`.
+        swiglu: one of `layers.SWIGLUS`.
+        pos_encodings: one of `position_encodings`. "rope_2d" turns half of a head's frequencies by the row of a cell
+            and half by its column (`layers.grid_places`).
+        rope_theta: base of the frequencies of rotary positions; 10 suits a small grid.
+        grid_width: columns of the grid that "rope_2d" reads row by row. None: the grid is square.
         puzzle_emb_ndim: numbers of a puzzle's vector (0: none). The vector fills the prefix from the left, zeros fill
             the rest.
         num_puzzle_identifiers: rows of the table of these vectors.
@@ -35,7 +41,7 @@ class ReasonerConfig(ABC):
         InputError: for settings that no network has.
     """
 
-    position_encodings: ClassVar[tuple[str, ...]] = ("none", "learned", "rope")
+    position_encodings: ClassVar[tuple[str, ...]] = ("none", "learned", "rope", "rope_2d")
 
     vocab_size: int
     seq_len: int
@@ -45,7 +51,10 @@ class ReasonerConfig(ABC):
     L_layers: int
     num_heads: int = 8
     expansion: float = 4
+    swiglu: str = "plain"
     pos_encodings: str = "none"
+    rope_theta: float = 10_000.0
+    grid_width: int | None = None
     puzzle_emb_ndim: int = 0
     num_puzzle_identifiers: int = 1
     forward_dtype: str = "float32"
@@ -62,16 +71,42 @@ class ReasonerConfig(ABC):
             raise InputError(f"pos_encodings {self.pos_encodings!r} is unknown: use {allowed}")
         if self.forward_dtype not in FORWARD_DTYPES:
             raise InputError(f"forward_dtype {self.forward_dtype!r} is unknown: use {', '.join(FORWARD_DTYPES)}")
+        if self.swiglu not in SWIGLUS:
+            raise InputError(f"swiglu {self.swiglu!r} is unknown: use {', '.join(SWIGLUS)}")
+        if not 1 <= self.rope_theta < math.inf:
+            raise InputError(f"rope_theta is {self.rope_theta}: use a number from 1, such as 10 or 10000")
         if self.attention and (self.hidden_size % self.num_heads or self.hidden_size // self.num_heads % 2):
             raise InputError(
                 f"hidden_size {self.hidden_size} does not split into {self.num_heads} heads of even width: "
                 f"choose hidden_size as a multiple of {2 * self.num_heads}"
             )
+        if self.pos_encodings == "rope_2d":
+            self._check_grid()
         if self.puzzle_emb_ndim > self.prefix * self.hidden_size:
             raise InputError(
                 f"puzzle_emb_ndim {self.puzzle_emb_ndim} does not fit puzzle_emb_len {self.prefix} positions "
                 f"of width {self.hidden_size}: raise puzzle_emb_len"
             )
+
+    def _check_grid(self) -> None:
+        """InputError where the tokens are no grid, or a head has no frequencies for both of its axes."""
+        if self.grid_width is None:
+            if self.columns**2 != self.seq_len:
+                raise InputError(f"seq_len {self.seq_len} is no square grid: set grid_width to its number of columns")
+        elif self.grid_width < 1 or self.seq_len % self.grid_width:
+            raise InputError(
+                f"grid_width is {self.grid_width}: it must be the number of columns of a grid of {self.seq_len} cells"
+            )
+        if self.attention and self.hidden_size // self.num_heads % 4:
+            raise InputError(
+                f"{self.num_heads} heads of width {self.hidden_size // self.num_heads} do not halve for rope_2d: "
+                f"choose hidden_size as a multiple of {4 * self.num_heads}"
+            )
+
+    @property
+    def columns(self) -> int:
+        """Columns of the grid of the tokens, where they are one."""
+        return math.isqrt(self.seq_len) if self.grid_width is None else self.grid_width
 
     @property
     @abstractmethod

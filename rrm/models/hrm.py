@@ -13,7 +13,7 @@ from rrm.models.reasoner import Reasoner
 class HRMConfig(ReasonerConfig):
     """Settings of an HRM: `L_layers` blocks update z_L, and `H_layers` (None: as many) update z_H."""
 
-    position_encodings: ClassVar[tuple[str, ...]] = ("learned", "rope")
+    position_encodings: ClassVar[tuple[str, ...]] = ("learned", "rope", "rope_2d")
 
     H_cycles: int = 2
     L_cycles: int = 2

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 RMS_EPS = 1e-5
-ROPE_THETA = 10_000.0
 
 
 def truncated_normal_(tensor: Tensor, std: float, generator: torch.Generator | None = None) -> Tensor:
@@ -35,7 +34,12 @@ def rms_norm(x: Tensor, dim: int = -1) -> Tensor:
 
 
 class Linear(nn.Module):
-    """y = x W^T (+ b); W [out, in] starts truncated normal with std 1/sqrt(in), every entry of b at `bias`."""
+    """y = x W^T (+ b); W [out, in] starts truncated normal with std 1/sqrt(in), every entry of b at `bias`.
+
+    `stacked` is the number of equal matrices that W holds one below the other.
+    """
+
+    stacked = 1
 
     def __init__(self, in_features: int, out_features: int, bias: float | None = None):
         super().__init__()
@@ -75,24 +79,60 @@ class SwiGLU(nn.Module):
             return layer(x)
         return (layer.weight.to(x.dtype) @ x.flatten(1)).unflatten(1, x.shape[1:])
 
+    def gated(self, gate: Tensor, up: Tensor) -> Tensor:
+        """The hidden layer, as wide as `gate` and `up`."""
+        return F.silu(gate) * up
+
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.project(self.gate_up_proj, x).chunk(2, dim=self.axis)
-        return self.project(self.down_proj, F.silu(gate) * up)
+        return self.project(self.down_proj, self.gated(gate, up))
+
+
+class NormalisedSwiGLU(SwiGLU):
+    """down(sigmoid(gate) * rms_norm(gate * up)), norm over the hidden layer (arXiv 2601.19085).
+
+    silu(gate) * up grows with the square of the input. The norm takes the size of gate * up away, so that this branch
+    cannot outgrow the state that it is added to.
+    """
+
+    def gated(self, gate: Tensor, up: Tensor) -> Tensor:
+        return gate.sigmoid() * rms_norm(gate * up, dim=self.axis)
+
+
+SWIGLUS: dict[str, type[SwiGLU]] = {"plain": SwiGLU, "normalised": NormalisedSwiGLU}
+
+
+def line_places(length: int) -> Tensor:
+    """The number of each position, [length, 1]."""
+    return torch.arange(length).unsqueeze(1)
+
+
+def grid_places(prefix: int, cells: int, columns: int) -> Tensor:
+    """Row and column of each position of a grid that is read row by row behind a prefix, [prefix + cells, 2].
+
+    Position i of a prefix of P is at (i, i), the cell in row r and column c at (P + r, P + c). The prefix lies on the
+    diagonal in front of the first cell, as text in front of an image does in Qwen2-VL (arXiv 2409.12191), so that no
+    two positions are at one place.
+    """
+    front, cell = torch.arange(prefix), torch.arange(cells)
+    return torch.cat((torch.stack((front, front), 1), prefix + torch.stack((cell // columns, cell % columns), 1)))
 
 
 class RotaryPositions(nn.Module):
-    """1-D rotary positions over all L positions, prefix included; half-split convention; float32 tables.
+    """Rotary positions (Su et al., RoFormer, arXiv 2104.09864) on a line or a grid; half-split convention.
 
-    Su et al., RoFormer, arXiv 2104.09864.
+    Each of the A axes of `places` [L, A] turns its own 1/A of the frequencies of a head, which fall from 1 to almost
+    1 / `theta`. A score of attention depends on the differences of places alone. The tables are float32.
     """
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, length: int, head_width: int):
+    def __init__(self, places: Tensor, head_width: int, theta: float):
         super().__init__()
-        frequency = ROPE_THETA ** (-torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
-        angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency).repeat(1, 2)
+        width = head_width // places.shape[1]
+        frequency = theta ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+        angle = (places.float().unsqueeze(-1) * frequency).flatten(1).repeat(1, 2)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
 
@@ -112,6 +152,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv_proj = Linear(width, 3 * width)
+        self.qkv_proj.stacked = 3 * heads
         self.o_proj = Linear(width, width)
 
     def forward(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
@@ -126,10 +167,10 @@ class AttentionBlock(nn.Module):
 
     positions_first = False
 
-    def __init__(self, width: int, heads: int, expansion: float):
+    def __init__(self, width: int, heads: int, expansion: float, swiglu: type[SwiGLU] = SwiGLU):
         super().__init__()
         self.self_attn = Attention(width, heads)
-        self.mlp = SwiGLU(width, expansion)
+        self.mlp = swiglu(width, expansion)
 
     def forward(self, h_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
         h_BLD = rms_norm(h_BLD + self.self_attn(h_BLD, rotary))
@@ -145,10 +186,10 @@ class MixerBlock(nn.Module):
     positions_first = True
     mixed_norm_axis = 0
 
-    def __init__(self, width: int, length: int, expansion: float):
+    def __init__(self, width: int, length: int, expansion: float, swiglu: type[SwiGLU] = SwiGLU):
         super().__init__()
-        self.mlp_t = SwiGLU(length, expansion, axis=0)
-        self.mlp = SwiGLU(width, expansion)
+        self.mlp_t = swiglu(length, expansion, axis=0)
+        self.mlp = swiglu(width, expansion)
 
     def forward(self, h_LBD: Tensor, rotary: None) -> Tensor:
         h_LBD = rms_norm(h_LBD + self.mlp_t(h_LBD), dim=self.mixed_norm_axis)

@@ -20,13 +20,17 @@ class PlainConfig:
 
 
 class PlainModel(nn.Module, ABC):
-    """A network that answers in one forward pass. Subclasses set `config` and define `forward`."""
+    """A network that answers in one forward pass. Subclasses set `config` and define the abstract methods."""
 
     config: PlainConfig
 
     @abstractmethod
     def forward(self, inputs_BS: Tensor) -> Tensor:
         """Tokens [B, S] -> logits [B, S, V]; ValueError for a token that is no whole number from 0 to V - 1."""
+
+    @abstractmethod
+    def hidden_matrices(self) -> dict[str, int]:
+        """The weight matrices between hidden layers by name, each with the number of matrices stacked in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,9 @@ class MLP(PlainModel):
             layers.Linear(before, after, bias=0.0) for before, after in zip(widths[:-1], widths[1:], strict=True)
         )
         self.readout = layers.Linear(width, cells, bias=0.0)
+
+    def hidden_matrices(self) -> dict[str, int]:
+        return {f"hidden.{number}.weight": 1 for number in range(1, len(self.hidden))}
 
     def forward(self, inputs_BS: Tensor) -> Tensor:
         # A look at every batch would keep a training on an accelerator waiting.

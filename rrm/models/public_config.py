@@ -135,7 +135,8 @@ def understand(config: Mapping, weights: Iterable[str] = (), said: Mapping | Non
             raise InputError(
                 f"configuration key {key!r} is {config[key]!r:.60}: only {value!r} is supported for {family.label}"
             )
-    shape = {field.name for field in fields(family.config)}
+    # A fixed key has the value of rrm, whatever its spelling in YAML.
+    shape = {field.name for field in fields(family.config)} - family.fixed.keys()
     known = shape | family.unused | _TRAINING_KEYS | family.fixed.keys()
     if unknown := sorted(set(map(str, config)) - known):
         raise InputError(f"configuration key {unknown[0]!r:.60} is unknown: known are {', '.join(sorted(shape))}")

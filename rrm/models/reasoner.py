@@ -38,9 +38,7 @@ class Reasoner(RecursiveModel):
         self.puzzle_emb = (
             layers.PuzzleTable(config.num_puzzle_identifiers, config.puzzle_emb_ndim) if has_puzzles else None
         )
-        rotary = None
-        if config.pos_encodings == "rope" and config.attention:
-            rotary = layers.RotaryPositions(length, width // config.num_heads)
+        rotary = self._rotary()
         for name, depth in depths.items():
             self.add_module(name, layers.Stack([self._block() for _ in range(depth)], rotary))
         self.lm_head = layers.Linear(width, config.vocab_size)
@@ -57,8 +55,17 @@ class Reasoner(RecursiveModel):
     def _block(self) -> layers.Block:
         c = self.config
         if c.attention:
-            return layers.AttentionBlock(c.hidden_size, c.num_heads, c.expansion)
-        return self.mixer_block(c.hidden_size, self.half_shape[0], c.expansion)
+            return layers.AttentionBlock(c.hidden_size, c.num_heads, c.expansion, layers.SWIGLUS[c.swiglu])
+        return self.mixer_block(c.hidden_size, self.half_shape[0], c.expansion, layers.SWIGLUS[c.swiglu])
+
+    def _rotary(self) -> layers.RotaryPositions | None:
+        c = self.config
+        if not c.attention or c.pos_encodings not in ("rope", "rope_2d"):
+            return None
+        places = layers.line_places(c.prefix + c.seq_len)
+        if c.pos_encodings == "rope_2d":
+            places = layers.grid_places(c.prefix, c.seq_len, c.columns)
+        return layers.RotaryPositions(places, c.hidden_size // c.num_heads, c.rope_theta)
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         shape = (batch_size, *self.half_shape)

@@ -14,7 +14,8 @@ _RANGES = {
     "H_cycles": (1, 1 << 12), "L_cycles": (1, 1 << 12), "H_layers": (1, 256), "L_layers": (1, 256),
     "num_layers": (1, 256),
     "puzzle_emb_ndim": (0, 1 << 20), "puzzle_emb_len": (0, 1 << 12), "num_puzzle_identifiers": (1, (1 << 31) - 1),
-    "expansion": (1, 64), "damping": (0, 1), "call_noise": (0, 1 << 10),
+    "expansion": (1, 64), "rope_theta": (1, 1 << 30), "grid_width": (1, 1 << 16), "damping": (0, 1),
+    "call_noise": (0, 1 << 10),
 }  # fmt: skip
 
 

@@ -5,7 +5,8 @@ import torch
 
 from rrm.dynamics import CallableMap, NetworkMap, window_exponents
 from rrm.dynamics.orthonormal import orthonormalize
-from rrm.models import VARIANTS, build, variant
+from rrm.models import build
+from tests.variants import TYPES, described
 
 SHAPE = {"vocab_size": 6, "seq_len": 4, "hidden_size": 16, "num_heads": 2, "H_cycles": 1, "L_cycles": 2}
 BATCH = {"inputs": torch.tensor([[1, 2, 3, 4], [5, 3, 1, 2]]), "puzzle_identifiers": torch.zeros(2)}
@@ -40,10 +41,10 @@ def test_gradient_for_a_tanh_network():
     assert exact == pytest.approx(difference, rel=1e-6) and abs(exact) > 1e-3
 
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize("name", TYPES)
 def test_gradient_for_a_recursive_model(name):
     torch.manual_seed(0)
-    model = build(variant(name, **SHAPE)).double().eval()
+    model = build(described(name, **SHAPE)).double().eval()
     # The blocks, and through the orbit the input embedding.
     trained = [p for key, p in model.named_parameters() if "head" not in key]
 
@@ -83,7 +84,7 @@ def test_gradient_of_rows_that_need_householder():
 
 
 def test_what_has_no_gradient_is_refused():
-    model = build(variant("trm_mlp", **SHAPE)).eval()
+    model = build(described("trm_mlp", **SHAPE)).eval()
     with pytest.raises(ValueError, match="tangents on a copy of the weights have no gradient"):
         window_exponents(NetworkMap(model, BATCH, wide_tangents=True), 2, 3)
     with pytest.raises(ValueError, match="transient is 3: of 3 steps 0 to 2"):

@@ -13,8 +13,9 @@ from rrm.dynamics.orthonormal import LOG_FLOOR, random_basis
 from rrm.dynamics.singular_values import singular_value_ftle
 from rrm.dynamics.tangent_map import CallableMap
 from rrm.dynamics.twin import max_lyapunov
-from rrm.models import VARIANTS, build, variant
+from rrm.models import build
 from rrm.toys.reference_systems import henon, triangular_matrix
+from tests.variants import TYPES, described
 
 SHAPE = {"vocab_size": 6, "seq_len": 3, "hidden_size": 8, "num_heads": 2, "H_cycles": 1, "L_cycles": 2}
 LAYERS = {"L_layers": 1, "H_layers": 1}
@@ -24,7 +25,7 @@ EQR = {"damping": 0.9, "call_noise": 0.1, "random_start": True}
 
 def tiny_model(name: str):
     torch.manual_seed(0)
-    description = variant("trm_mlp" if name == "eqr" else name, **SHAPE | LAYERS)
+    description = described("trm_mlp" if name == "eqr" else name, **SHAPE | LAYERS)
     return build(description | (EQR if name == "eqr" else {})).eval()
 
 
@@ -33,7 +34,7 @@ def diagonal_map(diagonal) -> CallableMap:
     return CallableMap(lambda t, z: z * sizes, torch.zeros(1, len(sizes), dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, "eqr"])
+@pytest.mark.parametrize("name", [*TYPES, "eqr"])
 def test_tangents_twin_and_full_jacobians_agree(name):
     model = tiny_model(name).double()
     system = NetworkMap(model, BATCH, seed=3)

@@ -9,8 +9,9 @@ import torch
 from rrm.dynamics import CallableMap, jacobian_spectrum, lyapunov_spectrum, map_spectrum, rollout
 from rrm.dynamics.orthonormal import LOG_FLOOR, orthonormalize, random_basis
 from rrm.dynamics.tangents import push, push_by_jvp
-from rrm.models import VARIANTS, build, variant
+from rrm.models import build
 from rrm.toys.reference_systems import Lorenz63
+from tests.variants import TYPES, described
 
 SHAPE = {"vocab_size": 6, "seq_len": 9, "hidden_size": 32, "num_heads": 2, "H_cycles": 2, "L_cycles": 2}
 BATCH = {"inputs": torch.arange(36).view(4, 9) % 5 + 1, "puzzle_identifiers": torch.zeros(4)}
@@ -18,10 +19,10 @@ BATCH = {"inputs": torch.arange(36).view(4, 9) % 5 + 1, "puzzle_identifiers": to
 
 def small_model(name: str, **changes):
     torch.manual_seed(0)
-    return build(variant(name, **SHAPE | changes)).eval()
+    return build(described(name, **SHAPE | changes)).eval()
 
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize("name", TYPES)
 def test_pushed_tangents_equal_forward_mode_and_central_differences(name):
     model = small_model(name).double()
     u, du = torch.randn(2, 9, 32, dtype=torch.float64), torch.randn(3, 2, 9, 32, dtype=torch.float64)
@@ -35,7 +36,7 @@ def test_pushed_tangents_equal_forward_mode_and_central_differences(name):
     assert torch.allclose(dout, difference, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize("name", TYPES)
 def test_spectrum_units_and_independence_of_the_batch(name):
     model = small_model(name)
     spectrum = lyapunov_spectrum(model, BATCH, k=3, segments=2)
@@ -84,8 +85,9 @@ def test_wide_tangents_follow_the_narrow_trajectory():
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
-def test_compiled_tangents_are_those_of_the_eager_ones():
-    network = small_model("trm_mlp", L_layers=1).network("L")
+@pytest.mark.parametrize("name", ["trm_mlp", "trm_mlp, normalised"])
+def test_compiled_tangents_are_those_of_the_eager_ones(name):
+    network = small_model(name, L_layers=1).network("L")
     u, du = torch.randn(2, 9, 32), torch.randn(1, 2, 9, 32)
     with torch.no_grad():
         for eager, compiled in zip(push(network, u, du), push(network, u, du, compiled=True), strict=True):
@@ -200,7 +202,7 @@ def test_a_flow_sampled_too_rarely_for_its_digits_is_marked(units, marked):
     assert right.all() != marked and (spectrum.floored > 0).all() == marked
 
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize("name", TYPES)
 def test_dead_directions_of_a_network_are_marked(name):
     """Post-norm kills a direction in every position: with k = N the last exponents of float32 are rounding."""
     shape = {"seq_len": 3, "hidden_size": 8, "H_cycles": 1, "L_layers": 1, "H_layers": 1}

@@ -1,21 +1,23 @@
-"""One contract for every model type that can be swept."""
+"""One contract for every model type that can be swept, and for the settings of their networks."""
 
 import copy
+import itertools
 
 import pytest
 import torch
 
 from rrm.errors import InputError
 from rrm.models import VARIANTS, build, describe, parameter_count, variant
-from rrm.models.layers import truncated_normal_
+from rrm.models.layers import NormalisedSwiGLU, RotaryPositions, SwiGLU, grid_places, truncated_normal_
+from tests.variants import TYPES, described
 
 SHAPE = {"vocab_size": 6, "seq_len": 16, "hidden_size": 32, "num_heads": 2, "H_cycles": 2, "L_cycles": 2}
 
 
-@pytest.fixture(params=sorted(VARIANTS))
+@pytest.fixture(params=TYPES)
 def model(request):
     torch.manual_seed(0)
-    return build(variant(request.param, **SHAPE))
+    return build(described(request.param, **SHAPE))
 
 
 @pytest.fixture
@@ -134,6 +136,65 @@ def test_one_shape_serves_all_types():
         build(variant("hrm", **SHAPE, hidden=3))
 
 
+def test_scores_on_a_grid_depend_on_differences_of_rows_and_columns_alone():
+    """Prefix included; and on both of them, with every sign."""
+    places = grid_places(prefix=3, cells=20, columns=5)
+    assert places.tolist() == [[i, i] for i in range(3)] + [[3 + r, 3 + c] for r in range(4) for c in range(5)]
+    rotary = RotaryPositions(places, head_width=16, theta=10.0).double()
+    torch.manual_seed(0)
+    q, k = torch.randn(2, 1, 16, dtype=torch.float64)
+    scores = rotary(q.expand(23, 16)) @ rotary(k.expand(23, 16)).T
+    found = {}
+    for i, j in itertools.product(range(23), repeat=2):
+        found.setdefault(tuple((places[i] - places[j]).tolist()), []).append(scores[i, j])
+    middles = torch.stack([torch.stack(same).mean() for same in found.values()])
+    for same, middle in zip(found.values(), middles, strict=True):
+        assert (torch.stack(same) - middle).abs().max() < 2e-6  # the tables are float32
+    apart = middles.sort().values.diff()
+    assert len(found) > 80 and apart.min() > 1e-5
+    # Half of the frequencies turn with the row alone, the others with the column alone.
+    turned = rotary(q.expand(23, 16)).view(23, 2, 2, 4)[3:].view(4, 5, 2, 2, 4)
+    assert torch.equal(turned[:, :1, :, 0].expand(4, 5, 2, 4), turned[:, :, :, 0])
+    assert torch.equal(turned[:1, :, :, 1].expand(4, 5, 2, 4), turned[:, :, :, 1])
+
+
+@pytest.mark.parametrize("name", ["trm_att", "srm_att", "hrm"])
+def test_a_model_on_a_grid_reads_it_row_by_row_behind_its_prefix(name):
+    settings = {"pos_encodings": "rope_2d", "rope_theta": 10.0, "grid_width": 8}
+    model = build(variant(name, **SHAPE | {"puzzle_emb_len": 2, "puzzle_emb_ndim": 64}) | settings)
+    expected = RotaryPositions(grid_places(prefix=2, cells=16, columns=8), head_width=16, theta=10.0)
+    for half in ("H", "L"):
+        rotary = model.network(half).rotary
+        assert torch.equal(rotary.cos, expected.cos) and torch.equal(rotary.sin, expected.sin)
+    assert not torch.equal(expected.cos, RotaryPositions(grid_places(2, 16, 4), 16, 10.0).cos)
+    square = build(variant(name, **SHAPE) | {"pos_encodings": "rope_2d"})
+    assert torch.equal(square.network("L").rotary.cos, RotaryPositions(grid_places(0, 16, 4), 16, 10_000.0).cos)
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_the_normalised_swiglu_is_its_formula_and_does_not_grow(axis):
+    torch.manual_seed(0)
+    mlp = NormalisedSwiGLU(32, 4, axis)
+    x = torch.randn(4, 32) if axis == -1 else torch.randn(32, 2, 2)
+    flat = x.flatten(1) if axis == 0 else x.T
+    gate, up = (mlp.gate_up_proj.weight @ flat).chunk(2)
+    hidden = gate.sigmoid() * (gate * up) * ((gate * up).square().mean(0) + 1e-5).rsqrt()
+    expected = (mlp.down_proj.weight @ hidden).view(x.shape) if axis == 0 else (mlp.down_proj.weight @ hidden).T
+    assert torch.allclose(mlp(x), expected, atol=1e-5)
+    plain = SwiGLU(32, 4, axis)
+    plain.load_state_dict(mlp.state_dict())
+    assert mlp(100 * x).norm() < 3 * mlp(x).norm() < plain(100 * x).norm() / 100
+
+
+def test_hidden_matrices_are_those_of_the_networks():
+    for name in VARIANTS:
+        model = build(variant(name, **SHAPE, L_layers=2, H_layers=1, puzzle_emb_len=1, puzzle_emb_ndim=32))
+        held, parameters = model.hidden_matrices(), dict(model.named_parameters())
+        assert held.keys() == {key for key in parameters if ".layers." in key}
+        stacks = {key: 6 if "qkv_proj" in key else 1 for key in held}  # 2 heads: 3 x 2 matrices
+        assert held == stacks and all(len(parameters[key]) % count == 0 for key, count in held.items())
+
+
 def test_truncated_normal_has_the_standard_deviation_asked_for():
     torch.manual_seed(0)
     sample = truncated_normal_(torch.empty(200_000), std=0.5)
@@ -149,6 +210,12 @@ def test_truncated_normal_has_the_standard_deviation_asked_for():
         ({"mlp_t": False, "num_heads": 5}, "does not split into 5 heads"),
         ({"puzzle_emb_ndim": 64}, "puzzle_emb_ndim 64 does not fit"),
         ({"H_cycles": 0}, "H_cycles is 0"),
+        ({"swiglu": "gated"}, "swiglu 'gated' is unknown: use plain, normalised"),
+        ({"rope_theta": 0}, "rope_theta is 0"),
+        ({"pos_encodings": "rope_2d", "seq_len": 12}, "seq_len 12 is no square grid: set grid_width"),
+        ({"pos_encodings": "rope_2d", "grid_width": 5}, "grid_width is 5: .* a grid of 16 cells"),
+        ({"pos_encodings": "rope_2d", "grid_width": 0}, "grid_width is 0"),
+        ({"pos_encodings": "rope_2d", "mlp_t": False, "hidden_size": 36}, "2 heads of width 18 do not halve"),
         ({"family": "hrm", "mlp_t": True}, "'hrm' has no setting 'mlp_t'"),
     ],
 )
@@ -159,12 +226,12 @@ def test_bad_descriptions_are_refused(settings, message):
         variant("lstm")
 
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize("name", TYPES)
 def test_a_bfloat16_model_keeps_its_start_in_bfloat16(name):
     torch.manual_seed(0)
-    wide = build(variant(name, **SHAPE))
+    wide = build(described(name, **SHAPE))
     torch.manual_seed(0)
-    model = build(variant(name, **SHAPE, forward_dtype="bfloat16"))
+    model = build(described(name, **SHAPE, forward_dtype="bfloat16"))
     trained_from = model.initial_state(2)
     assert trained_from.z_H.dtype == model.H_init.dtype == torch.bfloat16
     with model.precision(torch.float32):

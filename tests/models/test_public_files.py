@@ -231,6 +231,7 @@ def test_references_and_numbers_of_the_yaml_files(tmp_path):
     assert read_config(tmp_path / "a.json") == config
     made = build_official(config | {"puzzle_emb_ndim": "${.hidden_size}", "rms_norm_eps": "1e-5", "rope_theta": 10000})
     assert made.config.puzzle_emb_ndim == 16
+    assert build_official(config | {"rope_theta": "1e4"}).config == build_official(config).config
     with pytest.raises(InputError, match="'rms_norm_eps' is '1e-6': only 1e-05"):
         build_official(config | {"rms_norm_eps": "1e-6"})
 
