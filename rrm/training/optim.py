@@ -140,8 +140,8 @@ class OptimizerSettings(PartSettings, ABC):
     puzzle_weight_decay: float = 1.0
 
     @abstractmethod
-    def build(self, parameters: Mapping[str, nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """The optimizer of these parameters, by name. The trainer scales the `lr` of each group by its schedule."""
+    def build(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+        """The optimizer of the parameters of a model. The trainer scales the `lr` of each group by its schedule."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,10 @@ class AdamATan2Settings(OptimizerSettings):
     betas: tuple[float, float] = (0.9, 0.95)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", _checked(self.betas))
+        object.__setattr__(self, "betas", checked_betas(self.betas))
 
-    def build(self, parameters: Mapping[str, nn.Parameter], lr: float, weight_decay: float) -> AdamATan2:
-        return AdamATan2(parameters.values(), lr=lr, betas=self.betas, weight_decay=weight_decay)
+    def build(self, model: nn.Module, lr: float, weight_decay: float) -> AdamATan2:
+        return AdamATan2(model.parameters(), lr=lr, betas=self.betas, weight_decay=weight_decay)
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,13 @@ class AdamWSettings(OptimizerSettings):
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", _checked(self.betas))
+        object.__setattr__(self, "betas", checked_betas(self.betas))
 
-    def build(self, parameters: Mapping[str, nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
-        return torch.optim.AdamW(parameters.values(), lr=lr, betas=self.betas, eps=self.eps, weight_decay=weight_decay)
+    def build(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+        return torch.optim.AdamW(model.parameters(), lr=lr, betas=self.betas, eps=self.eps, weight_decay=weight_decay)
 
 
-def _checked(betas: Iterable[float]) -> tuple[float, ...]:
+def checked_betas(betas: Iterable[float]) -> tuple[float, ...]:
     """The betas as a tuple, which JSON makes a list."""
     pair = tuple(betas)
     if len(pair) != 2 or not all(0 <= beta < 1 for beta in pair):

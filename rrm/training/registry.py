@@ -5,6 +5,7 @@ from rrm.training.flosser import FlossingSettings
 from rrm.training.hook import HookSettings
 from rrm.training.last_step import LastStepSettings
 from rrm.training.losses import cross_entropy, stablemax_cross_entropy
+from rrm.training.muon import MuonSettings
 from rrm.training.objective import ObjectiveSettings
 from rrm.training.optim import AdamATan2Settings, AdamWSettings, OptimizerSettings
 from rrm.training.part import Loss
@@ -22,6 +23,7 @@ OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
 OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
     "adam_atan2": AdamATan2Settings,
     "adamw": AdamWSettings,
+    "muon": MuonSettings,
 }
 
 LOSSES: dict[str, Loss] = {

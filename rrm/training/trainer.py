@@ -68,7 +68,7 @@ class Trainer:
             wrap(objective), self.share, recipe.micro_batches, seed=recipe.seed, rank=rank, world=world
         )
         settings = recipe.optimizer_settings
-        self.optimizer = settings.build(dict(self.model.named_parameters()), recipe.lr, recipe.weight_decay)
+        self.optimizer = settings.build(self.model, recipe.lr, recipe.weight_decay)
         for group in self.optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         table = getattr(self.model, "puzzle_emb", None)

@@ -120,7 +120,8 @@ def test_objective(splits, tmp_path, name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizer(splits, tmp_path, name):
     weight = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
-    optimizer = read_part(OPTIMIZERS, "optimizer", {"kind": name}).build({"weight": weight}, 0.1, 0.0)
+    bowl = torch.nn.ParameterDict({"weight": weight})
+    optimizer = read_part(OPTIMIZERS, "optimizer", {"kind": name}).build(bowl, 0.1, 0.0)
     for _ in range(200):
         weight.square().sum().backward()
         optimizer.step()

@@ -58,7 +58,7 @@ def splits(tmp_path_factory):
     return generate_splits("sudoku-4x4", (32, 8, 8), 0, (6, 9), tmp_path_factory.mktemp("puzzles"))
 
 
-@pytest.mark.parametrize("name", [*VARIANTS, "eqr"])
+@pytest.mark.parametrize("name", [*VARIANTS, "eqr", "muon"])
 def test_every_model_type_trains_and_resumes_bit_for_bit(splits, tmp_path, name):
     task = get_task("sudoku-4x4")
     changes = {"batch_size": 8, "evaluations": 4, "lr": 1e-3, "clip_norm": 1.0, "prob_detach_prev_H": 0.5}
@@ -66,7 +66,10 @@ def test_every_model_type_trains_and_resumes_bit_for_bit(splits, tmp_path, name)
         changes |= {"perturbation": {"kind": "eqr"}}
     growth = {"H": [[50.0, 1]], "L": [[50.0, 1]]} if name.startswith("srm") else {}
     changes |= {"growth": growth, "moment_reset_scale": 0.0}
-    recipe = recipes.cpu_sudoku(task, "trm_mlp" if name == "eqr" else name, **changes)
+    recipe = recipes.cpu_sudoku(task, {"eqr": "trm_mlp", "muon": "hrm"}.get(name, name), **changes)
+    if name == "muon":
+        grid = {"pos_encodings": "rope_2d", "rope_theta": 10.0, "swiglu": "normalised"}
+        recipe = replace(recipe, optimizer={"kind": "muon", "by_head": True}, model=recipe.model | grid)
     recipe = replace(recipe, budget=4.5 * recipe.units_per_step(build(recipe.model)))
 
     def make():
