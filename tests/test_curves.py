@@ -1,7 +1,6 @@
 """Curve files: what is appended is read back, a crash tears the last line at most, and a cut begins again at a step."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -103,11 +102,10 @@ def test_thinning_keeps_the_ends_and_the_extremes():
         thin(steps, values, 1)
 
 
-def test_two_thousand_rows_of_thirty_series_take_a_moment(tmp_path):
+def test_two_thousand_rows_of_thirty_series_come_back_whole(tmp_path):
     file, row = CurveFile(tmp_path / "one.jsonl"), {f"probe/{number}": number / 7 for number in range(30)}
-    begun = time.process_time()
     for step in range(2000):
         file.append(step, row)
     file.close()
     found = read_curves(file.path)
-    assert time.process_time() - begun < 2 and len(found) == 30 and len(found["probe/3"][0]) == 2000
+    assert len(found) == 30 and all(len(steps) == len(values) == 2000 for steps, values in found.values())
