@@ -31,7 +31,7 @@ def main() -> None:
 
     from rrm.training.perturbation import PERTURBATIONS
 
-    print(f"{'perturbation':<14}{'rollouts':>8}  {'dtype':<9}{'time':<14}{'half':<5}"
+    print(f"{'perturbation':<19}{'rollouts':>8}  {'dtype':<9}{'time':<14}{'half':<5}"
           f"{'nominal':>9}{'realised':>10}{'moved_%':>9}{'kurtosis':>9}{'into_call':>11}")  # fmt: skip
     for kind in args.kind or PERTURBATIONS:
         for dtype in ("float32", "bfloat16"):
@@ -56,7 +56,7 @@ def lines(kind: str, model_type: str, dtype: str, sigma: float | None) -> list[s
     recipe = cpu_sudoku(get_task("sudoku-6x6"), model_type, perturbation=settings)
     torch.manual_seed(0)
     model = build(recipe.model | {"forward_dtype": dtype}).eval()
-    head = f"{kind:<14}{perturbation.trajectories:>8}  {dtype:<9}"
+    head = f"{kind:<19}{perturbation.trajectories:>8}  {dtype:<9}"
     nominal = {"every_call": model.call_noise, "initial_state": 1.0}  # EqR's
     nominal[perturbation.time] = perturbation.nominal(1.0) or nominal.get(perturbation.time)
     rows = []

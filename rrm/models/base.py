@@ -1,7 +1,7 @@
 """The contract of every recursive reasoner: start state, the network calls of a segment, readout."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple, Self
 
@@ -127,19 +127,13 @@ class RecursiveModel(nn.Module, ABC):
         state: State,
         x_BLD: Tensor,
         generator: torch.Generator | None = None,
-        after_call: Callable[[str, State], State] | None = None,
         grad_calls: int | None = None,
     ) -> State:
-        """The state after one segment; only the last `grad_calls` calls (None: the model's own) are recorded.
-
-        `after_call(half, state)`, where given, returns the state that the next call starts from.
-        """
+        """The state after one segment; only the last `grad_calls` calls (None: the model's own) are recorded."""
         recorded_from = len(self.segment_calls) - (self.grad_calls if grad_calls is None else grad_calls)
         for number, half in enumerate(self.segment_calls):
             with nullcontext() if number >= recorded_from else torch.no_grad():
                 state = self.step(half, state, x_BLD, generator)
-                if after_call:
-                    state = after_call(half, state)
         return state
 
     @property

@@ -21,7 +21,7 @@ from rrm.training.noise import Noise
 from rrm.training.objective import Carry, Outcome
 from rrm.training.part import Context, Data, Loss
 from rrm.training.perturbation import TrajectoryPerturbation
-from rrm.training.rollouts import RolloutCarry, RolloutObjective, RolloutSettings
+from rrm.training.rollouts import Calls, RolloutCarry, RolloutObjective, RolloutSettings, Run
 
 Q_LOSS_WEIGHT = 0.5
 
@@ -29,8 +29,9 @@ Q_LOSS_WEIGHT = 0.5
 class DeepSupervision(RolloutObjective):
     """One segment a step, and one loss.
 
-    The trajectories of one puzzle share its carry row: they start together and are refilled together, when the first
-    (the clean one, where there is one) halts, so that all learn the same target. The loss is averaged over them.
+    The trajectories of one puzzle share its carry row: they start together and are refilled together, so that all learn
+    the same target: when the first (the clean one, where there is one) halts, or the one that learns, where one does.
+    The loss is averaged over those that learn.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class DeepSupervision(RolloutObjective):
         settings: "DeepSupervisionSettings | None" = None,
         loss: Loss = stablemax_cross_entropy,
         data: Data | None = None,
+        seed: int = 0,
     ):
-        super().__init__(model, perturbation, loss, data)
+        super().__init__(model, perturbation, loss, data, seed)
         self.settings = settings or DeepSupervisionSettings()
 
     @property
@@ -68,22 +70,20 @@ class DeepSupervision(RolloutObjective):
         noise = self.noise(len(carry.steps), generator)
         carry = self._refill(carry, batch, noise, generator)
         noise.follow(carry.data)
-        x = self.embed(carry.data)
-        state = self.segment(carry.state, x, noise, generator)
-        readout = self.model.readout(state)
+        ran = self.run(carry.state, carry.data, noise, generator, recorded=self.model.grad_calls)
+        readout = self.model.readout(ran.learning)
         score = self.score(readout.logits, carry.data["labels"])
         q_halt, q_continue = _q_scores(readout)
         q_loss = F.binary_cross_entropy_with_logits(q_halt, score.solved.to(q_halt), reduction="none")
-        steps, state = carry.steps + 1, state.detach()
+        steps = carry.steps + 1
         if self._looks_ahead:
-            target = self._continue_target(state, x.detach(), steps, noise, generator)
+            target = self._continue_target(ran, steps, generator)
             q_loss = q_loss + F.binary_cross_entropy_with_logits(q_continue, target, reduction="none")
         loss = score.loss.mean() + Q_LOSS_WEIGHT * q_loss.mean()
 
         rows = len(steps)
-        threshold = q_continue if self.model.q_learning else torch.zeros_like(q_halt)
-        wants = (q_halt > threshold).detach()[:rows]
-        halted = self._halting(steps, wants, generator)
+        halted = self._halting(steps, self._wants(ran.first or readout)[:rows], generator)
+        # Of all that learn the first one, or the only one that learns.
         first = Score(*(value[:rows].detach() for value in score))
         sums = {
             "rows": torch.tensor(float(rows)),
@@ -97,7 +97,7 @@ class DeepSupervision(RolloutObjective):
             "halted_steps": (steps * halted).sum(),
         }
         by_row = {"row": carry.data["rows"], "loss": first.loss, "solved": first.solved, "halted": halted}
-        return loss, RolloutCarry(state, steps, halted, carry.data, self.trajectories), Outcome(sums, by_row)
+        return loss, RolloutCarry(ran.state, steps, halted, carry.data, self.trajectories), Outcome(sums, by_row)
 
     def _refill(
         self, carry: RolloutCarry, batch: Mapping[str, Tensor], noise: Noise, generator: torch.Generator
@@ -119,16 +119,21 @@ class DeepSupervision(RolloutObjective):
         return self.model.q_learning and self.settings.halt_max_steps > 1
 
     @torch.no_grad()
-    def _continue_target(
-        self, state: State, x: Tensor, steps: Tensor, noise: Noise, generator: torch.Generator
-    ) -> Tensor:
+    def _continue_target(self, ran: Run, steps: Tensor, generator: torch.Generator) -> Tensor:
         """HRM's Q-learning target: the better score after one more segment, of halting only at the last step.
 
         The segment is noisy like any other: the target is what the next step would see.
         """
-        q_halt, q_continue = _q_scores(self.model.readout(self.segment(state, x, noise, generator)))
-        last = (steps >= self.settings.halt_max_steps).repeat(self.trajectories)
+        ahead = self.follow(self.course(1), ran.learning, ran.x, ran.noise, generator)
+        q_halt, q_continue = _q_scores(self.model.readout(ahead))
+        last = (steps >= self.settings.halt_max_steps).repeat(len(q_halt) // len(steps))
         return torch.where(last, q_halt, torch.maximum(q_halt, q_continue)).sigmoid()
+
+    def _wants(self, readout: Readout) -> Tensor:
+        """Which rows the Q head would halt."""
+        q_halt, q_continue = _q_scores(readout)
+        threshold = q_continue if self.model.q_learning else torch.zeros_like(q_halt)
+        return (q_halt > threshold).detach()
 
     def _halting(self, steps: Tensor, wants: Tensor, generator: torch.Generator) -> Tensor:
         """A row halts at the last step or when its Q head says so, but explores now and then a drawn minimum."""
@@ -165,14 +170,14 @@ class DeepSupervisionSettings(RolloutSettings):
                 f"objective 'deep_supervision' trains models that carry their state from step to step, and "
                 f"{type(model).__name__} starts every rollout anew: use 'last_step'"
             )
-        return DeepSupervision(model, context.perturbation, self, context.loss, context.puzzles)
+        return DeepSupervision(model, context.perturbation, self, context.loss, context.puzzles, context.seed)
 
-    def units(self, model: nn.Module, description: Mapping[str, Any], step: int, total_steps: int) -> float:
+    def calls(self, model: nn.Module, description: Mapping[str, Any], step: int, total_steps: int) -> Calls:
         reasoner = recursive(model, "objective 'deep_supervision'")
-        calls = len(reasoner.segment_calls)
+        forward = len(reasoner.segment_calls)
         # Q-learning looks one segment ahead for its target, if there may be one.
-        ahead = calls if reasoner.q_learning and self.halt_max_steps > 1 else 0
-        return calls + 2 * reasoner.grad_calls + ahead
+        ahead = forward if reasoner.q_learning and self.halt_max_steps > 1 else 0
+        return Calls(forward, reasoner.grad_calls, ahead)
 
     def rollout(
         self, model: RecursiveModel, description: Mapping[str, Any], step: int, total_steps: int

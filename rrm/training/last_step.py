@@ -14,7 +14,7 @@ from rrm.training.losses import Score, stablemax_cross_entropy
 from rrm.training.objective import Carry, Outcome
 from rrm.training.part import Context, Data, Loss
 from rrm.training.perturbation import TrajectoryPerturbation
-from rrm.training.rollouts import RolloutObjective, RolloutSettings
+from rrm.training.rollouts import SEGMENT, Calls, RolloutObjective, RolloutSettings
 from rrm.training.schedule import Growth
 
 # Cycles of a rollout in training, as in the public code: an evaluation may have one, which training would then have
@@ -39,8 +39,14 @@ class LastStepSupervision(RolloutObjective):
         settings: "LastStepSettings | None" = None,
         loss: Loss = stablemax_cross_entropy,
         data: Data | None = None,
+        seed: int = 0,
     ):
-        super().__init__(model, perturbation, loss, data)
+        super().__init__(model, perturbation, loss, data, seed)
+        if perturbation.share_H:
+            raise InputError(
+                "share_H is for the next step, and objective 'last_step' starts every rollout anew: set share_H to "
+                "false, as perturbation 'winner_own_H' does"
+            )
         self.settings = settings or LastStepSettings()
         self.growth = self.settings.growing(model.config.H_cycles, model.config.L_cycles)
         self.depth = self.growth.base_H
@@ -79,13 +85,13 @@ class LastStepSupervision(RolloutObjective):
         keep = bool(torch.rand((), generator=generator) >= self.settings.prob_detach_prev_H)
         noise = self.noise(rows, generator)
         state = self.start(rows, noise, generator)
-        x = self.embed(batch)
         depth = max(LEAST_DEPTH, self.depth)
-        for cycles_left in range(depth - 1, 0, -1):
-            # The last call of the history is an "H"; the z_L calls before it stay without gradient.
-            state = self.segment(state, x, noise, generator, grad_calls=int(keep and cycles_left == 1))
-        state = self.segment(state, x, noise, generator)
-        score = self.score(self.model.readout(state).logits, batch["labels"])
+        recorded = len(self.model.segment_calls)
+        if keep:
+            # The last call before the last cycle is an "H"; the z_L calls before it stay without gradient.
+            recorded += len(("H", SEGMENT))
+        ran = self.run(state, batch, noise, generator, recorded=recorded, segments=depth)
+        score = self.score(self.model.readout(ran.learning).logits, batch["labels"])
         first = Score(*(value[:rows].detach() for value in score))
         sums = {
             "rows": torch.tensor(float(rows)),
@@ -117,17 +123,18 @@ class LastStepSettings(RolloutSettings):
     transition_warmup_steps: int = 0
 
     def build(self, context: Context) -> LastStepSupervision:
-        return LastStepSupervision(_srm(context.model), context.perturbation, self, context.loss, context.puzzles)
+        return LastStepSupervision(
+            _srm(context.model), context.perturbation, self, context.loss, context.puzzles, context.seed
+        )
 
     def growing(self, H_cycles: int, L_cycles: int) -> Growth:
         """Depth over training, from so many cycles on."""
         H, L = (tuple((at, by) for at, by in self.growth.get(name, ())) for name in ("H", "L"))
         return Growth(H_cycles, L_cycles, H=H, L=L)
 
-    def units(self, model: nn.Module, description: Mapping[str, Any], step: int, total_steps: int) -> float:
-        """Of the single call whose gradient is kept in some of the steps only, the expectation."""
+    def calls(self, model: nn.Module, description: Mapping[str, Any], step: int, total_steps: int) -> Calls:
         H, L = self._depth(model, description, step, total_steps)
-        return max(LEAST_DEPTH, H) * (L + 1) + 2 * (L + 1) + 2 * (1 - self.prob_detach_prev_H)
+        return Calls(max(LEAST_DEPTH, H) * (L + 1), (L + 1) + (1 - self.prob_detach_prev_H))
 
     def rollout(
         self, model: RecursiveModel, description: Mapping[str, Any], step: int, total_steps: int

@@ -1,5 +1,7 @@
 """The noise of one training step: draw, add, measure."""
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,8 @@ class Noise:
         self._time, self._halves, self._level, self._clean = time, halves, level, clean
         self._generator = generator
         self._squares: dict[str, list[Tensor]] = {half: [] for half in State._fields}
+        self._remembered: list[Tensor] | None = None
+        self._again: list[Tensor] = []
         # Data that a row keeps from its refill on, beside its puzzle.
         self.drawn = {} if factors is None else {FACTORS: factors}
         self.follow(self.drawn)
@@ -56,6 +60,19 @@ class Noise:
         """The state after a call of `half` ("H" or "L"), with its noise."""
         return self._move(state, (f"z_{half}",)) if self._time == "every_call" else state
 
+    def remember(self) -> None:
+        """Keep what is drawn from now on."""
+        self._remembered = []
+
+    def of(self, rows: Tensor) -> "Noise":
+        """The noise of some rows [B'] int64: first the draws that were kept, in their order, and then new ones."""
+        mine, perturbed = copy.copy(self), (rows - self._clean).clamp_min(0)
+        factors = 1.0 if self._factors is None else self._factors[perturbed]
+        mine._clean, mine._factors = 0, (rows >= self._clean).view(-1, 1, 1) * factors
+        mine._again = [draw[perturbed] for draw in self._remembered or ()]
+        mine._remembered, mine._squares = None, {half: [] for half in State._fields}
+        return mine
+
     def realised(self) -> dict[str, Tensor]:
         """RMS of the noise on perturbed trajectories in this step, over both halves and by half; 0 without noise."""
         squares = {half: torch.stack(made).mean() for half, made in self._squares.items() if made}
@@ -74,6 +91,9 @@ class Noise:
         still = wide[self._clean :]
         self._generator = generator_on(still.device, self._generator)
         scale = self._level if self._factors is None else self._level * self._factors.to(still)
-        moved = add_noise(still, scale, gaussian(still.shape, self._generator).to(still))
+        noise = self._again.pop(0) if self._again else gaussian(still.shape, self._generator).to(still)
+        if self._remembered is not None:
+            self._remembered.append(noise)
+        moved = add_noise(still, scale, noise)
         self._squares[half].append((moved.detach() - still.detach()).square().mean())
         return torch.cat((wide[: self._clean], moved)) if self._clean else moved

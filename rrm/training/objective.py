@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rrm.models import Model, describe
 from rrm.training.evaluate import evaluate
 from rrm.training.part import Context, Data, Loss, PartSettings
+from rrm.training.perturbation import TrajectoryPerturbation
 
 
 class Diverged(ArithmeticError):
@@ -166,3 +167,14 @@ class ObjectiveSettings(PartSettings, ABC):
 
         model: as `description` says, or grown from there.
         """
+
+    def puzzle_units(
+        self,
+        perturbation: TrajectoryPerturbation,
+        model: nn.Module,
+        description: Mapping[str, Any],
+        step: int,
+        total_steps: int,
+    ) -> float:
+        """Call units of all rollouts of a puzzle in a step (from 1)."""
+        return perturbation.trajectories * self.units(model, description, step, total_steps)

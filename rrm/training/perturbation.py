@@ -1,4 +1,4 @@
-"""Trajectory perturbation: rollouts through noisy latent states that learn the same target as a clean one.
+"""Trajectory perturbation: rollouts through noisy or far latent states that learn the same target as a clean one.
 
 One class spans the published methods; `PRESETS` holds their settings by name.
 """
@@ -18,12 +18,24 @@ from rrm.halves import CHOICES, halves
 from rrm.training.noise import Noise
 
 TIMES = ("initial_state", "every_segment", "every_call")
+STARTS = ("model", "vectors", "fresh")
+LEARNS = ("all", "best", "random")
+HALTS = ("learner", "first")
 
-# Settings by published name. PTRM (arXiv 2605.19943) has its noise at test time only; here it trains.
+# Winner-take-all of "Speed is Confidence" (arXiv 2601.19085).
+_WINNER = {"start": "vectors", "copies": 3, "learns": "best", "share_H": True}
+
+# Settings by published name, and their controls. PTRM (arXiv 2605.19943) has its noise at test time only; here it
+# trains.
 PRESETS: dict[str, dict[str, Any]] = {
     "multi4": {"time": "initial_state", "sigma": 1e-3, "copies": 3},
     "single": {"time": "initial_state", "sigma": 1e-3, "clean_branch": False},
     "ptrm_segment": {"time": "every_segment", "location": "z_L", "sigma": 0.3, "clean_branch": False},
+    "winner_take_all": _WINNER,
+    "winner_own_H": _WINNER | {"share_H": False},
+    "winner_first_halts": _WINNER | {"halts": "first"},
+    "random_learns": _WINNER | {"learns": "random"},
+    "all_learn": {"start": "vectors", "copies": 3},
 }
 
 # EqR (arXiv 2605.21488) is a model, not a way to train one: it is damped and noisy in evaluation too.
@@ -32,7 +44,7 @@ EQR = {"damping": 0.95, "call_noise": 0.01, "random_start": True}
 
 @dataclass(frozen=True)
 class TrajectoryPerturbation:
-    """Gaussian noise on the latent state of some rollouts of every puzzle; the loss is averaged over its rollouts.
+    """Several rollouts of every puzzle, some of which start far away or get Gaussian noise, and which of them learn.
 
     location: "z_H", "z_L" or "both".
     time: "initial_state"; "every_segment", on the state that a segment starts from, the first one included; or
@@ -42,10 +54,18 @@ class TrajectoryPerturbation:
     sigma_low: each perturbed trajectory draws its own scale, log-uniform between `sigma_low` and `sigma`.
     clean_share: the probability with which a perturbed trajectory gets no noise at all.
     warmup, ramp: shares of training; the noise is 0 in the warm-up, rises linearly over the ramp and is full after it.
-    copies: perturbed rollouts.  clean_branch: whether a rollout without noise runs beside them. Halting and metrics
-        follow the first rollout: the clean one, where there is one.
+    copies: perturbed rollouts.  clean_branch: whether a rollout without noise runs beside them, as the first one.
     copies_at_zero: run the copies at sigma 0 as well. That is the control which has the puzzles and the network calls
         of a perturbed arm but no noise; it trains what one rollout does, up to rounding.
+    start: the z_L from which perturbed rollouts start, before any noise: "model", the model's own; "vectors", for each
+        of them a vector of its own with entries of standard deviation 1, the same at every position and drawn once
+        from the seed of the training; or "fresh", N(0, 1) by position and channel, drawn at every refill.
+    learns: the rollouts of a puzzle that a step has a loss and a gradient for: "all", by the mean; "best", the one of
+        lowest loss; or "random", one that is drawn. Where one learns, all run without gradient first, and the recorded
+        calls of the one that learns run again: R x calls + 3 x recorded calls instead of R x (calls + 2 x recorded).
+    share_H: after the step all rollouts of the puzzle go on from the z_H of the one that learns, each with its own z_L.
+    halts: where one learns, whose Q head ends a puzzle: that of the "learner" or of the "first" rollout. Metrics follow
+        the learner. Where all learn, halting and metrics follow the first: the clean one, where there is one.
 
     A trajectory keeps the scale it drew, and its being clean, from its refill to its halting.
     """
@@ -60,13 +80,18 @@ class TrajectoryPerturbation:
     warmup: float = 0.0
     ramp: float = 0.0
     copies_at_zero: bool = False
+    start: str = "model"
+    learns: str = "all"
+    share_H: bool = False
+    halts: str = "learner"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and self.sigma >= 0):
             raise InputError(f"sigma is {self.sigma}: the noise scale must be 0 (baseline) or a positive number")
         if self.copies < 1:
             raise InputError(f"copies is {self.copies}: use at least 1 perturbed rollout (sigma 0 runs none)")
-        for name, allowed in (("location", CHOICES), ("time", TIMES)):
+        choices = {"location": CHOICES, "time": TIMES, "start": STARTS, "learns": LEARNS, "halts": HALTS}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} {getattr(self, name)!r} is unknown: use one of {', '.join(allowed)}")
         # A sweep may hold the lower bound fixed and set sigma to 0 for its baseline.
@@ -76,13 +101,40 @@ class TrajectoryPerturbation:
             raise InputError(f"clean_share is {self.clean_share}: it must be a probability below 1")
         if not (self.warmup >= 0 and self.ramp >= 0 and self.warmup + self.ramp <= 1):
             raise InputError(f"warmup {self.warmup} and ramp {self.ramp} are shares of training: use at most 1 in all")
+        if self.start == "vectors" and not self.clean_branch:
+            raise InputError(
+                "start 'vectors' without clean_branch never trains the start of an evaluation: set clean_branch to "
+                "true, or use start 'fresh'"
+            )
+        for name in ("share_H", "halts"):
+            if self.learns == "all" and getattr(self, name) not in (False, "learner"):
+                raise InputError(
+                    f"{name} is {getattr(self, name)}, and learns 'all' has no single learner: leave {name} out, or "
+                    "use learns 'best' or 'random'"
+                )
 
     @property
     def trajectories(self) -> int:
-        """Rollouts a puzzle costs; call units are multiplied by it."""
-        if self.sigma == 0 and not self.copies_at_zero:
+        """Rollouts of a puzzle."""
+        if self.sigma == 0 and not self.copies_at_zero and self.start == "model":
             return 1
         return self.copies + self.clean_branch
+
+    @property
+    def far(self) -> int:
+        """How many of the rollouts start elsewhere than the model: the last ones."""
+        return self.copies if self.start != "model" else 0
+
+    @property
+    def selects(self) -> bool:
+        """Whether one of several rollouts learns."""
+        return self.learns != "all" and self.trajectories > 1
+
+    def learner(self, losses: Tensor, generator: torch.Generator) -> Tensor:
+        """The rollout of each puzzle that learns, [B] int64, from the losses [R, B] of all."""
+        if self.learns == "best":
+            return losses.argmin(0)
+        return torch.randint(len(losses), losses.shape[1:], generator=generator).to(losses.device)
 
     @property
     def perturbed(self) -> int:

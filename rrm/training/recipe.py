@@ -28,8 +28,8 @@ class Recipe:
 
     The budget is counted in *call units*, the currency in which arms of different cost are equal: one forward network
     call on one row is 1 unit, its backward 2. TRM at H 3, L 6 costs 21 + 2 x 7 = 35 units per row and step, and m
-    perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget. What hooks do
-    is paid from the budget too.
+    perturbed rollouts multiply that by 1 + m, so a perturbed run takes fewer steps for the same budget. Four rollouts
+    of which one learns cost 4 x 21 + 3 x 7 = 105. What hooks do is paid from the budget too.
 
     An experiment with parts of its own names them in the registries of a subclass.
 
@@ -118,7 +118,7 @@ class Recipe:
 
     @property
     def trajectories(self) -> int:
-        """Rollouts of each puzzle; call units are multiplied by it."""
+        """Rollouts of each puzzle."""
         return self.perturbed.trajectories
 
     def share(self, workers: int) -> int:
@@ -131,13 +131,13 @@ class Recipe:
         return self.batch_size // workers
 
     def units(self, model: nn.Module, step: int, total_steps: int) -> float:
-        """Call units of one rollout in a training step (from 1): forward calls + 2 x recorded calls."""
-        return self.objective_settings.units(model, self.model, step, total_steps)
+        """Call units of a puzzle, with all its rollouts, in a training step (from 1)."""
+        return self.objective_settings.puzzle_units(self.perturbed, model, self.model, step, total_steps)
 
     def units_per_step(self, model: nn.Module) -> float:
         """Call units of an optimizer step, on average over training where the depth grows."""
         mean = sum(self.units(model, permille, 1000) for permille in range(1000)) / 1000
-        return mean * self.batch_size * self.trajectories
+        return mean * self.batch_size
 
     def hook_units(self, model: nn.Module, total_steps: int) -> float:
         """Call units of the work of all hooks in a training of `total_steps`."""

@@ -54,7 +54,7 @@ class SupervisedSettings(ObjectiveSettings):
                 f"objective 'supervised' trains networks without recursion (mlp), not {type(context.model).__name__}: "
                 "use the objective of the model's family"
             )
-        if context.perturbation.trajectories > 1 or context.perturbation.sigma:
+        if context.perturbation.trajectories > 1 or context.perturbation.sigma or context.perturbation.far:
             raise InputError("objective 'supervised' has no state to perturb: leave the perturbation out")
         return Supervised(context.model, context.loss, context.puzzles)
 

@@ -141,8 +141,7 @@ class Trainer:
         for hook in self.hooks.values():
             hook.after_backward(self.step)
         self.step += 1
-        units = self.recipe.units(self.model, self.step, self.total_steps)
-        self.charge(units * self.recipe.batch_size * self.objective.trajectories)
+        self.charge(self.recipe.units(self.model, self.step, self.total_steps) * self.recipe.batch_size)
         self._update()
         if self.source.observes:
             self.source.observe(self.step, {name: self._everyones(rows) for name, rows in outcome.rows.items()})

@@ -43,6 +43,12 @@ CASES = {
     "3": Case(3),
     "1 in 3 parts": Case(1, {"micro_batches": 3}, {"micro_batches": 1}),
     "2 in 2 parts with noise": Case(2, {"micro_batches": 2} | NOISY, {"micro_batches": 4}),
+    "2 with a winner": Case(2, {"perturbation": {"kind": "winner_take_all"}, "budget": BUDGET * 3}),
+    "2 in 2 parts with a random learner": Case(
+        2,
+        {"micro_batches": 2} | NOISY | {"perturbation": NOISE | {"start": "fresh", "learns": "random"}},
+        {"micro_batches": 4},
+    ),
     "2 by Muon": Case(2, {"optimizer": {"kind": "muon"}}),
     # Flossing comes before the first step: the weights of its gradients are rounded already.
     "2 flossed": Case(2, {"flossing": FLOSSING, "budget": BUDGET * 3}, rounding=1e-5),

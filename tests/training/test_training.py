@@ -146,8 +146,9 @@ def test_a_step_that_does_not_fit_the_memory_is_done_in_parts(splits, tmp_path, 
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
-def test_compiled_training_is_the_eager_one_to_rounding(splits):
-    runs = [trainer(splits, batch_size=4, evaluations=1, compiled=compiled) for compiled in (False, True)]
+@pytest.mark.parametrize("changes", [{}, {"perturbation": {"kind": "winner_take_all"}}], ids=["plain", "winner"])
+def test_compiled_training_is_the_eager_one_to_rounding(splits, changes):
+    runs = [trainer(splits, batch_size=4, evaluations=1, compiled=compiled, **changes) for compiled in (False, True)]
     losses = [next(run.run())["train/loss"] for run in runs]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     eager, compiled = (run.ema.weights(run.model) for run in runs)
