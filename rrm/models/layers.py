@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rrm.models.products import product
+
 RMS_EPS = 1e-5
 
 
@@ -47,7 +49,8 @@ class Linear(nn.Module):
         self.bias = None if bias is None else nn.Parameter(torch.full((out_features,), bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+        y = product(x.flatten(0, -2), self.weight.to(x.dtype).mT).unflatten(0, x.shape[:-1])
+        return y if self.bias is None else y + self.bias.to(x.dtype)
 
 
 def swiglu_width(width: int, expansion: float) -> int:
@@ -77,7 +80,7 @@ class SwiGLU(nn.Module):
         """`layer` along this module's axis."""
         if self.axis == -1:
             return layer(x)
-        return (layer.weight.to(x.dtype) @ x.flatten(1)).unflatten(1, x.shape[1:])
+        return product(layer.weight.to(x.dtype), x.flatten(1)).unflatten(1, x.shape[1:])
 
     def gated(self, gate: Tensor, up: Tensor) -> Tensor:
         """The hidden layer, as wide as `gate` and `up`."""
