@@ -1,6 +1,7 @@
 """The contract of a task, and the set of puzzles that tasks, splits and trainers pass around."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from rrm.files import replacing
 from rrm.tasks.checks import Place
 from rrm.tasks.distinct import first_of_each
+from rrm.tasks.symmetry import Symmetries
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,13 @@ class Task(Protocol):
         self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """Apply a random symmetry to every row of inputs and labels [B, S]: an equally valid puzzle and its answer."""
+
+    def symmetry(self, number: int, seed: Sequence[int]) -> Symmetries:
+        """One random symmetry of the rules (B = 1), a pure function of `number`, 0 or more, and `seed`.
+
+        The copy has the same answers by the rules, moved along. Where a label is one of several answers, the moved
+        label need not be the label that the copy would have.
+        """
 
     def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """uint8 [B, S]: equal rows exactly for puzzles that a symmetry maps on each other. Exact, and slow."""

@@ -2,6 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import ClassVar
@@ -14,6 +15,7 @@ from rrm.tasks.base import PuzzleSet
 from rrm.tasks.checks import Place, refuse
 from rrm.tasks.maze_cells import CHARACTERS, GOAL, LARGEST, OPEN, PAD, PATH, START, WALL, distances, pack
 from rrm.tasks.maze_labels import label_mazes
+from rrm.tasks.symmetry import Symmetries
 from rrm.tasks.text_form import TextForm
 
 SMALLEST = 5
@@ -53,6 +55,13 @@ class MazeTask(ABC):
     def augment(
         self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def symmetry(self, number: int, seed: Sequence[int]) -> Symmetries:
+        """One of the eight symmetries of the square; eight numbers in a row, from a multiple of 8, give each once."""
+        turn, place = divmod(number, dihedral.COUNT)
+        chosen = int(np.random.default_rng([*seed, turn]).permutation(dihedral.COUNT)[place])
+        cells = dihedral.apply(chosen, np.arange(self.seq_len)[None])
+        return Symmetries(cells, np.arange(self.vocab_size, dtype=np.uint8)[None])
 
     @abstractmethod
     def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray: ...

@@ -1,5 +1,6 @@
 """The Sudoku family as a task: 4 x 4, 6 x 6 (boxes of 2 rows x 3 columns), 9 x 9 and 16 x 16 grids."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,8 @@ from rrm.tasks.checks import Place, refuse
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, PAD, Box
 from rrm.tasks.sudoku_generator import dig, random_grids
 from rrm.tasks.sudoku_solver import TooHard, count_solutions
-from rrm.tasks.sudoku_symmetry import apply_symmetries, equivalence_classes, random_symmetries, symmetry_key
+from rrm.tasks.sudoku_symmetry import equivalence_classes, random_symmetries, symmetry_key
+from rrm.tasks.symmetry import Symmetries
 from rrm.tasks.text_form import TextForm
 
 DIGITS = "123456789ABCDEFG"
@@ -95,7 +97,10 @@ class SudokuTask:
         self, inputs: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         symmetries = random_symmetries(self.box, len(inputs), rng)
-        return apply_symmetries(symmetries, inputs), apply_symmetries(symmetries, labels)
+        return symmetries.apply(inputs), symmetries.apply(labels)
+
+    def symmetry(self, number: int, seed: Sequence[int]) -> Symmetries:
+        return random_symmetries(self.box, 1, np.random.default_rng([*seed, number]))
 
     def symmetry_key(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return symmetry_key(inputs, labels, self.box)

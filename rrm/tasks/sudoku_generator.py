@@ -9,13 +9,13 @@ import numpy as np
 
 from rrm.tasks.sudoku_box import BLANK, Box
 from rrm.tasks.sudoku_solver import candidates, search, solve
-from rrm.tasks.sudoku_symmetry import apply_symmetries, random_symmetries
+from rrm.tasks.sudoku_symmetry import random_symmetries
 
 
 def random_grids(box: Box, count: int, rng: np.random.Generator) -> np.ndarray:
     """`count` full grids, uint8 tokens [count, S]."""
     blank = np.full((count, box.cells), BLANK, np.uint8)
-    return apply_symmetries(random_symmetries(box, count, rng), solve(blank, box, rng=rng).solutions)
+    return random_symmetries(box, count, rng).apply(solve(blank, box, rng=rng).solutions)
 
 
 def dig(answers: np.ndarray, givens: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:

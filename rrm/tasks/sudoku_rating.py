@@ -12,7 +12,7 @@ import numpy as np
 
 from rrm.tasks.sudoku_box import Box
 from rrm.tasks.sudoku_solver import solve
-from rrm.tasks.sudoku_symmetry import apply_symmetries, random_symmetries
+from rrm.tasks.sudoku_symmetry import random_symmetries
 
 COPIES = 20
 BLOCK = 512  # puzzles whose copies are solved together
@@ -32,7 +32,7 @@ def rate(puzzles: np.ndarray, box: Box, rng: np.random.Generator, copies: int = 
     # rounds of singles solve all copies of a puzzle or none
     for rows in _blocks(np.flatnonzero(guesses(puzzles, box))):
         repeated = puzzles[rows.repeat(copies)]
-        counts = guesses(apply_symmetries(random_symmetries(box, len(repeated), rng), repeated), box)
+        counts = guesses(random_symmetries(box, len(repeated), rng).apply(repeated), box)
         ratings[rows] = np.expm1(np.log1p(counts).reshape(len(rows), copies).mean(axis=1))
     return ratings
 

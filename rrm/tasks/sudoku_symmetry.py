@@ -10,13 +10,14 @@ from itertools import permutations, product
 import numpy as np
 
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, Box
+from rrm.tasks.symmetry import Symmetries
 
 LARGEST_CANONICAL = 9  # digits up to which canonical forms are computed
 BLOCK = 4096  # puzzles whose invariant is computed together: some ten arrays of 64 bits a cell
 
 
-def random_symmetries(box: Box, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`count` uniform elements of the group: the source of every cell (int [count, S]) and token maps (uint8)."""
+def random_symmetries(box: Box, count: int, rng: np.random.Generator) -> Symmetries:
+    """`count` uniform elements of the group."""
     bands, rows, stacks, columns = box.axes
     row = _random_lines(bands, rows, count, rng)
     column = _random_lines(stacks, columns, count, rng)
@@ -26,13 +27,7 @@ def random_symmetries(box: Box, count: int, rng: np.random.Generator) -> tuple[n
         sources[turned] = sources[turned].transpose(0, 2, 1)
     tokens = np.tile(np.arange(box.digits + FIRST_DIGIT, dtype=np.uint8), (count, 1))
     tokens[:, FIRST_DIGIT:] = FIRST_DIGIT + rng.random((count, box.digits)).argsort(axis=1)
-    return sources.reshape(count, box.cells), tokens
-
-
-def apply_symmetries(symmetries: tuple[np.ndarray, np.ndarray], grids: np.ndarray) -> np.ndarray:
-    """Token grids [B, S] after the symmetry of each row."""
-    sources, tokens = symmetries
-    return np.take_along_axis(tokens, np.take_along_axis(grids, sources, axis=1), axis=1)
+    return Symmetries(sources.reshape(count, box.cells), tokens)
 
 
 def _random_lines(groups: int, size: int, count: int, rng: np.random.Generator) -> np.ndarray:

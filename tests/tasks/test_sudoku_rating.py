@@ -7,7 +7,7 @@ from rrm.tasks.sudoku_box import BLANK, Box
 from rrm.tasks.sudoku_hard import rated_puzzles, vicinity
 from rrm.tasks.sudoku_rating import guesses, rate
 from rrm.tasks.sudoku_solver import count_solutions
-from rrm.tasks.sudoku_symmetry import apply_symmetries, random_symmetries
+from rrm.tasks.sudoku_symmetry import random_symmetries
 
 BOX = Box(3, 3)
 
@@ -28,7 +28,7 @@ def needed(puzzles):
 def test_ratings_are_stable_over_copies_where_one_count_is_not(minimal):
     hard = minimal.inputs[guesses(minimal.inputs, BOX) > 0]
     rng = np.random.default_rng(0)
-    copies = apply_symmetries(random_symmetries(BOX, len(hard), rng), hard)
+    copies = random_symmetries(BOX, len(hard), rng).apply(hard)
     together = np.log1p([rate(puzzles, BOX, rng) for puzzles in (hard, copies)])
     single = np.log1p([guesses(puzzles, BOX) for puzzles in (hard, copies)])
     assert len(hard) > 15 and np.corrcoef(together)[0, 1] > 0.9 > np.corrcoef(single)[0, 1]

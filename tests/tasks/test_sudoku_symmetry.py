@@ -5,7 +5,7 @@ import pytest
 
 from rrm.tasks import get_task
 from rrm.tasks.sudoku_box import BLANK, FIRST_DIGIT, Box
-from rrm.tasks.sudoku_symmetry import apply_symmetries, equivalence_classes, invariant, random_symmetries
+from rrm.tasks.sudoku_symmetry import equivalence_classes, invariant, random_symmetries
 
 LINES = [[a, b, c, d] for (a, b), (c, d) in product([(0, 1), (1, 0)], [(2, 3), (3, 2)])]
 LINES += [line[2:] + line[:2] for line in LINES]
@@ -42,7 +42,7 @@ def test_symmetry_key_and_invariant_survive_random_symmetries(box):
     task = get_task(f"sudoku-{box.digits}x{box.digits}")
     puzzles = task.generate(6, seed=3)
     symmetries = random_symmetries(box, len(puzzles), np.random.default_rng(1))
-    inputs, labels = apply_symmetries(symmetries, puzzles.inputs), apply_symmetries(symmetries, puzzles.labels)
+    inputs, labels = symmetries.apply(puzzles.inputs), symmetries.apply(puzzles.labels)
     assert not (inputs == puzzles.inputs).all(axis=1).any()
     keys = task.symmetry_key(puzzles.inputs, puzzles.labels)
     assert (task.symmetry_key(inputs, labels) == keys).all()

@@ -6,6 +6,7 @@ import pytest
 from rrm.errors import InputError
 from rrm.tasks import TASKS, PuzzleSet, get_task
 from rrm.tasks.puzzle_file import load_puzzles
+from rrm.tasks.symmetry import Symmetries
 
 GOLDEN = {
     "sudoku-4x4": "2cf861016799beb20d77404ff779f1d8ea8c5d9fd49e682e46ddffc9475092e3",
@@ -91,3 +92,25 @@ def test_content_hash_ignores_storage_and_sees_content(case):
 def test_an_unknown_task_is_refused_with_the_list():
     with pytest.raises(InputError, match="sudoku-5x5.*sudoku-4x4, sudoku-6x6, sudoku-9x9"):
         get_task("sudoku-5x5")
+
+
+def test_a_symmetric_copy_is_as_valid_and_leads_back(case):
+    task, puzzles = case
+    copies = Symmetries.stack([task.symmetry(number, (3, 1)) for number in range(24)])
+    inputs, labels = copies.apply(puzzles.inputs), copies.apply(puzzles.labels)
+    # By the rules: the label of a copy may be another of several answers.
+    score = task.score(inputs, labels, labels)
+    assert not score["violations"].any() and not score["changed_givens"].any()
+    task.check(PuzzleSet.of(task.name, inputs, labels), str)
+    back = copies.inverse()
+    assert (back.apply(inputs) == puzzles.inputs).all() and (back.apply(labels) == puzzles.labels).all()
+    assert (back.inverse().sources == copies.sources).all() and (back.inverse().tokens == copies.tokens).all()
+    again, other = task.symmetry(5, (3, 1)), task.symmetry(5, (3, 2))
+    assert (again.sources[0] == copies.sources[5]).all() and (again.tokens[0] == copies.tokens[5]).all()
+    assert task.name in MAZES or (other.sources != again.sources).any()
+
+
+@pytest.mark.parametrize("name", MAZES)
+def test_eight_copies_of_a_maze_are_all_its_symmetries(name):
+    copies = Symmetries.stack([get_task(name).symmetry(number, (0,)) for number in range(16)])
+    assert len(np.unique(copies.sources[:8], axis=0)) == len(np.unique(copies.sources, axis=0)) == 8
