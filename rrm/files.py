@@ -13,7 +13,7 @@ import math
 import os
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO
@@ -186,10 +186,16 @@ def _check_members(members: list[zipfile.ZipInfo], most: int, stored: bool) -> N
         raise ValueError(f"its members declare {declared} bytes, for its size at most {most} are read")
 
 
-def read_npz(path: Path | str, names: list[str], kind: str, remedy: str) -> dict[str, np.ndarray]:
-    """The arrays of these names in an `.npz` file, in the byte order of the machine; others are left unread."""
+def read_npz(
+    path: Path | str, names: Sequence[str], kind: str, remedy: str, optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """The arrays of these names in an `.npz` file, in the byte order of the machine; others are left unread.
+
+    `optional`: names that the file may lack.
+    """
     with open_zip(path, kind, remedy) as archive:
-        return {name: _member(archive, name) for name in names}
+        there = {member.filename for member in archive.infolist()}
+        return {name: _member(archive, name) for name in (*names, *(n for n in optional if f"{n}.npy" in there))}
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The halves of the latent state (z_H, z_L) by name, and the names of the choices among them.
+"""What makes rollouts of a puzzle differ, by name: the halves of the latent state that noise falls on, and copies.
 
 Noise falls on "z_H", "z_L" or "both"; the names are the fields of `rrm.models.State`. Nothing heavy is imported here,
 because command lines check these names before they import PyTorch.
@@ -8,6 +8,8 @@ from rrm.errors import InputError
 
 HALVES = ("z_H", "z_L")
 CHOICES = {"both": HALVES, "z_H": ("z_H",), "z_L": ("z_L",)}
+# Rollouts of a puzzle differ by noise on the state alone, or each also runs on a symmetric copy of the puzzle.
+NOISE, SYMMETRY = ROLLOUTS = ("noise", "symmetry")
 # The spelling of command lines and result files of older versions.
 _OLDER = {"H": "z_H", "L": "z_L"}
 

@@ -1,7 +1,7 @@
 """Results by puzzle, made batch by batch and shard by shard: which rows run together, and how the parts are joined."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -74,22 +74,32 @@ def join(parts: Sequence[Result]) -> Result:
 
 
 def save_rows(result: RowResult, path: Path) -> None:
-    """Write a shard whose fields are arrays and numbers as `.npz`, without pickles; it appears whole or not at all."""
+    """Write a shard whose fields are arrays, numbers and texts as `.npz`; it appears whole or not at all.
+
+    An array that is None is left out, so that nothing is pickled.
+    """
+    named = {field.name: getattr(result, field.name) for field in fields(result)}
     with replacing(path) as unfinished, open(unfinished, "wb") as file:
-        np.savez(file, **{field.name: getattr(result, field.name) for field in fields(result)})
+        np.savez(file, **{name: value for name, value in named.items() if value is not None})
 
 
 def load_rows(kind: type[Result], path: Path) -> Result:
     """The shard of type `kind` that `save_rows` wrote to `path`.
 
+    A field that has a default keeps it where the file, of an older version, lacks the field.
+
     Raises:
         InputError: any other file.
     """
     remedy = "delete it to have it made again"
-    named = read_npz(path, [field.name for field in fields(kind)], "shard", remedy)
+    optional = [field.name for field in fields(kind) if field.default is not MISSING]
+    required = [field.name for field in fields(kind) if field.name not in optional]
+    named = read_npz(path, required, "shard", remedy, optional)
     for field in fields(kind):
+        if field.name not in named:
+            continue
         array, axis = named[field.name], kind.row_axes.get(field.name)
-        if field.type is np.ndarray:
+        if field.type is np.ndarray or axis is not None:
             fits = array.ndim > 0 if axis is None else array.ndim > axis and array.shape[axis] == named["index"].size
         else:
             # Python lets a whole number stand where a float is meant.

@@ -1,12 +1,13 @@
 """Measurements of noisy rollouts: a selector chooses among the rollouts of a puzzle by one of them.
 
-For each rollout: outcome, confidence of the Q head, residual, two measures of stability, and when the answer settled.
+For each rollout: outcome, confidence of the Q head, residual, two measures of stability, when the answer settled, and
+when the rollout would stop by itself (`rrm.dynamics.stopping`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from rrm.dynamics.lyapunov import factorizations, start_basis
 from rrm.dynamics.rollout import answers_of
 from rrm.dynamics.sampling import BATCH, PUZZLES, NoisyRollouts, SamplingNoise, checked_depths, groups
 from rrm.dynamics.shards import RowResult, join, row_batches
+from rrm.dynamics.stopping import STOPS, Stopwatch
 from rrm.dynamics.twin import apart, companion, default_distance
+from rrm.halves import NOISE
 from rrm.models.base import Readout, RecursiveModel
 from rrm.models.precision import measurement
 from rrm.tasks.base import PuzzleSet, Task
@@ -31,12 +34,15 @@ SPAN = 4
 class StochasticResult(RowResult):
     """Measurements of R = K + 1 rollouts of N puzzles at M depths; rollout 0 is the clean one, the others are noisy.
 
-    The noisy rollouts of a puzzle are exchangeable; all of them are compared with the clean one.
+    The noisy rollouts of a puzzle are exchangeable; all of them are compared with the clean one. Rollouts on symmetric
+    copies count as noisy ones, also without noise. Answers are those of the puzzle itself.
+
+    Files of older versions lack the fields from `rollouts` on.
 
     Attributes:
         sigma: standard deviation of the noise, in state units (the state has unit RMS).
         where: "z_H", "z_L" or "both", the halves that the noise is added to; "H" or "L" in files of older versions.
-        seed: of the noise, of directions, and of the draws of a model with randomness of its own (EqR).
+        seed: of the noise, of copies, of directions, and of the draws of a model with randomness of its own (EqR).
         depths: [M] int64, ascending, in segments.
         index: [N] int64, position in the data set, ascending.
         solved, valid, shortest: [N, R, M] bool, as in `rrm.tasks.verdict.verdict`.
@@ -52,6 +58,14 @@ class StochasticResult(RowResult):
         lambda_1: [N, R, M] float64, leading exponent of the random map over all segments to the depth, nats per network
             call; nan where the exponent was not asked for.
         finite: [N, R, M] bool, state and logits stayed free of nan and inf; other answers are neither solved nor valid.
+        rollouts: "noise" or "symmetry", as in `SamplingNoise`.
+        calls_per_segment: network calls of a segment; 0 where it is not known.
+        stops: names of the Q rules of `rrm.dynamics.stopping`, separated by blanks.
+        stop_segment: [N, R, Q] int32, first segment (from 1) at which the rule stops the rollout; 0: none up to the
+            largest depth.
+        stop_rank: [N, R, Q] float32, of rollouts that stop at the same segment the highest is to be believed; nan where
+            none stops.
+        stop_solved, stop_valid, stop_shortest: [N, R, Q] bool, verdicts on the answer at that segment.
     """
 
     sigma: float
@@ -69,10 +83,19 @@ class StochasticResult(RowResult):
     settled: np.ndarray
     lambda_1: np.ndarray
     finite: np.ndarray
+    rollouts: str = NOISE
+    calls_per_segment: int = 0
+    stops: str = ""
+    stop_segment: np.ndarray | None = None
+    stop_rank: np.ndarray | None = None
+    stop_solved: np.ndarray | None = None
+    stop_valid: np.ndarray | None = None
+    stop_shortest: np.ndarray | None = None
 
     row_axes: ClassVar[dict[str, int]] = dict.fromkeys(
-        ("index", *OUTCOMES, "answer", "q_halt", "residual", "growth", "settled", "lambda_1", "finite"), 0
-    )
+        ("index", *OUTCOMES, "answer", "q_halt", "residual", "growth", "settled", "lambda_1", "finite",
+         "stop_segment", "stop_rank", *(f"stop_{name}" for name in OUTCOMES)), 0
+    )  # fmt: skip
 
 
 def stochastic_rollouts(
@@ -84,6 +107,7 @@ def stochastic_rollouts(
     sigma: float,
     where: str = "z_L",
     *,
+    rollouts: str = NOISE,
     exponent: bool = False,
     growth: bool = True,
     index: np.ndarray | None = None,
@@ -105,6 +129,7 @@ def stochastic_rollouts(
         depths: segments after which everything is measured, each 1 or more.
         sigma: standard deviation of the noise, in state units.
         where: "z_H", "z_L" or "both", the halves that the noise is added to.
+        rollouts: "noise", or "symmetry" for a symmetric copy of the puzzle in each noisy rollout, noise on top.
         exponent: measure lambda_1 too, at about the price of another rollout. States then pass the linearised calls,
             whose rounding differs.
         growth: measure the growth of a small separation, at SPAN segments a depth; changes nothing else.
@@ -117,15 +142,17 @@ def stochastic_rollouts(
     Raises:
         ValueError: as `SamplingNoise`, `checked_depths` and `row_batches`.
     """
-    ascending, noise, parts = checked_depths(K, depths), SamplingNoise(sigma, where, seed), []
+    ascending, noise, parts = checked_depths(K, depths), SamplingNoise(sigma, where, seed, rollouts), []
+    calls, stops = len(model.segment_calls), " ".join(STOPS)
+    of_all: dict[str, Any] = {"rollouts": rollouts, "calls_per_segment": calls, "stops": stops}
     for rows in row_batches(puzzles, index, PUZZLES):
         batch = puzzles.subset(rows)
         of_groups = [
-            _Measured(NoisyRollouts(model, batch, rows, group, noise), task, seed, exponent).run(ascending, growth)
+            _Measured(NoisyRollouts(model, task, batch, rows, group, noise), task, seed, exponent).run(ascending, growth)
             for group in (range(1), *groups(K, len(rows), batch_size))
         ]
-        arrays = {name: np.concatenate([of_group[name] for of_group in of_groups], 1) for name in of_groups[0]}
-        parts.append(StochasticResult(float(sigma), where, seed, ascending, index=rows, **arrays))
+        arrays: dict[str, Any] = {name: np.concatenate([of_group[name] for of_group in of_groups], 1) for name in of_groups[0]}
+        parts.append(StochasticResult(float(sigma), where, seed, ascending, index=rows, **arrays, **of_all))
         progress(len(rows))
     return join(parts)
 
@@ -148,21 +175,27 @@ class _Measured:
         tokens: Tensor | None = None
         finite = torch.ones(len(z), dtype=torch.bool, device=z.device)
         settled = torch.ones(len(z), dtype=torch.int32, device=z.device)
+        stopwatch = Stopwatch(system.model, len(z), z.device)
         separations = {depth: _Separation(self.first) for depth in depths.tolist()}
         for number, before, z in batch.segments(int(depths[-1]), self._segment):
             for depth, separation in separations.items():
                 if growth and depth - SPAN <= number < depth:
                     aligned = number > max(0, depth - SPAN) or depth == 1
                     separation.grow(batch, number, before, z, aligned)
-            readout = system.readout(z)
+            readout = batch.readout(z)
             now = readout.logits.argmax(-1)
             if tokens is not None:
                 settled = torch.where((now != tokens).any(1), number + 1, settled)
             tokens = now
             finite = finite & z.isfinite().all(1) & readout.logits.isfinite().flatten(1).all(1)
+            stopwatch.look(number + 1, readout, now, torch.linalg.vector_norm(z - before, dim=1), finite)
             if number + 1 in separations:
                 found.append(self._found(number + 1, z, readout, settled, finite, separations.pop(number + 1)))
-        return {name: batch.by_puzzle([at[name] for at in found]) for name in found[0]}
+        stopped = stopwatch.found(batch.puzzles, self.task)
+        return {
+            **{name: batch.by_puzzle([at[name] for at in found]) for name in found[0]},
+            **{name: batch.by_puzzle(list(values.T)) for name, values in stopped.items()},
+        }
 
     def _segment(self, number: int, z: Tensor) -> Tensor:
         """The state after the segment; with an exponent asked for, the tangent is pushed along."""

@@ -90,6 +90,12 @@ class RecursiveModel(nn.Module, ABC):
     def readout(self, state: State) -> Readout:
         """Logits and halting scores of a state."""
 
+    def wants_to_halt(self, readout: Readout) -> Tensor | None:
+        """Of each row of a readout, whether the Q head says halt, bool [B]; None without a Q head."""
+        if readout.q_halt is None or readout.q_continue is None:
+            return None
+        return readout.q_halt > (readout.q_continue if self.q_learning else 0)
+
     def hidden_matrices(self) -> dict[str, int]:
         """The weight matrices of the networks by name, each with the number of matrices stacked in it.
 

@@ -2,8 +2,12 @@
 
 A selector sees k of the K rollouts of a puzzle. Its accuracy is the exact mean over all C(K, k) subsets, puzzle by
 puzzle, so that no draw of subsets adds noise; the interval is over puzzles. The K rollouts must be exchangeable.
+
+Most selectors wait for the end of all rollouts. A rule that stops rollouts needs no end: all run in lockstep, and the
+first to stop gives the answer ("halt-first", arXiv 2601.19085).
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +26,41 @@ RANDOM, MAJORITY, ORACLE = "random", "majority", "oracle"
 
 
 @dataclass(frozen=True)
+class Stops:
+    """When each of K rollouts of N puzzles stops by itself, and whether the answer then is right.
+
+    The selector takes the rollout that stops first; of several the one of the highest rank, further ties at random. If
+    none stops, it takes the last answer of the first rollout. The rollouts are exchangeable, so that in the mean over
+    all subsets the first of them is any of them. arXiv 2601.19085 falls back on the rollout without noise instead.
+
+    Attributes:
+        segment: [N, K] integers, the segment (from 1) at which each stops; 0: not within the depth.
+        rank: [N, K].
+        solved: [N, K] booleans, the answer at that segment is right, at the depth for a rollout that does not stop.
+    """
+
+    segment: np.ndarray
+    rank: np.ndarray
+    solved: np.ndarray
+
+    @property
+    def score(self) -> np.ndarray:
+        """[N, K], the highest is chosen; nan where a rollout does not stop."""
+        rank = np.where(np.isnan(self.rank), -np.inf, self.rank)
+        # Below 1, so that the rank decides between equal segments alone.
+        fraction = rankdata(rank, "dense", axis=1) / (rank.shape[1] + 1)
+        return np.where(self.segment > 0, fraction - self.segment, np.nan)
+
+    def segments(self, depth: int, k: int) -> np.ndarray:
+        """[N], expected segments of k rollouts in lockstep, up to the first that stops, at the latest to `depth`."""
+        last = np.where(self.segment > 0, self.segment, depth).astype(float)
+        return k * (_weights(-last, k) * last).sum(1)
+
+
+NO_STOPS: Mapping[str, Stops] = {}
+
+
+@dataclass(frozen=True)
 class Selected:
     """Accuracy of a selector's choice among k rollouts; intervals over puzzles.
 
@@ -31,6 +70,8 @@ class Selected:
         accuracy: share of puzzles, Wilson interval.
         gap: accuracy of the oracle minus its own, paired.
         over_random, over_majority: its accuracy minus that of these selectors, paired.
+        segments: run for a puzzle in all rollouts together, mean over puzzles.
+        alone: share of puzzles solved by one rollout of as many segments, rounded up; None where it is not known.
     """
 
     selector: str
@@ -39,10 +80,19 @@ class Selected:
     gap: Interval
     over_random: Interval
     over_majority: Interval
+    segments: Interval
+    alone: Interval | None
 
 
 def selection(
-    solved: ArrayLike, answer: ArrayLike, scores: Mapping[str, ArrayLike], counts: Sequence[int] | None = None
+    solved: ArrayLike,
+    answer: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    counts: Sequence[int] | None = None,
+    *,
+    depth: int = 1,
+    stops: Mapping[str, Stops] = NO_STOPS,
+    alone: ArrayLike | None = None,
 ) -> list[Selected]:
     """Every selector at every number of rollouts.
 
@@ -51,9 +101,12 @@ def selection(
         answer: [N, K] integers, equal where answers are equal.
         scores: [N, K] each; the selector of that name takes the rollout with the highest.
         counts: numbers of rollouts, 1 to K; default 1, 4, 16, ... and K.
+        depth: segments of every rollout.
+        stops: by name, the rules that stop rollouts.
+        alone: [N, T] booleans, one rollout of each puzzle is right after each of T segments.
 
     Returns:
-        Random, majority, the selectors of `scores` and the oracle, for each of `counts` in turn.
+        Random, majority, the selectors of `scores` and `stops` and the oracle, for each of `counts` in turn.
 
     Raises:
         ValueError: as `expected_accuracies`, or fewer than two puzzles.
@@ -63,8 +116,10 @@ def selection(
         raise ValueError(f"solved has shape {solved.shape}: selection needs [N, K], N at least 2")
     table = []
     for k in powers_of_four(solved.shape[1]) if counts is None else counts:
-        expected = expected_accuracies(solved, answer, scores, k)
+        expected = expected_accuracies(solved, answer, scores, k, stops)
         for name, of_puzzle in expected.items():
+            run = np.full(len(solved), float(depth if name == RANDOM else k * depth))
+            segments = mean_interval(stops[name].segments(depth, k) if name in stops else run)
             found = Selected(
                 selector=name,
                 k=int(k),
@@ -72,6 +127,8 @@ def selection(
                 gap=_difference(expected[ORACLE], of_puzzle),
                 over_random=_difference(of_puzzle, expected[RANDOM]),
                 over_majority=_difference(of_puzzle, expected[MAJORITY]),
+                segments=segments,
+                alone=None if alone is None else _after(np.asarray(alone, bool), segments.estimate),
             )
             table.append(found)
     return table
@@ -96,7 +153,7 @@ class AgainstDepth:
 def against_depth(
     solved: ArrayLike, answer: ArrayLike, scores: Mapping[str, ArrayLike], deep: Mapping[int, ArrayLike]
 ) -> list[AgainstDepth]:
-    """Does breadth help more than depth? Every selector at every k of `deep`.
+    """Does breadth help more than depth? Every selector that waits for the depth, at every k of `deep`.
 
     Args:
         solved, answer, scores: as in `selection`.
@@ -122,16 +179,21 @@ def powers_of_four(K: int) -> list[int]:
 
 
 def expected_accuracies(
-    solved: ArrayLike, answer: ArrayLike, scores: Mapping[str, ArrayLike], k: int
+    solved: ArrayLike,
+    answer: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    k: int,
+    stops: Mapping[str, Stops] = NO_STOPS,
 ) -> dict[str, np.ndarray]:
     """Probability [N] that each selector's choice among k of the K rollouts of a puzzle is right, all subsets alike.
 
     "random" takes any rollout. "majority" takes the answer of most rollouts, ties broken at random among the answers. A
     score takes the rollout with the highest value, ties broken at random among the rollouts, nan below every number.
-    "oracle" is right if any rollout is.
+    A rule of `stops` takes the first to stop (see `Stops`), with the answer then. "oracle" is right if any rollout is
+    right at the depth.
 
     Args:
-        solved, answer, scores: as in `selection`.
+        solved, answer, scores, stops: as in `selection`.
         k: 1 to K.
 
     Raises:
@@ -139,10 +201,11 @@ def expected_accuracies(
     """
     solved, answer = np.asarray(solved, bool), np.asarray(answer)
     of_score = {name: np.asarray(score, float) for name, score in scores.items()}
-    for name, array in {"answer": answer, **of_score}.items():
+    of_stop = {name: np.asarray(rule.segment) for name, rule in stops.items()}
+    for name, array in {"answer": answer, **of_score, **of_stop}.items():
         if array.shape != solved.shape or solved.ndim != 2:
             raise ValueError(f"{name} has shape {array.shape}, solved {solved.shape}: all must be [N, K]")
-    if taken := {RANDOM, MAJORITY, ORACLE} & set(of_score):
+    if taken := {RANDOM, MAJORITY, ORACLE} & {*of_score, *of_stop}:
         raise ValueError(f"{taken.pop()!r} is no name for a score: it names another selector")
     K = solved.shape[1]
     if not 1 <= k <= K:
@@ -152,6 +215,7 @@ def expected_accuracies(
         RANDOM: solved.mean(1),
         MAJORITY: np.array([_majority(*row, k) for row in zip(solved, answer, strict=True)]),
         **{name: (_weights(score, k) * solved).sum(1) for name, score in of_score.items()},
+        **{name: (_weights(rule.score, k) * rule.solved).sum(1) for name, rule in stops.items()},
         ORACLE: 1 - none_right[solved.sum(1)],
     }
 
@@ -199,6 +263,12 @@ def _wins(count: int, others: tuple[int, ...]) -> np.ndarray:
         [sum(comb(count, v) * of_a[v - 1, k - v] for v in range(1, min(count, k) + 1)) / comb(K, k)
          for k in range(1, K + 1)]
     )  # fmt: skip
+
+
+def _after(alone: np.ndarray, segments: float) -> Interval | None:
+    """Share of the puzzles that are right after so many segments; None where fewer were run."""
+    last = math.ceil(segments - 1e-9)  # a rounding more than a whole number is that number
+    return wilson_interval(int(alone[:, last - 1].sum()), len(alone)) if last <= alone.shape[1] else None
 
 
 def _share(of_puzzle: np.ndarray) -> Interval:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rrm.statistics import wilson_interval
-from rrm.statistics.selection import against_depth, expected_accuracies, powers_of_four, selection
+from rrm.statistics.selection import Stops, against_depth, expected_accuracies, powers_of_four, selection
 
 
 def rollouts(n, K, p, seed=0):
@@ -165,3 +165,59 @@ def test_bad_input_is_named(changes, message):
         expected_accuracies(**arguments)
     with pytest.raises(ValueError, match="N at least 2"):
         selection(np.zeros((1, 4), bool), np.zeros((1, 4)), {})
+
+
+def stops(segment, rank=None, solved=None):
+    segment = np.array(segment)
+    rank = np.where(segment > 0, 0.0, np.nan) if rank is None else np.array(rank, float)
+    return Stops(segment, rank, segment > 0 if solved is None else np.array(solved, bool))
+
+
+def chosen(rule, k, solved=None):
+    ends = np.zeros(rule.segment.shape, bool) if solved is None else solved
+    return expected_accuracies(ends, ends, {}, k, {"first": rule})["first"].tolist()
+
+
+def test_the_first_to_stop_is_taken_and_only_segments_up_to_it_are_run():
+    # One right rollout, the first to stop of all; it is among k of 4 with probability k / 4.
+    early = stops([[5, 2, 0, 3]], solved=[[False, True, False, False]])
+    assert chosen(early, 4) == [1.0] and chosen(early, 1) == [0.25] and chosen(early, 2) == [0.5]
+    assert early.segments(8, 4).tolist() == [4 * 2] and early.segments(8, 1) == pytest.approx((5 + 2 + 8 + 3) / 4)
+    pairs = [min(pair) for pair in combinations((5, 2, 8, 3), 2)]
+    assert early.segments(8, 2) == pytest.approx(2 * np.mean(pairs))
+
+
+def test_ties_go_to_the_highest_rank_and_equal_ranks_share():
+    right = [[False, True, True, False]]
+    assert chosen(stops([[3, 3, 0, 4]], [[0.1, 50.0, np.nan, 99.0]], right), 4) == [1.0]
+    assert chosen(stops([[3, 3, 0, 4]], [[60.0, 50.0, np.nan, 99.0]], right), 4) == [0.0]
+    assert chosen(stops([[3, 3, 0, 4]], [[1e9, 1e9, np.nan, 99.0]], right), 4) == [0.5]
+    assert chosen(stops([[2, 3, 3, 3]], [[-1e9, 7.0, 8.0, 9.0]], right), 4) == [0.0]  # first, whatever its rank
+
+
+def test_when_nobody_stops_the_last_answers_count_and_all_is_run():
+    ends = np.array([[True, False, False, True], [False, False, True, True]])
+    nobody = stops(np.zeros((2, 4), int), solved=ends)
+    assert chosen(nobody, 3, ends) == pytest.approx([0.5, 0.5]) and nobody.segments(8, 3).tolist() == [24, 24]
+    one = stops([[0, 0, 0, 0], [0, 7, 0, 0]], solved=ends)
+    assert chosen(one, 4, ends) == [0.5, 0.0] and one.segments(8, 4).tolist() == [32, 28]
+
+
+def test_every_selector_has_its_price_and_one_rollout_of_that_price():
+    solved, answer, rng = rollouts(50, 4, 0.5)
+    alone = np.arange(1, 33)[None] >= rng.integers(1, 33, 50)[:, None]  # right from some segment on
+    rule = Stops(rng.integers(0, 9, solved.shape), rng.normal(size=solved.shape), solved)
+    table = selection(solved, answer, {"Q": rng.random(solved.shape)}, depth=8, stops={"first": rule}, alone=alone)
+    assert [row.selector for row in table[:5]] == ["random", "majority", "Q", "first", "oracle"]
+    at = {(row.selector, row.k): row for row in table}
+    for name, segments in (("random", 8), ("majority", 32), ("Q", 32), ("oracle", 32)):
+        row = at[name, 4]
+        assert row.segments.estimate == row.segments.low == segments
+        assert row.alone.estimate == alone[:, segments - 1].mean()
+    first = at["first", 4]
+    assert first.segments.estimate == pytest.approx(rule.segments(8, 4).mean())
+    assert first.segments.low < first.segments.estimate < 32
+    assert first.alone.estimate == alone[:, int(np.ceil(first.segments.estimate)) - 1].mean()
+    short = selection(solved, answer, {}, [1, 4], depth=8, alone=alone[:, :8])
+    assert [row.alone is None for row in short] == [False, False, False, False, True, True]
+    assert all(row.alone is None for row in selection(solved, answer, {}))
