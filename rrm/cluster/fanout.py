@@ -258,7 +258,8 @@ def gather(
 
     shards = _cut(len(puzzles), shard)
     paths = [folder / f"shard-{number:06d}.npz" for number in range(len(shards))]
-    _complete(_call_on_rows, job, shards, paths, partial(load_rows, kind), save_rows, resources, request, progress)
+    read = partial(load_rows, kind, current=True)
+    _complete(_call_on_rows, job, shards, paths, read, save_rows, resources, request, progress)
     return join([load_rows(kind, path) for path in paths])
 
 

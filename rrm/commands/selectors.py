@@ -7,7 +7,7 @@ from math import isfinite
 from rrm.commands.job import run_study_command
 from rrm.commands.options import RawText, add_study_options, check_study_options
 from rrm.errors import InputError, OneLineParser
-from rrm.halves import CHOICES, current_name
+from rrm.halves import CHOICES, ROLLOUTS, current_name
 from rrm.jobs.selector_spec import SelectorSpec
 
 
@@ -24,6 +24,8 @@ def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -
         help="standard deviations of the noise to choose from, state units (default: %(default)s)")  # fmt: skip
     add("--where", nargs="+", metavar="HALF", default=list(spec.where),
         help=f"halves of the state it may fall on: {', '.join(CHOICES)} (default: %(default)s)")  # fmt: skip
+    add("--rollouts", nargs="+", metavar="KIND", default=list(spec.rollouts), help="what makes rollouts differ: noise "
+        "of every sigma and half, symmetry for symmetric copies without noise (default: %(default)s)")  # fmt: skip
     add("--K", type=int, nargs="+", default=list(spec.K), metavar="K", help="rollouts (default: %(default)s)")
     add("--depth", type=int, nargs="+", metavar="T", help="segments after which to choose an answer (default: "
         f"{', '.join(f'{share:g}' for share in spec.depths)} of those in evaluation)")  # fmt: skip
@@ -39,9 +41,12 @@ def parse(spec: SelectorSpec, description: str, argv: list[str] | None = None) -
         if not (isfinite(sigma) and sigma > 0):
             raise InputError(f"--sigma {sigma:g} is not a noise scale: use positive numbers, no noise is always there")
     args.where = [half_of_state(where) for where in args.where]
+    check_rollouts(args.rollouts)
     for option, values in (("K", args.K), ("depth", args.depth)):
         check_counts(option, values)
-    for option, values in (("sigma", [f"{sigma:g}" for sigma in args.sigma]), ("where", args.where)):
+    for option, values in (
+        ("sigma", [f"{sigma:g}" for sigma in args.sigma]), ("where", args.where), ("rollouts", args.rollouts)
+    ):  # fmt: skip
         if len(set(values)) < len(values):
             raise InputError(f"--{option} {' '.join(values)} names one of them twice: give each once")
     if not (0 < args.choose_on < 1 or (args.choose_on >= 2 and args.choose_on.is_integer())):
@@ -60,6 +65,13 @@ def half_of_state(where: str) -> str:
     if current_name(where) not in CHOICES:
         raise InputError(f"--where {where!r} is no half of the state: use one of {', '.join(CHOICES)}")
     return current_name(where)
+
+
+def check_rollouts(names: Sequence[str]) -> None:
+    """InputError for what no rollouts can differ by."""
+    for name in names:
+        if name not in ROLLOUTS:
+            raise InputError(f"--rollouts {name!r} is unknown: use one of {', '.join(ROLLOUTS)}")
 
 
 def check_counts(option: str, values: Sequence[int] | None) -> None:

@@ -5,8 +5,9 @@ from math import isfinite
 
 from rrm.commands.job import run_study_command
 from rrm.commands.options import RawText, add_study_options, check_study_options
-from rrm.commands.selectors import check_counts, half_of_state
+from rrm.commands.selectors import check_counts, check_rollouts, half_of_state
 from rrm.errors import InputError, OneLineParser
+from rrm.halves import NOISE
 
 PRECISIONS = ("float32", "mixed", "float64")
 
@@ -47,9 +48,12 @@ def parse_selection(description: str, argv: list[str] | None = None) -> argparse
     """The options of a study of noisy rollouts, checked where no heavy import is needed."""
     parser = OneLineParser(description=description, formatter_class=RawText)
     add = parser.add_argument
-    add("--K", type=int, default=16, help="noisy rollouts of every puzzle (default: %(default)s)")
+    add("--K", type=int, default=16, help="rollouts of every puzzle beside the plain one (default: %(default)s)")
     add("--depth", type=int, nargs="+", metavar="T", help="segments after which to choose (default: as in evaluation)")
-    add("--sigma", type=float, default=0.3, help="standard deviation of the noise, state units (default: %(default)s)")
+    add("--rollouts", default=NOISE, metavar="KIND", help="what makes rollouts differ: noise, or symmetry: symmetric "
+        "copies of the puzzle, with noise on top (default: %(default)s)")  # fmt: skip
+    add("--sigma", type=float, metavar="S", help="standard deviation of the noise, state units (default: 0.3, on "
+        "symmetric copies 0)")  # fmt: skip
     add("--where", default="z_L", help="half of the state that it falls on: z_H, z_L or both (default: %(default)s)")
     add("--lambda", dest="exponent", action="store_true", help="leading exponents of all rollouts, at twice the cost")
     add("--seed", type=int, default=0, help="of the noise and of samples (default: %(default)s)")
@@ -58,6 +62,9 @@ def parse_selection(description: str, argv: list[str] | None = None) -> argparse
     args.segments = None  # of a public checkpoint: as its configuration says
     check_study_options(args, "K")
     args.where = half_of_state(args.where)
+    check_rollouts([args.rollouts])
+    if args.sigma is None:
+        args.sigma = 0.3 if args.rollouts == NOISE else 0.0
     check_counts("depth", args.depth)
     if not (isfinite(args.sigma) and args.sigma >= 0):
         raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")

@@ -246,7 +246,7 @@ def sample_answers(
             _answers(NoisyRollouts(model, task, batch, rows, group, noise), task, ascending)
             for group in groups(K, len(rows), batch_size)
         ]
-        arrays: dict[str, Any] = {name: np.concatenate([of_group[name] for of_group in of_groups], 1) for name in of_groups[0]}
+        arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in of_groups], 1) for name in of_groups[0]}
         arrays |= {"index": rows, "rollouts": noise.rollouts}
         parts.append(Samples(float(noise.sigma), noise.where, noise.seed, ascending, **arrays))
         progress(len(rows))

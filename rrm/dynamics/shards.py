@@ -83,16 +83,21 @@ def save_rows(result: RowResult, path: Path) -> None:
         np.savez(file, **{name: value for name, value in named.items() if value is not None})
 
 
-def load_rows(kind: type[Result], path: Path) -> Result:
+def load_rows(kind: type[Result], path: Path, current: bool = False) -> Result:
     """The shard of type `kind` that `save_rows` wrote to `path`.
 
     A field that has a default keeps it where the file, of an older version, lacks the field.
+
+    Args:
+        kind: the type.
+        path: of the file.
+        current: refuse files of older versions: a study that is carried on cannot join them with its new shards.
 
     Raises:
         InputError: any other file.
     """
     remedy = "delete it to have it made again"
-    optional = [field.name for field in fields(kind) if field.default is not MISSING]
+    optional = [field.name for field in fields(kind) if field.default is not MISSING and not current]
     required = [field.name for field in fields(kind) if field.name not in optional]
     named = read_npz(path, required, "shard", remedy, optional)
     for field in fields(kind):

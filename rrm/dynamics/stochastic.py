@@ -63,8 +63,8 @@ class StochasticResult(RowResult):
         stops: names of the Q rules of `rrm.dynamics.stopping`, separated by blanks.
         stop_segment: [N, R, Q] int32, first segment (from 1) at which the rule stops the rollout; 0: none up to the
             largest depth.
-        stop_rank: [N, R, Q] float32, of rollouts that stop at the same segment the highest is to be believed; nan where
-            none stops.
+        stop_rank: [N, R, Q] float32, of rollouts that stop at the same segment the highest is to be believed; -inf for
+            a rollout that does not stop.
         stop_solved, stop_valid, stop_shortest: [N, R, Q] bool, verdicts on the answer at that segment.
     """
 
@@ -146,12 +146,11 @@ def stochastic_rollouts(
     calls, stops = len(model.segment_calls), " ".join(STOPS)
     of_all: dict[str, Any] = {"rollouts": rollouts, "calls_per_segment": calls, "stops": stops}
     for rows in row_batches(puzzles, index, PUZZLES):
-        batch = puzzles.subset(rows)
-        of_groups = [
-            _Measured(NoisyRollouts(model, task, batch, rows, group, noise), task, seed, exponent).run(ascending, growth)
-            for group in (range(1), *groups(K, len(rows), batch_size))
-        ]
-        arrays: dict[str, Any] = {name: np.concatenate([of_group[name] for of_group in of_groups], 1) for name in of_groups[0]}
+        batch, of_groups = puzzles.subset(rows), []
+        for group in (range(1), *groups(K, len(rows), batch_size)):
+            together = NoisyRollouts(model, task, batch, rows, group, noise)
+            of_groups.append(_Measured(together, task, seed, exponent).run(ascending, growth))
+        arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in of_groups], 1) for name in of_groups[0]}
         parts.append(StochasticResult(float(sigma), where, seed, ascending, index=rows, **arrays, **of_all))
         progress(len(rows))
     return join(parts)

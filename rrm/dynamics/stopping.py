@@ -66,7 +66,7 @@ class Stopwatch:
         self._tokens: Tensor | None = None
         self._unchanged = torch.zeros(rows, dtype=torch.int64, device=device)
         self._segment = torch.zeros(len(STOPS), rows, dtype=torch.int32, device=device)
-        self._rank = torch.full((len(STOPS), rows), torch.nan, device=device)
+        self._rank = torch.full((len(STOPS), rows), -torch.inf, device=device)
         self._answers: Tensor | None = None  # [len(STOPS), B, S]
 
     def look(self, segment: int, readout: Readout, tokens: Tensor, moved: Tensor, finite: Tensor) -> None:

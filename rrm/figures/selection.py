@@ -35,6 +35,8 @@ LOOKS = {
     "lowest residual": DRIFT,
     "most stable": Look("most stable", "#c2185b", (0, (6, 1.5, 1, 1.5)), "v"),
     "lowest lambda_1": replace(LAMBDA, line=(0, (2, 1))),
+    "first to halt": Look("first to halt", "#5d8aa8", (0, (3, 1)), "P"),
+    "first settled": Look("first settled", "#8d6e63", (0, (5, 1, 1, 1, 1, 1)), "X"),
 }
 _WITHIN, _PARTIAL, _POOLED = SOLVED, replace(LAMBDA, line="-"), NULL
 
@@ -60,8 +62,8 @@ def selection_figure(
 
     Args:
         label: name of the trained model.
-        table: of `selection`, at one depth; selectors are told apart by the names "best Q", "lowest residual", "most
-            stable" and "lowest lambda_1", all others are drawn in grey.
+        table: of `selection`, at one depth; selectors are told apart by the names of LOOKS, all others are drawn in
+            grey.
         depth: of the rollouts, in segments.
         clean: accuracy of the rollout without noise.
         calibration: of the Q head; None without one.

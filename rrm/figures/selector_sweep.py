@@ -1,6 +1,7 @@
 """Test-time settings of one model: accuracy against the noise, and many rollouts against a deep one at equal calls."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,13 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from rrm.figures.selection import LOOKS, ORACLE_LOOK
-from rrm.figures.style import FAILED, GREY, LAMBDA, NULL, SOLVED, Look, headline, panel_grid, paper_style
-from rrm.halves import current_name
+from rrm.figures.style import DRIFT, FAILED, GREY, LAMBDA, NULL, SOLVED, Look, headline, panel_grid, paper_style
+from rrm.halves import SYMMETRY, current_name
 from rrm.statistics.interval import Interval
 from rrm.statistics.selection import ORACLE, RANDOM, AgainstDepth, Selected
 
 _DEEP = Look("one deep rollout", "black", "-", "s")
-_HALVES = {"z_H": (SOLVED, "$z_H$"), "z_L": (FAILED, "$z_L$"), "both": (LAMBDA, "both")}
+_HALVES = {"z_H": (SOLVED, "noise on $z_H$"), "z_L": (FAILED, "noise on $z_L$"), "both": (LAMBDA, "noise on both")}
+_COPIES = replace(DRIFT, line=""), "symmetric copies"
+# The place of symmetric copies, which have no sigma, as a share of the least sigma.
+_BESIDE = 0.4
 
 
 def selector_sweep_figure(
@@ -29,15 +33,15 @@ def selector_sweep_figure(
 ) -> Figure:
     """Two panels with 95 % intervals over puzzles.
 
-    Panel a: accuracy of the selector against the noise, one line a half of the state, on the puzzles that choose the
-    noise; the ring marks the choice, the star is the same setting on the other puzzles. Panel b: on the other puzzles,
-    accuracy against the number of segments run, of K rollouts of `depth` segments and of one rollout as long.
+    Panel a: accuracy of the selector against the noise, one line a half of the state, and on symmetric copies, on the
+    puzzles that choose; the ring marks the choice, the star is the same setting on the other puzzles. Panel b: on the
+    other puzzles, accuracy against the number of segments run, of K rollouts of `depth` segments and of one as long.
 
     Args:
         label: name of the trained model.
-        selector: name of the selector that chooses the noise.
-        depth: of the noisy rollouts, in segments.
-        choice: accuracy by (sigma, half "z_H", "z_L" or "both"), of the largest K.
+        selector: name of the selector that chooses.
+        depth: of the K rollouts, in segments.
+        choice: accuracy by (sigma, half "z_H", "z_L" or "both"), of the largest K; (0, "symmetry"): symmetric copies.
         chosen: one of the keys of `choice`.
         clean: accuracy of one rollout without noise on the same puzzles.
         table: of `selection` on the other puzzles.
@@ -51,7 +55,7 @@ def selector_sweep_figure(
         raise ValueError(f"a figure of the choice by {selector!r} needs settings and a table of that selector")
     with paper_style():
         figure, (noise, calls) = panel_grid(
-            [f"{selector} of {rows[selector][-1].k}, by noise", "breadth and depth at equal calls"],
+            [f"{selector} of {rows[selector][-1].k}, by noise or copies", "breadth and depth at equal calls"],
             columns=2,
             height=3.4,
         )
@@ -67,26 +71,28 @@ def selector_sweep_figure(
 
 def _draw_choice(ax: Axes, choice: Mapping, chosen: tuple[float, str], clean: Interval, other: Interval) -> None:
     ax.axhline(100 * clean.estimate, color=GREY, linewidth=0.7, label="no noise, one rollout")
-    halves = list(dict.fromkeys(where for _, where in choice))
-    for place, half in enumerate(halves):
-        look, name = _HALVES[current_name(half)]
-        sigmas = np.array([sigma for sigma, where in choice if where == half])
-        ends = _percent([choice[sigma, half] for sigma in sigmas])
-        # Side by side, so that no interval hides another.
-        x = sigmas * 1.06 ** (place - (len(halves) - 1) / 2)
+    noise = [at for at in choice if at[1] != SYMMETRY]
+    halves = list(dict.fromkeys(where for _, where in noise))
+    beside = _BESIDE * min((sigma for sigma, _ in noise), default=1.0)
+    # Side by side, so that no interval hides another.
+    shift = {half: 1.06 ** (place - (len(halves) - 1) / 2) for place, half in enumerate(halves)}
+    place_of = {at: at[0] * shift[at[1]] if at in noise else beside for at in choice}
+    for half in dict.fromkeys(where for _, where in choice):
+        settings = [at for at in choice if at[1] == half]
+        look, name = _COPIES if half == SYMMETRY else _HALVES[current_name(half)]
+        x, ends = [place_of[at] for at in settings], _percent([choice[at] for at in settings])
         ax.vlines(x, ends[1], ends[2], color=look.colour, linewidth=0.8)
-        ax.plot(x, ends[0], color=look.colour, linestyle=look.line, marker=look.marker, label=f"noise on {name}")
-        if half == chosen[1]:
-            at = list(sigmas).index(chosen[0])
-            ring = x[at], ends[0][at]
+        ax.plot(x, ends[0], color=look.colour, linestyle=look.line, marker=look.marker, label=name)
+    ring = place_of[chosen], 100 * choice[chosen].estimate
     ax.plot(*ring, "o", markersize=10, markerfacecolor="none", color="black", label="chosen")
-    star = chosen[0] * 1.06 ** (len(halves) / 2 + 0.5)
+    star = (chosen[0] or beside) * 1.06 ** (len(halves) / 2 + 0.5)
     ax.vlines(star, 100 * other.low, 100 * other.high, color="black", linewidth=0.8)
     ax.plot(star, 100 * other.estimate, "*", markersize=8, color="black", label="the same, other puzzles")
-    ticks = sorted({sigma for sigma, _ in choice})
+    ticks = {beside: "copies"} if len(noise) < len(choice) else {}
+    ticks |= {sigma: f"{sigma:g}" for sigma in sorted({sigma for sigma, _ in noise})}
     ax.set_xscale("log")
-    _ticks(ax, ticks)
-    ax.set(xlim=(ticks[0] / 1.6, ticks[-1] * 1.6), xlabel=r"noise $\sigma$ (state RMS = 1)")
+    _ticks(ax, list(ticks), list(ticks.values()))
+    ax.set(xlim=(min(ticks) / 1.6, max(ticks) * 1.6), xlabel=r"noise $\sigma$ (state RMS = 1)")
 
 
 def _draw_calls(ax: Axes, selector: str, depth: int, rows: Mapping, against: Sequence[AgainstDepth]) -> None:
@@ -105,14 +111,14 @@ def _draw_calls(ax: Axes, selector: str, depth: int, rows: Mapping, against: Seq
         ax.vlines(x, ends[1], ends[2], color=_DEEP.colour, linewidth=0.8)
         ax.plot(x, ends[0], color=_DEEP.colour, linestyle=_DEEP.line, marker=_DEEP.marker, label=_DEEP.name)
     ax.set_xscale("log")
-    _ticks(ax, [depth * k for k in counts])
+    _ticks(ax, [depth * k for k in counts], [f"{depth * k}" for k in counts])
     ax.set(xlim=(depth * counts[0] / 1.6, depth * counts[-1] * 1.6), xlabel=f"segments in all, $K$ x {depth}")
 
 
-def _ticks(ax: Axes, values: Sequence[float]) -> None:
+def _ticks(ax: Axes, values: Sequence[float], names: Sequence[str]) -> None:
     ax.xaxis.set_major_locator(FixedLocator(values))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticks(values, [f"{value:g}" for value in values])
+    ax.set_xticks(values, names)
 
 
 def _percent(values: Sequence[Interval]) -> np.ndarray:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rrm.halves import ROLLOUTS
+
 
 @dataclass(frozen=True)
 class SelectorSpec:
@@ -11,7 +13,8 @@ class SelectorSpec:
     sigmas: standard deviations of the noise, state units.  where: halves of the state that get noise.  K: numbers of
     rollouts to choose from.  depths: of the rollouts, in units of the model's own in evaluation.  choose_on: share
     (below 1) or number of the puzzles on which sigma and where are chosen.  deepest: segments beyond which no rollout
-    without noise is run for comparison.
+    without noise is run for comparison.  rollouts: "noise" for every sigma and half, "symmetry" for symmetric copies
+    without noise.
     """
 
     sigmas: Sequence[float]
@@ -20,3 +23,4 @@ class SelectorSpec:
     depths: Sequence[float]
     choose_on: float
     deepest: int
+    rollouts: Sequence[str] = ROLLOUTS

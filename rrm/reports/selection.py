@@ -1,21 +1,24 @@
 """The report on noisy rollouts: accuracy of every selector, calibration of Q, agreement of Q and stability."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isnan
+from dataclasses import dataclass, replace
+from math import isnan, nan
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import expit
 
+from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import StochasticResult
 from rrm.figures.selection import selection_figure
 from rrm.reports.metrics import interval_metrics
 from rrm.reports.report import Report
+from rrm.reports.selectors import extra_segments, scores, stops
 from rrm.statistics import Interval, wilson_interval
 from rrm.statistics.calibration import Calibration, calibration
 from rrm.statistics.hypotheses import Verdicts, detectable_words
-from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected, selection
+from rrm.statistics.proportions import clustered_share
+from rrm.statistics.selection import MAJORITY, ORACLE, RANDOM, Selected, Stops, selection
 from rrm.statistics.within_problem import (
     MIN_MIXED,
     agreement,
@@ -28,13 +31,29 @@ from rrm.terminal.table import table
 
 # Ways to correlate Q with stability within problems.
 PLAIN, SETTLING, BOTH = "within problems", "given settling time", "and agreement too"
-BEST_Q, RESIDUAL, STABLE, EXPONENT = "best Q", "lowest residual", "most stable", "lowest lambda_1"
 # Words for the outcomes of a task that has several.
 COUNTED = {
     "solved": "only the label's answer counted",
     "valid": "any valid answer counted",
     "shortest": "any shortest path counted",
 }
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Rollouts that a rule stops, of all noisy ones together; intervals over puzzles.
+
+    Attributes:
+        selector: that takes the first of them.
+        share: of the rollouts that stop within the depth.
+        segment: mean segment at which they do; nan where none stops.
+        right: share of them whose answer is right then; None where none stops.
+    """
+
+    selector: str
+    share: Interval
+    segment: float
+    right: Interval | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class Found:
         within: by name, the correlations [n] of the mixed problems and their mean; empty without Q head.
         pooled: correlations over all rollouts at once.
         mixed: number of mixed problems.
+        calls_per_segment: network calls; 0 where they are not known.
+        stopped: by every rule that stops rollouts.
     """
 
     label: str
@@ -62,6 +83,14 @@ class Found:
     within: dict[str, tuple[np.ndarray, Interval]]
     pooled: dict[str, Interval]
     mixed: int
+    calls_per_segment: int
+    stopped: list[Stopped]
+
+    def calls(self, row: Selected) -> Interval:
+        """Network calls for a puzzle, mean over puzzles, those of the selector's own measurement included."""
+        ends, extra = row.segments, extra_segments(row.selector, self.depth, row.k)
+        shifted = replace(ends, estimate=ends.estimate + extra, low=ends.low + extra, high=ends.high + extra)
+        return shifted * self.calls_per_segment
 
     @property
     def name(self) -> str:
@@ -75,14 +104,19 @@ class Found:
 
 
 def findings(
-    label: str, result: StochasticResult, outcomes: Sequence[str], counts: Sequence[int] | None = None
+    label: str,
+    result: StochasticResult,
+    outcomes: Sequence[str],
+    counts: Sequence[int] | None = None,
+    deep: EscapeResult | None = None,
 ) -> list[Found]:
     """The statistics at every depth in turn, for every outcome.
 
-    `counts`: numbers of rollouts to choose from; default 1, 4, 16, ... and K.
+    `counts`: numbers of rollouts to choose from; default 1, 4, 16, ... and K.  `deep`: rollouts without noise of the
+    same puzzles, to compare at equal calls.
     """
     return [
-        find(label, result, place, outcome, COUNTED[outcome] if len(outcomes) > 1 else "", counts)
+        find(label, result, place, outcome, COUNTED[outcome] if len(outcomes) > 1 else "", counts, deep)
         for place in range(len(result.depths))
         for outcome in outcomes
     ]
@@ -109,18 +143,6 @@ def report(found: Sequence[Found], also: Sequence[Interval] = ()) -> Report:
     return said
 
 
-def scores(result: StochasticResult, place: int) -> dict[str, np.ndarray]:
-    """Scores [N, K] by which each selector ranks the noisy rollouts at depths[place]: the highest wins."""
-    noisy = (slice(None), slice(1, None), place)
-    known = {
-        BEST_Q: result.q_halt[noisy],
-        RESIDUAL: -result.residual[noisy],
-        STABLE: -result.growth[noisy],
-        EXPONENT: -result.lambda_1[noisy],
-    }
-    return {name: score for name, score in known.items() if np.isfinite(score).any()}
-
-
 def find(
     label: str,
     result: StochasticResult,
@@ -128,17 +150,22 @@ def find(
     outcome: str = "solved",
     counted: str = "",
     counts: Sequence[int] | None = None,
+    deep: EscapeResult | None = None,
 ) -> Found:
     """The statistics at depths[place]; all but `clean` are over the noisy rollouts, which are exchangeable."""
     depth, noisy = int(result.depths[place]), (slice(None), slice(1, None), place)
     right = getattr(result, outcome)
     solved, answer, q, stability = right[noisy], result.answer[noisy], result.q_halt[noisy], -result.growth[noisy]
-    selectors = selection(solved, answer, scores(result, place), counts)
+    rules = stops(result, place, outcome)
+    alone = None if deep is None else getattr(deep, outcome)
+    selectors = selection(solved, answer, scores(result, place), counts, depth=depth, stops=rules, alone=alone)
+    of_rules = result.calls_per_segment, [_stopped(name, rule) for name, rule in rules.items()]
     clean = wilson_interval(int(right[:, 0, place].sum()), len(solved))
     mixed = mixed_problems(solved)
+    number = int(np.count_nonzero(mixed))
     known = np.isfinite(q).all(1)
     if np.count_nonzero(known) < 2:
-        return Found(label, depth, outcome, counted, selectors, clean, None, {}, {}, int(np.count_nonzero(mixed)))
+        return Found(label, depth, outcome, counted, selectors, clean, None, {}, {}, number, *of_rules)
     within, pooled = {}, {"pooled, all problems": pooled_correlation(q, stability)}
     if mixed.any():
         settled = result.settled[noisy]
@@ -148,7 +175,15 @@ def find(
             within[name] = values, mean_correlation(values)
         pooled["pooled, mixed ones"] = pooled_correlation(q[mixed], stability[mixed])
     found = calibration(expit(q[known].astype(float)), solved[known])
-    return Found(label, depth, outcome, counted, selectors, clean, found, within, pooled, int(np.count_nonzero(mixed)))
+    return Found(label, depth, outcome, counted, selectors, clean, found, within, pooled, number, *of_rules)
+
+
+def _stopped(selector: str, rule: Stops) -> Stopped:
+    stop = rule.segment > 0
+    share = clustered_share(stop, np.ones_like(stop))
+    if not stop.any():
+        return Stopped(selector, share, nan, None)
+    return Stopped(selector, share, float(rule.segment[stop].mean()), clustered_share(rule.solved, stop))
 
 
 def _spoken(found: Found) -> list[Selected]:
@@ -173,14 +208,17 @@ def sentences(found: Found, verdicts: Verdicts) -> list[str]:
     last = {row.selector: row for row in rows if row.k == rows[-1].k}
     K = rows[-1].k
     text = [
-        f"{found.label}: {found.after}, one rollout without noise solves {percent(clean)} of {clean.n} puzzles, one "
-        f"with noise {percent(last[RANDOM].accuracy)}, at least one of {K} {percent(last[ORACLE].accuracy)}."
+        f"{found.label}: {found.after}, one rollout without noise solves {percent(clean)} of {clean.n} puzzles, one of "
+        f"{K} others {percent(last[RANDOM].accuracy)}, at least one of these {percent(last[ORACLE].accuracy)}."
     ]
     for row in _spoken(found):
         words = f"Of {K} rollouts, {row.selector} is {_versus('random', row.over_random, verdicts)}"
         if row.selector != MAJORITY:
             words += f" and {_versus('the majority', row.over_majority, verdicts)}"
-        text.append(f"{words}: it solves {percent(row.accuracy)}, {row.gap * 100:z.1f} points short of the oracle.")
+        price = f", with {found.calls(row).estimate:.0f} calls a puzzle" if found.calls_per_segment else ""
+        text.append(
+            f"{words}: it solves {percent(row.accuracy)}{price}, {row.gap * 100:z.1f} points short of the oracle."
+        )
     if found.calibration is None:
         return [*text, f"{found.mixed} problems are mixed; without a Q head there is nothing to set beside stability."]
     if not found.within:
@@ -233,9 +271,21 @@ def tables(found: Found) -> dict[str, list[str]]:
         last = of_name[counts[-1]]
         line = {"selector": name} | {f"K = {k}": f"{of_name[k].accuracy * 100:z.1f}" for k in counts}
         line |= {"short of oracle": f"{last.gap * 100:z.1f}", "over random": f"{last.over_random * 100:+z.1f}"}
-        lines.append(line | {"over majority": f"{last.over_majority * 100:+z.1f}"})
-    title = f"puzzles solved {after}, %; differences in points at K = {counts[-1]}"
-    shown[title] = [f"without noise, one rollout: {found.clean * 100:z.1f}", *table(lines)]
+        line |= {"over majority": f"{last.over_majority * 100:+z.1f}"}
+        if found.calls_per_segment:
+            calls = found.calls(last)
+            line |= {"calls": f"{calls:.0f}" if calls.low < calls.high else f"{calls.estimate:.0f}"}
+        if any(row.alone for row in found.table):
+            line |= {"one rollout of these calls": f"{last.alone * 100:z.1f}" if last.alone else ""}
+        lines.append(line)
+    title = f"puzzles solved {after}, %; differences in points and calls a puzzle at K = {counts[-1]}"
+    shown[title] = [f"without noise, one rollout: {found.clean * 100:z.1f}", *table(lines), *_notes(found)]
+    if found.stopped:
+        lines = [{"selector": rule.selector, "rollouts that stop, %": f"{rule.share * 100:z.1f}",
+                  "mean segment": f"{rule.segment:.1f}",
+                  "right then, %": f"{rule.right * 100:z.1f}" if rule.right else ""}
+                 for rule in found.stopped]  # fmt: skip
+        shown[f"rollouts that stop by themselves, {after}"] = table(lines)
     if q := found.calibration:
         lines = [{"Q says": f"{each.predicted:.3f}", "solved": f"{each.observed:.3f}", "rollouts": str(each.rollouts)}
                  for each in q.bins]  # fmt: skip
@@ -250,6 +300,16 @@ def tables(found: Found) -> dict[str, list[str]]:
     return shown
 
 
+def _notes(found: Found) -> list[str]:
+    """What the columns of calls count."""
+    notes = []
+    if found.calls_per_segment:
+        notes.append("calls: all rollouts to the end or to the first that stops, and what residual and stability take")
+    if any(row.alone for row in found.table):
+        notes.append("one rollout of these calls: without noise, and without what residual and stability take")
+    return notes
+
+
 def metrics(found: Found) -> dict[str, float]:
     """All numbers of the tables as metrics."""
     at = found.name
@@ -258,6 +318,14 @@ def metrics(found: Found) -> dict[str, float]:
         of_row = f"{at}/K_{row.k}/{row.selector}"
         named |= interval_metrics(f"accuracy/{of_row}", row.accuracy) | interval_metrics(f"gap/{of_row}", row.gap)
         named |= interval_metrics(f"over_majority/{of_row}", row.over_majority)
+        if found.calls_per_segment:
+            named |= interval_metrics(f"calls/{of_row}", found.calls(row))
+        if row.alone:
+            named |= interval_metrics(f"one_rollout_of_these_calls/{of_row}", row.alone)
+    for rule in found.stopped:
+        named |= interval_metrics(f"stops/{at}/{rule.selector}", rule.share)
+        if rule.right:
+            named |= interval_metrics(f"right_at_stop/{at}/{rule.selector}", rule.right)
     if q := found.calibration:
         named |= interval_metrics(f"calibration/{at}/brier", q.brier)
         named |= {f"calibration/{at}/{part}": getattr(q, part) for part in ("reliability", "resolution", "uncertainty")}

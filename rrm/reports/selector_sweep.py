@@ -1,4 +1,4 @@
-"""The report on a sweep over test-time settings: the chosen noise, then all results on the other puzzles."""
+"""The report on a sweep over test-time settings: chosen noise or copies, then all results on the other puzzles."""
 
 from dataclasses import dataclass
 
@@ -7,38 +7,44 @@ import numpy as np
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import SPAN, StochasticResult
 from rrm.figures.selector_sweep import selector_sweep_figure
+from rrm.halves import SYMMETRY
 from rrm.reports.metrics import interval_metrics
 from rrm.reports.report import Report
-from rrm.reports.selection import BEST_Q, RESIDUAL, Found, percent, report, scores, would_find
+from rrm.reports.selection import Found, percent, report, would_find
+from rrm.reports.selectors import BEST_Q, RESIDUAL, scores
 from rrm.statistics import Interval, wilson_interval
 from rrm.statistics.hypotheses import Verdicts
 from rrm.statistics.selection import AgainstDepth, against_depth, selection
 from rrm.terminal.table import table
 
+# What makes rollouts differ: noise of (sigma, half), or symmetric copies without noise.
+Setting = tuple[float, str]
+COPIES: Setting = (0.0, SYMMETRY)
+
 
 @dataclass(frozen=True)
 class Choice:
-    """How well a selector does on the puzzles on which the noise is chosen.
+    """How well a selector does on the puzzles on which noise or copies are chosen.
 
     Attributes:
         selector: that chooses, among `k` rollouts of `depth` segments.
-        accuracy: by (sigma, half).  clean: of the rollout without noise, on the same puzzles.
+        accuracy: by (sigma, half), and of COPIES.  clean: of the rollout without noise, on the same puzzles.
     """
 
     selector: str
     k: int
     depth: int
-    accuracy: dict[tuple[float, str], Interval]
+    accuracy: dict[Setting, Interval]
     clean: Interval
 
     @property
-    def chosen(self) -> tuple[float, str]:
-        """Sigma and half of the highest accuracy; among equals the first, which has the least noise."""
+    def chosen(self) -> Setting:
+        """The setting of the highest accuracy; among equals the first, which has the least noise."""
         return max(self.accuracy, key=lambda setting: self.accuracy[setting].estimate)
 
 
-def choose(results: dict[tuple[float, str], StochasticResult], outcome: str) -> Choice:
-    """Judge settings (sigma, half) by the Q head, without one by the residual, among all rollouts of one depth."""
+def choose(results: dict[Setting, StochasticResult], outcome: str) -> Choice:
+    """Judge settings by the Q head, without one by the residual, among all rollouts of one depth."""
     known = {at: scores(result, 0) for at, result in results.items()}
     selector = BEST_Q if any(BEST_Q in of_setting for of_setting in known.values()) else RESIDUAL
     accuracy = {}
@@ -72,7 +78,8 @@ def say(label: str, choice: Choice, found: list[Found], against: dict[int, list[
     breadth = [row for row in last if row.selector == choice.selector][-1:]
     said = report(found, [row.over_deep for row in breadth])
     title = (
-        f"choice of the noise on {choice.clean.n} puzzles: {choice.selector} of {choice.k}, {judged.after}, % solved"
+        f"choice of noise or copies on {choice.clean.n} puzzles: {choice.selector} of {choice.k}, {judged.after}, "
+        f"% solved"
     )
     said.tables = {title: _choice_lines(choice)} | said.tables
     said.sentences.insert(0, _choice_sentence(choice))
@@ -95,22 +102,26 @@ def say(label: str, choice: Choice, found: list[Found], against: dict[int, list[
 
 
 def _choice_lines(choice: Choice) -> list[str]:
-    sigmas, halves = (list(dict.fromkeys(values)) for values in zip(*choice.accuracy, strict=True))
+    noise = [at for at in choice.accuracy if at != COPIES]
+    sigmas, halves = dict.fromkeys(sigma for sigma, _ in noise), dict.fromkeys(where for _, where in noise)
 
-    def cell(at: tuple[float, str]) -> str:
+    def cell(at: Setting) -> str:
         return f"{choice.accuracy[at] * 100:z.1f}" + (" chosen" if at == choice.chosen else "")
 
     lines = [{"sigma": f"{sigma:g}"} | {f"on {where}": cell((sigma, where)) for where in halves} for sigma in sigmas]
-    return [f"without noise, one rollout: {choice.clean * 100:z.1f}", *table(lines)]
+    copies = [f"symmetric copies without noise: {cell(COPIES)}"] if COPIES in choice.accuracy else []
+    clean = f"without noise, one rollout: {choice.clean * 100:z.1f}"
+    return [clean, *copies, *(table(lines) if lines else [])]
 
 
 def _choice_sentence(choice: Choice) -> str:
     sigma, where = choice.chosen
+    chosen = "The set of symmetric copies" if choice.chosen == COPIES else f"Noise of {sigma:g} on {where}"
     return (
-        f"Noise of {sigma:g} on {where} is chosen on {choice.clean.n} puzzles, of which {choice.selector} of "
-        f"{choice.k} rollouts of {choice.depth} segments solves {percent(choice.accuracy[choice.chosen])} with it, one "
-        f"rollout without noise {percent(choice.clean)}. As the best of {len(choice.accuracy)} settings that is biased "
-        f"upwards: what follows is on the other puzzles."
+        f"{chosen} is chosen on {choice.clean.n} puzzles, of which {choice.selector} of {choice.k} rollouts of "
+        f"{choice.depth} segments solves {percent(choice.accuracy[choice.chosen])} with it, one rollout without noise "
+        f"{percent(choice.clean)}. As the best of {len(choice.accuracy)} settings that is biased upwards: what follows "
+        f"is on the other puzzles."
     )
 
 
@@ -132,7 +143,7 @@ def _depth_sentence(judged: Found, row: AgainstDepth, verdicts: Verdicts) -> str
         more, less = ("breadth", "depth") if row.over_deep.estimate > 0 else ("depth", "breadth")
         words = f"{more} helps more than {less} (p = {verdicts.p(row.over_deep):.2g})"
     return (
-        f"At equal network calls, {words}: {row.selector} of {row.k} noisy rollouts of {judged.depth} segments solves "
+        f"At equal network calls, {words}: {row.selector} of {row.k} rollouts of {judged.depth} segments solves "
         f"{percent(accuracy)} and one rollout of {row.k * judged.depth} segments without noise {percent(row.deep)}, a "
         f"difference of {row.over_deep * 100:+z.1f} points."
     )

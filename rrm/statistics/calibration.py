@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from rrm.statistics.interval import Interval
 from rrm.statistics.means import mean_interval
-from rrm.statistics.proportions import clustered_wilson_interval
+from rrm.statistics.proportions import clustered_share
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def calibration(probability: ArrayLike, outcome: ArrayLike, bins: int = 10) -> C
         raise ValueError(f"bins is {bins}: at least one is needed")
     place = np.minimum((p * bins).astype(int), bins - 1)
     members = [place == b for b in range(bins) if (place == b).any()]
-    filled = tuple(ReliabilityBin(float(p[m].mean()), _observed(y, m), int(m.sum())) for m in members)
+    filled = tuple(ReliabilityBin(float(p[m].mean()), clustered_share(y, m), int(m.sum())) for m in members)
     share = np.array([each.rollouts for each in filled]) / p.size
     predicted, observed = (np.array(v) for v in zip(*((b.predicted, b.observed.estimate) for b in filled), strict=True))
     reliability = float(share @ (predicted - observed) ** 2)
@@ -81,14 +81,3 @@ def calibration(probability: ArrayLike, outcome: ArrayLike, bins: int = 10) -> C
     brier = mean_interval(((p - y) ** 2).mean(1))
     within = brier.estimate - (reliability - resolution + uncertainty)
     return Calibration(filled, brier, reliability, resolution, uncertainty, within)
-
-
-def _observed(y: np.ndarray, member: np.ndarray) -> Interval:
-    """Share of the members that are right: a ratio over puzzles, its variance by the delta method."""
-    right, size = (y & member).sum(1), member.sum(1)
-    puzzles = int(np.count_nonzero(size))
-    share = right.sum() / size.sum()
-    if puzzles == 1:
-        return clustered_wilson_interval(share, share * (1 - share), 1)
-    variance = ((right - share * size) ** 2).sum() * puzzles / (puzzles - 1) / size.sum() ** 2
-    return clustered_wilson_interval(share, variance, puzzles)

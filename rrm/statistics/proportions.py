@@ -45,6 +45,21 @@ def clustered_wilson_interval(share: float, variance: float, n: int, level: floa
     return Interval(float(share), float(max(0, centre - margin)), float(min(1, centre + margin)), level, int(n))
 
 
+def clustered_share(right: np.ndarray, member: np.ndarray) -> Interval:
+    """Share of the members that are right: a ratio over puzzles, its variance by the delta method.
+
+    Args:
+        right, member: [N, K] booleans, K rollouts of N puzzles; at least one is a member.
+    """
+    hits, size = (right & member).sum(1), member.sum(1)
+    puzzles = int(np.count_nonzero(size))
+    share = hits.sum() / size.sum()
+    if puzzles == 1:
+        return clustered_wilson_interval(share, share * (1 - share), 1)
+    variance = ((hits - share * size) ** 2).sum() * puzzles / (puzzles - 1) / size.sum() ** 2
+    return clustered_wilson_interval(share, variance, puzzles)
+
+
 def newcombe_interval(
     successes_a: int, n_a: int, successes_b: int, n_b: int, level: float = 0.95, phi: float = 0.0
 ) -> Interval:

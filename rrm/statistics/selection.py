@@ -35,7 +35,7 @@ class Stops:
 
     Attributes:
         segment: [N, K] integers, the segment (from 1) at which each stops; 0: not within the depth.
-        rank: [N, K].
+        rank: [N, K], without nan; of a rollout that does not stop it is not read.
         solved: [N, K] booleans, the answer at that segment is right, at the depth for a rollout that does not stop.
     """
 
@@ -46,9 +46,8 @@ class Stops:
     @property
     def score(self) -> np.ndarray:
         """[N, K], the highest is chosen; nan where a rollout does not stop."""
-        rank = np.where(np.isnan(self.rank), -np.inf, self.rank)
         # Below 1, so that the rank decides between equal segments alone.
-        fraction = rankdata(rank, "dense", axis=1) / (rank.shape[1] + 1)
+        fraction = rankdata(self.rank, "dense", axis=1) / (self.rank.shape[1] + 1)
         return np.where(self.segment > 0, fraction - self.segment, np.nan)
 
     def segments(self, depth: int, k: int) -> np.ndarray:

@@ -11,8 +11,9 @@ from rrm.dynamics.sampling import PUZZLES
 from rrm.dynamics.shards import save_rows
 from rrm.dynamics.stochastic import SPAN, StochasticResult, stochastic_rollouts
 from rrm.errors import InputError
+from rrm.halves import NOISE, SYMMETRY
 from rrm.reports.selection import findings
-from rrm.reports.selector_sweep import as_json, choose, compare, say
+from rrm.reports.selector_sweep import COPIES, Setting, as_json, choose, compare, say
 from rrm.studies.selection import rows_together, with_noise
 from rrm.studies.sources import sample_rows
 from rrm.studies.study import Frame, conduct, prepare, publish_study
@@ -26,9 +27,9 @@ def run_study(args: Namespace) -> None:
     settings = _settings(args, frame)
     K, depth = settings["K"][-1], settings["depths"][-1]
     used, left = settings["choose_on"], len(frame.puzzles) - settings["choose_on"]
-    grid = len(settings["sigmas"]) * len(settings["where"])
-    print(f"model     {frame.source.label}, up to {K} rollouts of {depth} segments, {grid} settings of the noise")
-    print(f"puzzles   {frame.puzzles.task}: {used} to choose the noise on, {left} for the tables")
+    grid = len(_grid(settings))
+    print(f"model     {frame.source.label}, up to {K} rollouts of {depth} segments that differ in {grid} ways")
+    print(f"puzzles   {frame.puzzles.task}: {used} to choose the way on, {left} for the tables")
 
     def work(record: dict, resources: dict[str, float], run: str) -> None:
         _sweep(frame, record["settings"], resources, run)
@@ -47,6 +48,7 @@ def _settings(args: Namespace, frame: Frame) -> dict:
     return {
         "sigmas": sorted(args.sigma),
         "where": args.where,
+        "rollouts": args.rollouts,
         "K": sorted(args.K),
         "depths": sorted(args.depth or {max(1, round(share * frame.source.segments)) for share in args.depth_shares}),
         "choose_on": used,
@@ -54,6 +56,13 @@ def _settings(args: Namespace, frame: Frame) -> dict:
         "seed": args.seed,
         "batch_size": rows_together(frame.request),
     }
+
+
+def _grid(settings: dict) -> list[Setting]:
+    """What rollouts may differ by. A sweep of an older version knows noise alone."""
+    kinds = settings.get("rollouts", [NOISE])
+    noise = [(sigma, where) for sigma in settings["sigmas"] for where in settings["where"]]
+    return (noise if NOISE in kinds else []) + ([COPIES] if SYMMETRY in kinds else [])
 
 
 def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) -> None:
@@ -67,14 +76,16 @@ def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) 
     longest = max((k * depth for depth, counts in compared.items() for k in counts), default=0)
     # All segments, those of residual and stability included.
     a_choice, a_puzzle = (K[-1] + 1) * (depths[-1] + 1), (K[-1] + 1) * (depths[-1] + (1 + SPAN) * len(depths))
-    grid = [(sigma, where) for sigma in settings["sigmas"] for where in settings["where"]]
+    grid = _grid(settings)
     bar = frame.bar("segments", len(rows) * a_choice * len(grid) + len(others) * (a_puzzle + longest))
 
     def noisy(
-        puzzles: PuzzleSet, at: tuple[float, str], depths: list[int], place: str, segments: int, **options: bool
+        puzzles: PuzzleSet, at: Setting, depths: list[int], part: str, segments: int, **options: bool
     ) -> StochasticResult:
         sigma, where = at
-        arguments = {"K": K[-1], "depths": depths, "sigma": sigma, "where": where, **options}
+        place = f"{part}/{SYMMETRY}" if at == COPIES else f"{part}/sigma-{sigma:g}-{where}"
+        differ = {"sigma": 0.0, "rollouts": SYMMETRY} if at == COPIES else {"sigma": sigma, "where": where}
+        arguments = {"K": K[-1], "depths": depths, **differ, **options}
         return gather(
             stochastic_rollouts, StochasticResult, frame.source.model, puzzles,
             arguments | {name: settings[name] for name in ("seed", "batch_size")}, folder.path / place, resources,
@@ -83,12 +94,12 @@ def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) 
 
     choice = choose(
         {
-            at: noisy(to_choose, at, depths[-1:], f"choice/sigma-{at[0]:g}-{at[1]}", a_choice, growth=False)
+            at: noisy(to_choose, at, depths[-1:], "choice", a_choice, growth=False)
             for at in grid
         },
         outcomes[-1],
     )
-    result = noisy(to_judge, choice.chosen, depths, f"others/sigma-{choice.chosen[0]:g}-{choice.chosen[1]}", a_puzzle)
+    result = noisy(to_judge, choice.chosen, depths, "others", a_puzzle)
     deep = None if not longest else gather(
         escape, EscapeResult, frame.source.model, to_judge,
         {"segments": longest, "seed": settings["seed"], "batch_size": PUZZLES}, folder.path / "deep", resources,
@@ -100,7 +111,8 @@ def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) 
         save_rows(replace(deep, index=others), folder.path / "deep.npz")
         files.append("deep.npz")
     folder.write("choice", as_json(choice, rows))
-    found = findings(with_noise(frame.source.label, *choice.chosen), result, outcomes, K)
+    label = with_noise(frame.source.label, result.sigma, result.where, result.rollouts)
+    found = findings(label, result, outcomes, K, deep)
     against = {
         depth: compare(result, deep, place, outcomes[-1], counts)
         for place, (depth, counts) in enumerate(compared.items())

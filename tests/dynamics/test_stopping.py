@@ -64,7 +64,7 @@ def test_the_answer_is_read_where_the_rule_first_holds():
     segment, rank, solved = stopped(script)
     assert segment.tolist() == [3, 6] and solved.tolist() == [True, False]
     assert rank.tolist() == [0.5, -4.0]  # q there, and the movement of sixteen cells by one
-    assert stopped(script, depth=2)[0].tolist() == [0, 0] and np.isnan(stopped(script, depth=2)[1]).all()
+    assert stopped(script, depth=2)[0].tolist() == [0, 0] and (stopped(script, depth=2)[1] == -np.inf).all()
     # A model that has learned q_continue halts where q_halt is above it.
     assert stopped([(1, -1, -2), (1, 5, 6), (0, -3, -4), (0, 1, 0)], q_learning=True)[0].tolist() == [1, 0]
     assert stopped([(1, -3, -2), (1, 5, 6), (0, -3, -4), (0, 1, 0), (0, 0, 0)], q_learning=True)[0].tolist() == [3, 5]
@@ -75,7 +75,7 @@ def test_without_a_q_head_nobody_halts_and_overflown_rows_do_not_stop():
     model = build(variant("srm_mlp", **SHAPE)).eval()
     found = stochastic_rollouts(model, PUZZLES, TASK, 2, (6,), 0.5)
     halt, settle = found.stop_segment[..., 0], found.stop_segment[..., 1]
-    assert not halt.any() and np.isnan(found.q_halt).all() and np.isnan(found.stop_rank[..., 0]).all()
+    assert not halt.any() and np.isnan(found.q_halt).all() and (found.stop_rank[..., 0] == -np.inf).all()
     assert ((settle == 0) | (settle > HOLD)).all() and (found.stop_solved[..., 1] <= (settle > 0)).all()
     # What has stayed since the start of a hold before the end has settled by both definitions.
     at_hold = settle == 6

@@ -9,6 +9,7 @@ import torch
 from rrm.dynamics.sampling import SamplingNoise, sample_answers
 from rrm.dynamics.shards import join, load_rows, save_rows
 from rrm.dynamics.stochastic import StochasticResult, answer_hash, stochastic_rollouts
+from rrm.errors import InputError
 from rrm.models import Readout, RecursiveModel, State, build, variant
 from rrm.tasks import get_task
 
@@ -100,6 +101,9 @@ def test_files_of_older_versions_load(tmp_path):
     joined = join([old])
     save_rows(joined, tmp_path / "again.npz")
     assert load_rows(StochasticResult, tmp_path / "again.npz").stop_rank is None
+    assert load_rows(StochasticResult, tmp_path / "new.npz", current=True).stops == found.stops
+    with pytest.raises(InputError, match="old.npz: .*it has no array 'rollouts'.*delete it to have it made again"):
+        load_rows(StochasticResult, tmp_path / "old.npz", current=True)
 
 
 def test_unknown_rollouts_are_named():

@@ -45,3 +45,13 @@ def test_one_setting_and_no_deep_rollout(overlaps):
     assert not overlaps(figure) and not any("deep" in str(line.get_label()) for line in figure.axes[1].lines)
     with pytest.raises(ValueError, match="a figure of the choice by 'best Q' needs settings and a table"):
         draw(table=[row for row in TABLE if row.selector != "best Q"])
+
+
+@pytest.mark.parametrize("choice", [CHOICE, {}])
+def test_symmetric_copies_stand_beside_the_noise(overlaps, choice):
+    figure = draw(choice | {(0.0, "symmetry"): wilson_interval(38, 40)})
+    noise = figure.axes[0]
+    copies = labelled(noise, "symmetric copies")
+    assert copies.get_ydata() == pytest.approx([95]) and labelled(noise, "chosen").get_ydata()[0] == pytest.approx(95)
+    assert [tick.get_text() for tick in noise.get_xticklabels()] == ["copies", *(["0.1", "0.3", "1"] if choice else [])]
+    assert not overlaps(figure)

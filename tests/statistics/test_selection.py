@@ -169,7 +169,7 @@ def test_bad_input_is_named(changes, message):
 
 def stops(segment, rank=None, solved=None):
     segment = np.array(segment)
-    rank = np.where(segment > 0, 0.0, np.nan) if rank is None else np.array(rank, float)
+    rank = np.zeros(segment.shape) if rank is None else np.array(rank, float)
     return Stops(segment, rank, segment > 0 if solved is None else np.array(solved, bool))
 
 
@@ -189,9 +189,9 @@ def test_the_first_to_stop_is_taken_and_only_segments_up_to_it_are_run():
 
 def test_ties_go_to_the_highest_rank_and_equal_ranks_share():
     right = [[False, True, True, False]]
-    assert chosen(stops([[3, 3, 0, 4]], [[0.1, 50.0, np.nan, 99.0]], right), 4) == [1.0]
-    assert chosen(stops([[3, 3, 0, 4]], [[60.0, 50.0, np.nan, 99.0]], right), 4) == [0.0]
-    assert chosen(stops([[3, 3, 0, 4]], [[1e9, 1e9, np.nan, 99.0]], right), 4) == [0.5]
+    assert chosen(stops([[3, 3, 0, 4]], [[0.1, 50.0, -np.inf, 99.0]], right), 4) == [1.0]
+    assert chosen(stops([[3, 3, 0, 4]], [[60.0, 50.0, -np.inf, 99.0]], right), 4) == [0.0]
+    assert chosen(stops([[3, 3, 0, 4]], [[1e9, 1e9, -np.inf, 99.0]], right), 4) == [0.5]
     assert chosen(stops([[2, 3, 3, 3]], [[-1e9, 7.0, 8.0, 9.0]], right), 4) == [0.0]  # first, whatever its rank
 
 

@@ -103,6 +103,18 @@ def test_study_interrupted_and_resumed_is_the_whole(cluster, files, tmp_path, mo
     assert run.info.status == "FINISHED" and wanted <= set(run.data.metrics)
 
 
+def test_symmetric_copies_are_rollouts_like_noisy_ones(cluster, files, tmp_path, capsys):
+    """The model copies what it reads, so that every copy says the same; noise on top tells them apart."""
+    folder, model, puzzles = files
+    study(folder, tmp_path, "--K", "3", "--depth", "4", "--rollouts", "symmetry")
+    printed = capsys.readouterr().out
+    assert "symmetric copies: after 4 segments, one rollout without noise solves 50.0 %" in printed
+    assert "one rollout of these calls" in printed and "first settled is" in printed
+    found = load_rows(StochasticResult, tmp_path / "s" / "result.npz")
+    assert (found.sigma, found.rollouts) == (0.0, "symmetry") and (found.answer == found.answer[:, :1]).all()
+    assert (found.stop_segment[..., 1] == 3).all() and found.solved.mean() == 0.5
+
+
 def test_a_set_without_a_mixed_problem_says_so(cluster, files, tmp_path, capsys):
     study(files[0], tmp_path, "--K", "2", data="failed.npz")
     assert "0 problems are mixed: nothing can be said" in capsys.readouterr().out
@@ -112,6 +124,7 @@ def test_a_set_without_a_mixed_problem_says_so(cluster, files, tmp_path, capsys)
     ("options", "message"),
     [
         (["--where", "X"], "--where 'X' is no half of the state: use one of both, z_H, z_L"),
+        (["--rollouts", "mirror"], "--rollouts 'mirror' is unknown: use one of noise, symmetry"),
         (["--sigma", "-1"], "--sigma -1 is not a noise scale"),
         (["--depth", "4", "4"], "--depth 4 4 is not possible"),
         (["--K", "0"], "--K 0 is too few"),
@@ -136,7 +149,7 @@ def test_sweep_interrupted_and_resumed(cluster, files, tmp_path, monkeypatch, ca
     assert stopped.value.code == 130 and "--resume carries on" in capsys.readouterr().err
     shards = sorted((tmp_path / "s" / "choice").glob("*/*.npz"))
     assert [shard.parent.name for shard in shards] == [
-        "sigma-0.7-both", "sigma-0.7-z_L", "sigma-2-both", "sigma-2-z_L",
+        "sigma-0.7-both", "sigma-0.7-z_L", "sigma-2-both", "sigma-2-z_L", "symmetry",
     ]  # fmt: skip
     shards[0].unlink()
     stamps = [shard.stat().st_mtime_ns for shard in shards[1:]]
@@ -144,7 +157,7 @@ def test_sweep_interrupted_and_resumed(cluster, files, tmp_path, monkeypatch, ca
     sweep(folder, tmp_path, *options, "--resume")
     assert [shard.stat().st_mtime_ns for shard in shards[1:]] == stamps
     printed = capsys.readouterr().out
-    assert "choice of the noise on 12 puzzles" in printed and printed.count(".png") == 3
+    assert "choice of noise or copies on 12 puzzles" in printed and printed.count(".png") == 3
     assert "breadth against depth: selectors of K rollouts of 2 segments" in printed and "At equal network" in printed
 
     choice = json.loads((tmp_path / "s" / "choice.json").read_text())
@@ -153,12 +166,14 @@ def test_sweep_interrupted_and_resumed(cluster, files, tmp_path, monkeypatch, ca
     expected = {}
     for point in choice["grid"]:
         at = point["sigma"], point["where"]
-        alone = stochastic_rollouts(model, puzzles.subset(used), TASK, 4, (4,), *at)
+        copies = at == (0, "symmetry")
+        differ = {"sigma": 0.0, "rollouts": "symmetry"} if copies else {"sigma": at[0], "where": at[1]}
+        alone = stochastic_rollouts(model, puzzles.subset(used), TASK, 4, (4,), **differ)
         noisy = (slice(None), slice(1, None), 0)
         by_q = expected_accuracies(alone.solved[noisy], alone.answer[noisy], {"Q": alone.q_halt[noisy]}, 4)["Q"]
         assert point["accuracy"] == pytest.approx(by_q.mean())
         expected[at] = point["accuracy"]
-    assert len(expected) == 4 and (choice["sigma"], choice["where"]) == max(expected, key=expected.get)
+    assert len(expected) == 5 and (choice["sigma"], choice["where"]) == max(expected, key=expected.get)
     assert len(set(expected.values())) > 1
 
     found = load_rows(StochasticResult, tmp_path / "s" / "result.npz")
@@ -183,6 +198,7 @@ def test_sweep_interrupted_and_resumed(cluster, files, tmp_path, monkeypatch, ca
     [
         (["--where", "L", "X"], "--where 'X' is no half of the state: use one of both, z_H, z_L"),
         (["--where", "L", "z_L"], "--where z_L z_L names one of them twice"),
+        (["--rollouts", "noise", "noise"], "--rollouts noise noise names one of them twice"),
         (["--sigma", "0"], "--sigma 0 is not a noise scale"),
         (["--K", "4", "0"], "--K 4 0 is not possible"),
         (["--choose-on", "1"], "--choose-on 1: use a share between 0 and 1, or a number of puzzles from 2 on"),
