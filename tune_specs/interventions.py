@@ -1,6 +1,6 @@
 """Which intervention helps, at equal compute and over seeds? Published perturbations and flossing against the baseline.
 
-    python tune_specs/interventions.py                                    # mixers on 6 x 6, an hour on two CPU cores
+    python tune_specs/interventions.py                                    # mixers on 6 x 6, 70 minutes on two CPU cores
     python tune_specs/interventions.py --preset easy --model hrm          # attention learns 4 x 4 in that time
     python tune_specs/interventions.py --preset smoke                     # some minutes, to see it work
 
@@ -15,10 +15,10 @@ default preset, and replace cpu_sudoku(...):
 
     from rrm.training.recipes import flossed, trm_sudoku
 
-    made = trm_sudoku(task, config["model"], batch_size=768 // TRAJECTORIES.get(config["arm"], 1),
+    made = trm_sudoku(task, config["model"], batch_size=24 * PUZZLES.get(config["arm"], 32),
                       evaluations=preset.evaluations, seed=seed)
 
-`python tune_specs/my_sweep.py --model trm_mlp --data DIR_OR_CSV` is then 7 arms x 3 seeds, and a baseline trains for
+`python tune_specs/my_sweep.py --model trm_mlp --data DIR_OR_CSV` is then 8 arms x 3 seeds, and a baseline trains for
 the published 65,104 steps of 768 puzzles: work for GPUs.
 """
 
@@ -26,17 +26,19 @@ from rrm.commands.sweep import run_command
 from rrm.jobs.spec import Preset, SweepSpec, grid
 
 MODELS = ("trm_mlp", "srm_mlp")
-# Rollouts of a puzzle share the batch: four of them leave a quarter of the puzzles a step.
 ARMS = {
     "baseline": {},
     "clean copies": {"perturbation": {"kind": "clean_copies", "copies": 3}},  # the control of multi4: no noise
     "multi4": {"perturbation": {"kind": "multi4"}},
+    # Its controls have a sweep of their own, winner_take_all.py.
+    "winner takes all": {"perturbation": {"kind": "winner_take_all"}},
     "per-call noise": {"perturbation": {"kind": "every_call", "sigma": 0.01, "clean_branch": False}},
     "eqr": {"perturbation": {"kind": "eqr"}},
     "pre-flossing": {"flossing": "pre"},
     "interleaved flossing": {"flossing": "inter"},
 }
-TRAJECTORIES = {"clean copies": 4, "multi4": 4}
+# Four rollouts leave a quarter of the puzzles a step; where one of them learns, a good third at the same price.
+PUZZLES = {"clean copies": 8, "multi4": 8, "winner takes all": 12}
 # Attention is slow to learn, and needs positions that it can tell apart early.
 HRM = {"steps": 4, "lr": 1e-3, "pos_encodings": "learned"}
 
@@ -56,7 +58,7 @@ def recipe(config, task, preset, seed):
     made = cpu_sudoku(
         task,
         config["model"],
-        batch_size=32 // TRAJECTORIES.get(config["arm"], 1),
+        batch_size=PUZZLES.get(config["arm"], 32),
         budget=12 * 32 * preset.steps * (HRM["steps"] if hrm else 1),
         evaluations=preset.evaluations,
         seed=seed,
@@ -64,7 +66,9 @@ def recipe(config, task, preset, seed):
     if hrm:
         made = replace(made, lr=HRM["lr"], model=made.model | {"pos_encodings": HRM["pos_encodings"]})
     if "perturbation" in arm:
-        made = replace(made, perturbation=arm["perturbation"])
+        # An SRM starts every rollout anew and has no z_H to share.
+        sharing = {"share_H": False} if config["arm"] == "winner takes all" and made.model["family"] == "srm" else {}
+        made = replace(made, perturbation=arm["perturbation"] | sharing)
     return flossed(made, arm.get("flossing", "none"))
 
 
