@@ -11,7 +11,7 @@ from rrm.training.optim import AdamATan2Settings, AdamWSettings, OptimizerSettin
 from rrm.training.part import Loss
 from rrm.training.schedule import Schedule, constant, cosine
 from rrm.training.source import SourceSettings
-from rrm.training.stream import UniformSettings
+from rrm.training.stream import OriginalsSettings, UniformSettings
 from rrm.training.supervised import SupervisedSettings
 
 OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
@@ -38,6 +38,7 @@ SCHEDULES: dict[str, Schedule] = {
 
 SOURCES: dict[str, type[SourceSettings]] = {
     "uniform": UniformSettings,
+    "originals": OriginalsSettings,
 }
 
 HOOKS: dict[str, type[HookSettings]] = {

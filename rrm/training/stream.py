@@ -1,6 +1,7 @@
 """The order in which training sees puzzles: a pure function of (seed, step), so that resuming needs only the step."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -33,13 +34,24 @@ def as_tensors(
 
 
 class TrainStream(Source):
-    """Batches of random symmetric copies of the training puzzles, epoch after epoch, each in a new order.
+    """Batches of the training puzzles, epoch after epoch, each in a new order.
+
+    With `copies` every row is a random symmetric copy of its puzzle, drawn anew each time.
 
     `batch(step)` depends on nothing but the seed and the step. With `world` workers every worker gets its own
     `batch_size / world` rows of the same global batch: no overlap, no loss.
     """
 
-    def __init__(self, puzzles: PuzzleSet, task: Task, batch_size: int, seed: int, rank: int = 0, world: int = 1):
+    def __init__(
+        self,
+        puzzles: PuzzleSet,
+        task: Task,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        copies: bool = True,
+    ):
         if batch_size % world:
             raise InputError(
                 f"batch size {batch_size} does not divide among {world} workers: use a number of workers that divides "
@@ -47,7 +59,7 @@ class TrainStream(Source):
             )
         if len(puzzles) < batch_size:
             raise InputError(f"{len(puzzles)} training puzzles are fewer than the batch size {batch_size}: lower it")
-        self.puzzles, self.task, self.batch_size, self.seed = puzzles, task, batch_size, seed
+        self.puzzles, self.task, self.batch_size, self.seed, self.copies = puzzles, task, batch_size, seed, copies
         self.mine = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -57,16 +69,26 @@ class TrainStream(Source):
             order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.puzzles))
             self._order = (epoch, order)
         rows = self._order[1][position * self.batch_size :][: self.batch_size]
-        rng = np.random.default_rng([self.seed, 1, step])
-        inputs, labels = self.task.augment(self.puzzles.inputs[rows], self.puzzles.labels[rows], rng)
+        inputs, labels = self.puzzles.inputs[rows], self.puzzles.labels[rows]
+        if self.copies:
+            inputs, labels = self.task.augment(inputs, labels, np.random.default_rng([self.seed, 1, step]))
         identifiers, mine = self.puzzles.puzzle_identifiers[rows], self.mine
         return as_tensors(inputs[mine], labels[mine], identifiers[mine], rows[mine], self.task.ignore_label_id)
 
 
 @dataclass(frozen=True)
 class UniformSettings(SourceSettings):
-    """Every puzzle once an epoch. Nothing to set."""
+    """A symmetric copy of every puzzle once an epoch. Nothing to set."""
+
+    copies: ClassVar[bool] = True
 
     def build(self, context: Context) -> TrainStream:
-        data = context.puzzles
-        return TrainStream(data.train, data.task, context.batch_size, context.seed, context.rank, context.world)
+        data, size = context.puzzles, context.batch_size
+        return TrainStream(data.train, data.task, size, context.seed, context.rank, context.world, self.copies)
+
+
+@dataclass(frozen=True)
+class OriginalsSettings(UniformSettings):
+    """Every puzzle itself once an epoch, without symmetric copies: few puzzles are learned by heart. Nothing to set."""
+
+    copies: ClassVar[bool] = False

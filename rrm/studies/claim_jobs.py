@@ -1,0 +1,244 @@
+"""The jobs that claims need: ordinary sweeps and studies, each found again by its settings and data."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rrm.dynamics import load_result
+from rrm.dynamics.escape import EscapeResult
+from rrm.dynamics.shards import load_rows
+from rrm.dynamics.stochastic import StochasticResult
+from rrm.errors import InputError
+from rrm.halves import NOISE
+from rrm.jobs.data import load_data
+from rrm.jobs.folder import JobFolder
+from rrm.jobs.objectives import OBJECTIVES
+from rrm.jobs.record import TrialRecord
+from rrm.jobs.spec import SweepSpec
+from rrm.reports.claims.evidence import Evidence, Rollouts
+from rrm.reports.stability import examples, kept
+from rrm.statistics import Examples
+from rrm.studies import selector_sweep
+from rrm.studies.checks import fixed_configurations
+from rrm.studies.claim_specs import ARMS_SPEC, MODELS_SPEC, TOY_SPEC
+from rrm.studies.stored import sweep_points
+from rrm.studies.sweep import run_sweep
+from rrm.tasks import get_task
+from rrm.tracking.address import database_file
+from rrm.tracking.reader import Run
+from rrm.tracking.store_reader import StoreReader
+
+HASH = "rrm.settings_hash"
+# Share of the puzzles on which noise at test time is chosen, and segments of the longest rollout without noise.
+CHOOSE_ON, DEEPEST = 0.25, 1024
+
+
+@dataclass
+class Context:
+    """What jobs have in common.
+
+    Attributes:
+        args: of the command: preset, storage, name, tracking_uri, address, seed, resume, verbose.
+        uri: the store.
+        done: the runs of finished jobs, by name of the job.
+    """
+
+    args: Namespace
+    uri: str
+    done: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def storage(self) -> Path:
+        """The storage folder."""
+        return Path(self.args.storage).resolve()
+
+    def reader(self) -> StoreReader:
+        """A reader of the store."""
+        return StoreReader(self.uri, self.storage / "downloads", self.storage)
+
+    def trials(self, job: str) -> list[Run]:
+        """The runs of the trials of a finished sweep."""
+        reader = self.reader()
+        group = next(group for group in reader.groups() if group.name == job)
+        return [run for run in reader.runs(group) if run.role == "trial"]
+
+    def head(self, job: str) -> Run | None:
+        """The own run of a job in the store; None without one."""
+        file = database_file(self.uri)
+        if file and not file.exists():
+            return None
+        reader = self.reader()
+        group = next((group for group in reader.groups() if group.name == job), None)
+        return reader.run(group.run_id) if group else None
+
+
+@dataclass(frozen=True)
+class Job(ABC):
+    """A sweep or study that evidence comes from.
+
+    Attributes:
+        name: of its folder and its runs.
+        seconds: of work on one core, as expected from earlier runs on a laptop.
+    """
+
+    name: str
+    seconds: float
+    kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def experiment(self) -> str:
+        """Its experiment in MLflow."""
+
+    @abstractmethod
+    def settings(self, context: Context) -> dict[str, Any] | None:
+        """Everything that decides its result, the data included, as plain values; None until jobs before are done."""
+
+    @abstractmethod
+    def run(self, context: Context, resume: bool) -> None:
+        """Run it, or carry on with it."""
+
+    @abstractmethod
+    def read(self, context: Context, run: Run) -> Evidence:
+        """What it has measured."""
+
+
+def digest(settings: dict[str, Any]) -> str:
+    """sha256 of the settings of a job."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=list).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SweepJob(Job):
+    """A sweep. part: the part of the evidence that it makes."""
+
+    part: str
+    spec: SweepSpec
+    kind: ClassVar[str] = "sweep"
+
+    @property
+    def experiment(self) -> str:
+        return self.spec.name
+
+    def settings(self, context: Context) -> dict[str, Any]:
+        spec, seed = self.spec, context.args.seed
+        preset = spec.presets[context.args.preset]
+        task = get_task(preset.task) if preset.task else None
+        configs = fixed_configurations(spec, list(spec.models), preset, seed)
+        keys, _ = load_data(spec.name, [preset.data], None, seed, context.storage / "puzzles")
+        return {
+            "preset": asdict(preset),
+            "trials": [
+                {"config": config, "recipe": spec.recipe(config, task, preset, config["seed"]).to_dict()}
+                for config in configs
+            ],
+            "data_hash": keys.content_hash,
+        }
+
+    def run(self, context: Context, resume: bool) -> None:
+        args = context.args
+        run_sweep(
+            self.spec,
+            Namespace(
+                model=list(self.spec.models), preset=args.preset, trials=None, seeds=None, data=None, sigma=None,
+                objectives=[next(iter(OBJECTIVES))], seed=args.seed, name=self.name, storage=args.storage,
+                tracking_uri=args.tracking_uri, address=args.address, workers_per_trial=1, resume=resume,
+                verbose=args.verbose,
+            ),
+        )  # fmt: skip
+
+    def read(self, context: Context, run: Run) -> Evidence:
+        runs = {self.part: [run.id]}
+        if self.part == "arms":
+            return Evidence(arms=sweep_points(context.uri, run.id), runs=runs)
+        folder = JobFolder(context.storage / self.name, self.kind)
+        if self.part == "toy":
+            toy: dict[str, dict[int, float]] = {}
+            for trial in _trials(folder):
+                toy.setdefault(trial.arm.name, {})[trial.config["seed"]] = trial.best[self.spec.score]
+            return Evidence(toy=toy, runs=runs)
+        spectra: dict[str, dict[int, Examples]] = {}
+        for trial in _trials(folder):
+            result = load_result(folder.spectra(trial.name))
+            of_trial = examples(result, np.flatnonzero(kept(result.finite)), {})
+            spectra.setdefault(trial.model, {})[trial.config["seed"]] = of_trial
+        return Evidence(spectra=spectra, runs=runs)
+
+
+def _trials(folder: JobFolder) -> list[TrialRecord]:
+    phases = folder.read("trials") or {}
+    records = [TrialRecord.from_dict(known) for trials in phases.values() for known in trials]
+    return [trial for trial in records if trial.checkpoint]
+
+
+@dataclass(frozen=True)
+class SelectorJob(Job):
+    """A study of test-time settings of one baseline. sweep: the job that trains it.  sigmas, K: as in its command."""
+
+    sweep: str
+    model: str
+    seed: int
+    sigmas: Sequence[float]
+    K: Sequence[int]
+    kind: ClassVar[str] = "study"
+
+    @property
+    def experiment(self) -> str:
+        return "selector"
+
+    def _trial(self, context: Context) -> Run:
+        wanted = {"rrm.model": self.model, "rrm.seed": str(self.seed), "rrm.arm": "baseline"}
+        found = [run for run in context.trials(self.sweep) if wanted.items() <= run.tags.items()]
+        if not found:
+            raise InputError(f"{self.sweep} has no trained {self.model} of seed {self.seed}: choose another --name")
+        return found[0]
+
+    def settings(self, context: Context) -> dict[str, Any] | None:
+        if self.sweep not in context.done:
+            return None
+        tags = self._trial(context).tags
+        names = ("rrm.checkpoint_hash", "rrm.data_hash")
+        return {"sigmas": self.sigmas, "K": self.K, "choose_on": CHOOSE_ON, **{name: tags[name] for name in names}}
+
+    def run(self, context: Context, resume: bool) -> None:
+        args = context.args
+        selector_sweep.run_study(
+            Namespace(
+                run=self._trial(context).id, checkpoint=None, config=None, weights="best", data=None, count=None,
+                segments=None, sigma=list(self.sigmas), where=["z_L"], rollouts=[NOISE], K=list(self.K), depth=None,
+                depth_shares=[1], choose_on=CHOOSE_ON, deepest=DEEPEST, seed=args.seed, workers=None, gpus=0,
+                name=self.name, storage=args.storage, tracking_uri=args.tracking_uri, address=args.address,
+                resume=resume, verbose=args.verbose,
+            )
+        )  # fmt: skip
+
+    def read(self, context: Context, run: Run) -> Evidence:
+        path = context.storage / self.name
+        noisy, deep = load_rows(StochasticResult, path / "result.npz"), load_rows(EscapeResult, path / "deep.npz")
+        rollouts = Rollouts(noisy, deep, int(noisy.depths[-1]))
+        return Evidence(rollouts={self.seed: rollouts}, runs={"rollouts": [run.id]})
+
+
+def claim_jobs(args: Namespace) -> list[Job]:
+    """The jobs of a preset, in the order in which they run."""
+    quick = args.preset == "quick"
+
+    def name(part: str) -> str:
+        return f"{args.name}-{part}"
+
+    models = name("models")
+    seeds = range(args.seed, args.seed + MODELS_SPEC.presets[args.preset].seeds)
+    sigmas, K = (0.1, 0.3, 1.0), (1, 8)
+    return [
+        SweepJob(models, 60 if quick else 600, "spectra", MODELS_SPEC),
+        *(SelectorJob(name(f"rollouts-{seed}"), 40, models, "trm_mlp", seed, sigmas, K) for seed in seeds),
+        SweepJob(name("toy"), 60 if quick else 300, "toy", TOY_SPEC),
+        SweepJob(name("arms-mixers"), 60 if quick else 2400, "arms", ARMS_SPEC),
+    ]

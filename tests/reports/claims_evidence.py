@@ -1,0 +1,80 @@
+"""Synthetic evidence: everything that is claimed is there, or nothing of it."""
+
+import numpy as np
+
+from rrm.dynamics.escape import EscapeResult
+from rrm.dynamics.stochastic import StochasticResult
+from rrm.reports.claims import training
+from rrm.reports.claims.evidence import Evidence, Rollouts
+from rrm.reports.claims.stability import MODELS
+from rrm.statistics import Examples, SweepPoint
+
+SEEDS, N, T, K = (0, 1, 2), 80, 8, 8
+
+
+def examples(true, seed):
+    rng = np.random.default_rng(seed)
+    failed = rng.random(N) < 0.4
+    # What is claimed goes with the failures, and else with as many other puzzles.
+    bad = failed if true else rng.permutation(failed)
+    settled = ~bad & (rng.random(N) < 0.5)
+    drift = np.exp(rng.normal(0, 0.1, (N, T))) * np.where(settled[:, None], 0.01, 1)
+    local = rng.normal(0, 0.05, (N, T)) + np.where(bad[:, None], -0.2, -0.6 if true else -0.25)
+    if true:
+        local[bad, : T // 2] -= 0.4  # the start basis is still aligning
+    exponents = local[:, T // 2 :].mean(1)[:, None] - np.array([0.0, 0.01, 0.02])
+    solved_at = np.repeat(~failed[:, None], T, 1)
+    solved_at[:, : T - 1] = False  # what tells outcomes apart comes before the answer, which no null knows
+    confidence = {"margin": rng.normal(size=N)}
+    return Examples(exponents, local, drift, solved_at, confidence, failed.astype(int), transient=T // 2)
+
+
+PEAKS = {training.BASELINE: 0.6, training.PERTURBED: 0.7, training.PERTURBED_LONG: 0.75, training.COPIES: 0.6,
+         training.WINNER: 0.8, training.ALL_LEARN: 0.6, training.RANDOM_LEARNS: 0.6, training.FLOSSED: 0.7}  # fmt: skip
+
+
+def points(true, seed):
+    rng = np.random.default_rng(seed)
+    for arm, peak in PEAKS.items():
+        best = (peak if true else 0.6) + rng.normal(0, 0.005)
+        yield SweepPoint("trm_mlp", arm, best, best - (0.2 if true else 0) - abs(rng.normal(0, 0.005)), 512, False,
+                         baseline=arm == training.BASELINE, seed=seed)  # fmt: skip
+
+
+def rollouts(true, seed):
+    rng = np.random.default_rng(seed)
+    solved = rng.random((N, K + 1, 1)) < rng.choice([0.1, 0.5, 0.9], N)[:, None, None]
+    q = rng.normal(size=solved.shape) + (4 * solved if true else 0)
+    growth = rng.normal(size=solved.shape) - (q if true else 0)
+    shape = {"residual": growth, "growth": growth, "q_halt": q, "lambda_1": np.full(solved.shape, np.nan)}
+    # All halt, the right ones first; the vote goes to a wrong answer that many share.
+    stop = np.where(solved & true, 2, 4).astype(np.int32)
+    rules = {"stops": "halt", "stop_segment": stop, "stop_rank": q.astype(np.float32)}
+    rules |= dict.fromkeys(("stop_solved", "stop_valid", "stop_shortest"), solved)
+    noisy = StochasticResult(
+        0.3, "z_L", 0, np.array([T]), index=np.arange(N), solved=solved, valid=solved, shortest=solved,
+        answer=np.where(solved, 0, 1).astype(np.uint64), settled=np.ones(solved.shape, np.int32),
+        finite=np.ones(solved.shape, bool), **{name: array.astype(np.float32) for name, array in shape.items()},
+        **rules,
+    )  # fmt: skip
+    deep = np.zeros((N, K * T), bool)
+    deep[: N // 2] = True
+    # In half of the null some are gained and as many are lost.
+    deep[N // 2 : N // 2 + (20 if true else 5) + seed, 2 * T :] = True
+    deep[: 0 if true else 5, 2 * T :] = False
+    drift = np.ones(deep.shape, np.float32)
+    return Rollouts(noisy, EscapeResult(K * T, 0, np.arange(N), deep, deep, deep, drift, np.ones(N, bool)), T)
+
+
+def evidence(true):
+    by_seed = {seed: examples(true, seed) for seed in SEEDS}
+    rng = np.random.default_rng(0)
+    toy = {arm: {seed: 0.7 + (0.2 if true and arm == "pre" else 0) + rng.normal(0, 0.01) for seed in SEEDS}
+           for arm in ("none", "pre")}  # fmt: skip
+    return Evidence(
+        spectra=dict.fromkeys(MODELS, by_seed),
+        arms=[point for seed in SEEDS for point in points(true, seed)],
+        toy=toy,
+        rollouts={seed: rollouts(true, seed) for seed in SEEDS},
+        runs={"spectra": ["a"], "arms": ["b"], "toy": ["c"], "rollouts": ["d", "e"]},
+    )
