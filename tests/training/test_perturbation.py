@@ -214,6 +214,8 @@ def test_the_calls_of_the_learner_run_again_from_the_same_states_to_the_same_one
         return out
 
     objective.model.step = spy
+    # A matrix product may round a row by how many others there are.
+    objective.model.network = lambda half: lambda u: u / 2
     batch, generator = make_batch(), torch.Generator().manual_seed(0)
     objective(objective.initial_carry(batch), batch, generator)
     again = [states for recorded, *states in calls[ROWS] if recorded]
