@@ -168,7 +168,7 @@ class Training:
         folder, trial = self._checkpoint(result), self.job.recipes.of(config)
         evaluation = metrics.get(CLOCK, 0)
         meta = read_meta(folder) if folder else {}
-        known = ("best", "final", "seconds", "call_units", "curve")
+        known = ("best", "final", "seconds", "call_units", "finished", "curve")
         return TrialRecord(
             name=trial_name(config),
             config=config,

@@ -17,12 +17,13 @@ from rrm.statistics.arms import ArmComparison, Contrast
 _LOOKS = {
     "peak": Look("peak (test)", "#0b3c6f", "-", "o"),
     "final": Look("final (test)", "#d55e00", "-", "s"),
+    "final at halting": Look("final, at halting (test)", "#cc79a7", "-", "^"),
     "area": Look("area under the curve (validation)", "#009e73", "-", "D"),
 }
 _BAND = "0.88"
 
-# Of a row, the height of a measure's lane.
-_LANE = 0.27
+# Of a row, the height of all lanes, one a measure.
+_LANES = 0.81
 
 # Inches: a row at the least, a line of a name, and everything above and below the rows.
 _ROW, _LINE, _FRAME = 0.48, 0.15, 1.25
@@ -49,25 +50,28 @@ def arm_differences(comparisons: Sequence[ArmComparison]) -> Figure:
     models = list(dict.fromkeys(comparison.model for comparison in comparisons))
     arms = list(dict.fromkeys(comparison.arm for comparison in comparisons))
     names = [wrap(arm.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), _NAME) for arm in arms]
+    measures = [name for name in _LOOKS if any(name in comparison.contrasts for comparison in comparisons)]
     row = max(_ROW, _LINE * max(map(len, names), default=1))
     with paper_style():
         figure, axes = panel_grid(models, columns=3, height=row * len(arms) + _FRAME, sharey=True)
         for ax, model in zip(axes, models, strict=True):
             mine = [comparison for comparison in comparisons if comparison.model == model]
             for comparison in mine:
-                _draw_row(ax, comparison, arms.index(comparison.arm))
+                _draw_row(ax, comparison, arms.index(comparison.arm), measures)
             _draw_frame(ax, mine)
         axes[0].set_ylim(len(arms) - 0.5, -0.5)
         axes[0].set_yticks(range(len(arms)), ["\n".join(lines) for lines in names])
-        _add_legend(figure, comparisons)
+        _add_legend(figure, comparisons, measures)
         figure.draw_without_rendering()
     return figure
 
 
-def _draw_row(ax: Axes, comparison: ArmComparison, row: int) -> None:
-    for place, (measure, look) in enumerate(_LOOKS.items()):
+def _draw_row(ax: Axes, comparison: ArmComparison, row: int, measures: Sequence[str]) -> None:
+    lane = _LANES / len(measures)
+    for place, measure in enumerate(measures):
         if measure in comparison.contrasts:
-            _draw_contrast(ax, comparison.contrasts[measure], look, row + (place - 1) * _LANE)
+            y = row + (place - (len(measures) - 1) / 2) * lane
+            _draw_contrast(ax, comparison.contrasts[measure], _LOOKS[measure], y, lane)
     note = f"n = {len(comparison.seeds)}"
     if comparison.equal_compute is False:
         note += f"\n{comparison.compute_ratio:.2f} \N{MULTIPLICATION SIGN}\ncompute"
@@ -75,10 +79,10 @@ def _draw_row(ax: Axes, comparison: ArmComparison, row: int) -> None:
     ax.text(1.02, row, note, transform=along, va="center", fontsize=SMALL - 1, linespacing=1.0)
 
 
-def _draw_contrast(ax: Axes, contrast: Contrast, look: Look, y: float) -> None:
+def _draw_contrast(ax: Axes, contrast: Contrast, look: Look, y: float, lane: float) -> None:
     spread = 100 * contrast.baseline_sd
     if math.isfinite(spread):
-        ax.barh(y, 2 * spread, _LANE, -spread, color=_BAND, linewidth=0, zorder=0)
+        ax.barh(y, 2 * spread, lane, -spread, color=_BAND, linewidth=0, zorder=0)
     difference = contrast.difference
     ax.plot([100 * difference.low, 100 * difference.high], [y, y], color=look.colour, linewidth=1.1)
     singles = contrast.differences if len(contrast.arm) > 1 else []
@@ -103,12 +107,11 @@ def _draw_frame(ax: Axes, comparisons: list[ArmComparison]) -> None:
     ax.spines.left.set_visible(False)
 
 
-def _add_legend(figure: Figure, comparisons: Sequence[ArmComparison]) -> None:
+def _add_legend(figure: Figure, comparisons: Sequence[ArmComparison], measures: Sequence[str]) -> None:
     contrasts = [(name, contrast) for comparison in comparisons for name, contrast in comparison.contrasts.items()]
     entries: dict[str, Artist] = {}
-    for measure, look in _LOOKS.items():
-        if any(name == measure for name, _ in contrasts):
-            entries[look.name] = Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.1)
+    for look in (_LOOKS[measure] for measure in measures):
+        entries[look.name] = Line2D([], [], color=look.colour, marker=look.marker, linewidth=1.1)
     grey: Keywords = {"color": "0.3", "linestyle": "", "marker": "o"}
     if not all(contrast.different for _, contrast in contrasts):
         entries["not told from 0 after correction"] = Line2D([], [], **grey, markerfacecolor="white")

@@ -55,6 +55,8 @@ class TrialRecord:
             without a checkpoint.
         call_units: compute of training: a forward call of the network on one row is 1, a backward call 2; None where
             it was not counted.
+        finished: {"puzzles": how many halted in training, "segments": how many segments they took in all, 0 for a model
+            without segments}; None where they were not counted.
         curve: the score by which weights are chosen, on validation, by evaluation; evaluations are evenly spaced in the
             budget.
     """
@@ -73,6 +75,7 @@ class TrialRecord:
     best: dict[str, Any] = field(default_factory=dict)
     final: dict[str, Any] = field(default_factory=dict)
     call_units: float | None = None
+    finished: dict[str, int] | None = None
     curve: list[float] = field(default_factory=list)
 
     @property
@@ -84,6 +87,13 @@ class TrialRecord:
     def group(self) -> str:
         """The trials that can be compared with this one: those of its model type on the same data."""
         return f"{self.model} on {self.data}" if self.data else self.model
+
+    @property
+    def segments_per_puzzle(self) -> float | None:
+        """Mean number of segments of the puzzles that finished; None where none did, or without segments."""
+        if not self.finished or not self.finished["segments"]:
+            return None
+        return self.finished["segments"] / self.finished["puzzles"]
 
     @property
     def label(self) -> str:
@@ -107,7 +117,7 @@ class TrialRecord:
         content |= {"arm": self.arm.to_dict(), "objectives": self.objectives, "seconds": self.seconds}
         content |= {"data": self.data} if self.data != "" else {}
         if self.checkpoint:
-            content |= {name: getattr(self, name) for name in ("best", "final", "call_units", "curve")}
+            content |= {name: getattr(self, name) for name in ("best", "final", "call_units", "finished", "curve")}
         return content
 
     @classmethod

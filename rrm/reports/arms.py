@@ -37,6 +37,9 @@ def points(
             best=scores[t.name]["best"][score], final=scores[t.name]["final"][score],
             n=None if t.data is None else counts[t.data], validation=t.best[score], area=float(np.mean(t.curve)),
             call_units=t.call_units, stopped_early=t.stopped_early,
+            best_at_halting=scores[t.name]["best"].get(f"{score}_at_halting"),
+            final_at_halting=scores[t.name]["final"].get(f"{score}_at_halting"),
+            finished=t.finished["puzzles"] if t.finished else None, segments_per_puzzle=t.segments_per_puzzle,
             solved=unpack_outcomes(outcomes[t.name], counts[t.data or ""]) if t.name in outcomes else None,
         )
         for t in trials
@@ -44,7 +47,9 @@ def points(
 
 
 def summary_table(trials: Sequence[TrialRecord], scores: Scores, score: str = "exact") -> list[str]:
-    """One line per trial; accuracies in per cent."""
+    """One line per trial; accuracies in per cent, at halting of the last weights."""
+    halting = f"{score}_at_halting"
+    has_halting = any(halting in scores[t.name]["final"] for t in trials)
     rows = []
     for t in trials:
         found = scores[t.name]
@@ -55,6 +60,8 @@ def summary_table(trials: Sequence[TrialRecord], scores: Scores, score: str = "e
         }
         if t.data is not None:
             row |= {f"test {which} %": f"{100 * found[which][score]:.1f}" for which in ("best", "final")}
+        if has_halting:
+            row["final at halting %"] = f"{100 * found['final'][halting]:.1f}" if halting in found["final"] else ""
         if "cells" in found["best"]:
             row["cells %"] = f"{100 * found['best']['cells']:.1f}"
         rows.append(row | {"train s": f"{t.seconds['train'] + t.seconds['evaluate']:.0f}"})
@@ -65,7 +72,10 @@ def best_line(best: TrialRecord, scores: Scores, score: str = "exact") -> str:
     """The best trial on validation and its configuration, in words."""
     config = ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
                        for key, value in best.config.items() if key != "trial")  # fmt: skip
-    test = "" if best.data is None else f", {scores[best.name]['best'][score]:.1%} on test"
+    found = scores[best.name]["best"]
+    test = "" if best.data is None else f", {found[score]:.1%} on test"
+    if (halting := f"{score}_at_halting") in found:
+        test += f" ({found[halting]:.1%} at halting)"
     return f"best      {best.name}: {config}; {score} {best.best[score]:.1%} on validation{test}"
 
 

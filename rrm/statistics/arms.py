@@ -11,7 +11,7 @@ from rrm.statistics.interval import Interval
 from rrm.statistics.sweep import SweepPoint, by_model
 
 # Measures of a comparison, and the field of a `SweepPoint` with each. All are accuracies: the higher the better.
-MEASURES = {"peak": "best", "final": "final", "area": "area"}
+MEASURES = {"peak": "best", "final": "final", "final at halting": "final_at_halting", "area": "area"}
 
 # Largest difference of compute, as a share of the baseline's, in a fair comparison.
 COMPUTE_TOLERANCE = 0.02
@@ -69,6 +69,19 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """What training got through, mean over seeds: arms of equal compute differ in it. None where it was not counted.
+
+    Attributes:
+        puzzles: number of puzzles that halted, each time counted.
+        segments: mean number of segments that these puzzles had.
+    """
+
+    puzzles: float | None
+    segments: float | None
+
+
+@dataclass(frozen=True)
 class ArmComparison:
     """One arm of a model type against the baseline of that type.
 
@@ -76,9 +89,11 @@ class ArmComparison:
         model, arm: as in `SweepPoint`.
         seeds: the training seeds that arm and baseline share.
         contrasts: by measure: "peak", test accuracy of the checkpoint chosen on validation; "final", test accuracy of
-            the last checkpoint; "area", mean validation accuracy over training, where it was kept.
+            the last checkpoint; "final at halting", of its answers where the Q head says halt, with a Q head; "area",
+            mean validation accuracy over training, where it was kept.
         tests: number of p-values that Holm's correction covers, over all arms and model types.
         compute_ratio: compute of the arm over that of the baseline; None where it was not counted.
+        finished, baseline_finished: of the arm, over the shared seeds, and of the baseline, over all its seeds.
     """
 
     model: str
@@ -87,6 +102,8 @@ class ArmComparison:
     contrasts: dict[str, Contrast]
     tests: int
     compute_ratio: float | None
+    finished: Finished
+    baseline_finished: Finished
 
     @property
     def equal_compute(self) -> bool | None:
@@ -126,10 +143,12 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
         for point in complete:
             if not point.baseline:
                 arms.setdefault(point.arm, []).append(point)
-        comparisons += [
-            ArmComparison(model, arm, tuple(contrasts["peak"].arm), contrasts, 0, _compute_ratio(arms[arm], baseline))
-            for arm, contrasts in _contrasts(arms, baseline).items()
-        ]
+        for arm, contrasts in _contrasts(arms, baseline).items():
+            seeds, runs = tuple(contrasts["peak"].arm), arms[arm]
+            finished = _finished([run for run in runs if run.seed in seeds]), _finished(baseline)
+            comparisons.append(
+                ArmComparison(model, arm, seeds, contrasts, 0, _compute_ratio(runs, baseline), *finished)
+            )
     return _corrected(comparisons)
 
 
@@ -142,25 +161,35 @@ def arm_table(comparisons: Sequence[ArmComparison]) -> list[dict[str, str]]:
     """Rows of a table: the baseline of every model type, over all its seeds, and below it its arms.
 
     Accuracies are in per cent and differences, with their 95 % interval, in percentage points; "compute" is in units of
-    the baseline's.
+    the baseline's; "finished puzzles" and "segments a puzzle" are means over the seeds of the row. The columns of a
+    measure that no arm has are left out.
     """
     rows = []
+    measures = [name for name in MEASURES if any(name in comparison.contrasts for comparison in comparisons)]
     for model in dict.fromkeys(comparison.model for comparison in comparisons):
         arms = [comparison for comparison in comparisons if comparison.model == model]
         baseline = {name: contrast.baseline for arm in arms for name, contrast in arm.contrasts.items()}
         row = {"model": model, "arm": "baseline", "seeds": str(len(baseline["peak"]))}
-        for name in MEASURES:
+        for name in measures:
             values = list(baseline.get(name, {}).values())
             row |= {f"{name} %": f"{100 * np.mean(values):.1f}" if values else "", f"{name} difference": ""}
-        rows.append(row | {"compute": "1.00"})
+        rows.append(row | {"compute": "1.00"} | _finished_columns(arms[0].baseline_finished))
         for arm in arms:
             row = {"model": model, "arm": arm.arm, "seeds": str(len(arm.seeds))}
-            for name in MEASURES:
+            for name in measures:
                 found = arm.contrasts.get(name)
                 row[f"{name} %"] = f"{100 * found.arm_mean:.1f}" if found else ""
                 row[f"{name} difference"] = f"{found.difference * 100:+z.1f}" if found else ""
-            rows.append(row | {"compute": "" if arm.compute_ratio is None else f"{arm.compute_ratio:.2f}"})
+            row["compute"] = "" if arm.compute_ratio is None else f"{arm.compute_ratio:.2f}"
+            rows.append(row | _finished_columns(arm.finished))
     return rows
+
+
+def _finished_columns(finished: Finished) -> dict[str, str]:
+    return {
+        "finished puzzles": "" if finished.puzzles is None else f"{finished.puzzles:.0f}",
+        "segments a puzzle": "" if finished.segments is None else f"{finished.segments:.2f}",
+    }
 
 
 def _contrasts(arms: dict[str, list[SweepPoint]], baseline: list[SweepPoint]) -> dict[str, dict[str, Contrast]]:
@@ -199,6 +228,11 @@ def _by_seed(points: Iterable[SweepPoint], field: str) -> dict[int, float]:
         if getattr(point, field) is not None:
             values.setdefault(point.seed, []).append(getattr(point, field))
     return {seed: float(np.mean(values[seed])) for seed in sorted(values)}
+
+
+def _finished(points: list[SweepPoint]) -> Finished:
+    puzzles, segments = (list(_by_seed(points, name).values()) for name in ("finished", "segments_per_puzzle"))
+    return Finished(float(np.mean(puzzles)) if puzzles else None, float(np.mean(segments)) if segments else None)
 
 
 def _compute_ratio(arm: list[SweepPoint], baseline: list[SweepPoint]) -> float | None:

@@ -29,6 +29,11 @@ class SweepPoint:
         call_units: compute of training: a forward call of the network on one row is 1, a backward call 2. None when it
             was not counted.
         drawn: the configuration was drawn by a search that chooses by this very run.
+        best_at_halting, final_at_halting: as `best` and `final`, where each answer is read
+            as soon as the Q head says halt; None without a Q head and when it was not kept.
+        finished: number of puzzles that halted in training, repeats included; None when it was not counted.
+        segments_per_puzzle: mean number of segments that these puzzles took; None without segments and when it was not
+            counted.
         solved: of each test puzzle, whether the checkpoint that was best on validation solves it, one byte a puzzle, 0
             or 1; None when it was not kept.
 
@@ -49,6 +54,10 @@ class SweepPoint:
     area: float | None = None
     call_units: float | None = None
     drawn: bool = False
+    best_at_halting: float | None = None
+    final_at_halting: float | None = None
+    finished: int | None = None
+    segments_per_puzzle: float | None = None
     solved: bytes | None = field(default=None, repr=False)
 
     @property
@@ -61,7 +70,7 @@ class SweepPoint:
     def __post_init__(self) -> None:
         if not self.arm:
             raise ValueError(f"{self.model}: the arm has no name, and arms are compared by name")
-        for name in ("best", "final", "validation", "area"):
+        for name in ("best", "final", "validation", "area", "best_at_halting", "final_at_halting"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{self.model}, {self.arm}: {name} must be a fraction in [0, 1]; got {value}")

@@ -85,6 +85,10 @@ def _point(tags: dict[str, str], metrics: dict[str, float], outcomes: dict[str, 
         area=metrics.get("validation/area"),
         call_units=metrics.get("call_units"),
         drawn=tags.get("rrm.drawn") == "True",
+        best_at_halting=metrics.get("test/best_exact_at_halting"),
+        final_at_halting=metrics.get("test/final_exact_at_halting"),
+        finished=None if (finished := metrics.get("train/finished")) is None else int(finished),
+        segments_per_puzzle=metrics.get("train/segments_per_puzzle"),
         solved=unpack_outcomes(bits, n) if bits else None,
     )
 

@@ -1,6 +1,9 @@
-"""Scores of a model on puzzles: a fixed number of segments, halting ignored, the answer read at the last one."""
+"""Scores of a model on puzzles: the answer after a fixed number of segments, and where the Q head says halt.
 
-from typing import Any
+At full depth halting is ignored: rows that halt are run to the last segment like the others. The answer at halting is
+that of the first segment at which the model wants to halt, at the latest that of the last one. A model that finds the
+answer and then leaves it is right at halting and wrong at full depth.
+"""
 
 import numpy as np
 import torch
@@ -17,39 +20,65 @@ from rrm.training.stream import to_batch
 @measurement()
 def predict(
     model: Model, puzzles: PuzzleSet, task: Task, segments: int | None, batch_size: int = 256
-) -> dict[str, Any]:
-    """-> {"predictions": [N, S] uint8 tokens, "q_halt": [N] float32 or None}.
+) -> dict[str, np.ndarray]:
+    """The answers of a model, and of one with a Q head when it wants to halt.
 
-    The answers are those after `segments` segments; a model without recursion has none of them (None).
+    Args:
+        segments: of a rollout; None for a model without recursion.
+
+    Returns:
+        predictions: [N, S] uint8, tokens after the last segment.
+        q_halt: [N] float32, halting logit after the last segment; this and the following only with a Q head.
+        predictions_at_halting: [N, S] uint8, tokens after the segment of halting.
+        halting_segment: [N] int64, that segment, from 1; `segments` where the model never wants to halt.
     """
     was_training = model.training
     model.eval()
-    answers, scores = [], []
+    parts = []
     for first in range(0, len(puzzles), batch_size):
         batch = to_batch(puzzles.subset(np.arange(first, min(first + batch_size, len(puzzles)))), task)
-        logits, q_halt = _answer(model, batch, segments)
-        answers.append(logits.argmax(-1).to(torch.uint8).cpu().numpy())
-        if q_halt is not None:
-            scores.append(q_halt.float().cpu().numpy())
+        parts.append({name: value.cpu().numpy() for name, value in _answers(model, batch, segments).items()})
     model.train(was_training)
-    return {"predictions": np.concatenate(answers), "q_halt": np.concatenate(scores) if scores else None}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _answer(model: Model, batch: dict[str, Tensor], segments: int | None) -> tuple[Tensor, Tensor | None]:
-    """(logits [B, S, V], q_halt [B] or None) of a batch."""
+def _answers(model: Model, batch: dict[str, Tensor], segments: int | None) -> dict[str, Tensor]:
+    """`predict` of a batch."""
     if not isinstance(model, RecursiveModel):
-        return model(batch["inputs"].to(next(model.parameters()).device)), None
+        return {"predictions": _tokens(model(batch["inputs"].to(next(model.parameters()).device)))}
     if segments is None:
         raise ValueError("a recursive model answers after some number of segments: give one")
     generator = torch.Generator().manual_seed(0)
-    start = model.initial_state(len(batch["inputs"]), generator)
-    for _, readout in segments_of(model, embed_batch(model, batch), segments, start, generator):  # noqa: B007
-        pass  # only the last readout is kept
-    return readout.logits, readout.q_halt
+    x = embed_batch(model, batch)
+    start = model.initial_state(len(x), generator)
+    halting_segment = torch.zeros(len(x), dtype=torch.int64, device=x.device)  # 0: not yet
+    at_halting = torch.zeros(batch["inputs"].shape, dtype=torch.uint8, device=x.device)
+    for segment, (_, readout) in enumerate(segments_of(model, x, segments, start, generator), start=1):
+        if (wants := model.wants_to_halt(readout)) is not None:
+            halts = (wants | (segment == segments)) & (halting_segment == 0)
+            # Each row is decoded once: to decode every row of every segment would cost more.
+            at_halting[halts] = _tokens(readout.logits[halts])
+            halting_segment[halts] = segment
+    found = {"predictions": _tokens(readout.logits)}
+    if readout.q_halt is None:
+        return found
+    halting = {"predictions_at_halting": at_halting, "halting_segment": halting_segment}
+    return found | {"q_halt": readout.q_halt.float()} | halting
+
+
+def _tokens(logits: Tensor) -> Tensor:
+    return logits.argmax(-1).to(torch.uint8)
 
 
 def evaluate(model: Model, puzzles: PuzzleSet, task: Task, segments: int | None) -> dict[str, float]:
-    """Means of the task's scores over the puzzles (nan left out), and how often the Q head's sign is right."""
+    """Means over the puzzles of the task's scores (nan left out) and, for a model with a Q head, of three more.
+
+    Returns:
+        q_right: share of puzzles for which the sign of the last halting logit says whether the answer is right.
+        exact_at_halting: share of puzzles whose answer at halting is right.
+        halting_segment: mean segment of halting, from 1.
+        and the scores of `Task.score`, of the answers after the last segment.
+    """
     return means([totals(puzzle_scores(model, puzzles, task, segments))])
 
 
@@ -57,8 +86,10 @@ def puzzle_scores(model: Model, puzzles: PuzzleSet, task: Task, segments: int | 
     """Each score of `evaluate` by puzzle, [N], nan where a puzzle has none."""
     out = predict(model, puzzles, task, segments)
     score = task.score(puzzles.inputs, puzzles.labels, out["predictions"])
-    if out["q_halt"] is not None:
+    if "q_halt" in out:
         score["q_right"] = (out["q_halt"] > 0) == score["exact"]
+        score["exact_at_halting"] = (out["predictions_at_halting"] == puzzles.labels).all(axis=1)
+        score["halting_segment"] = out["halting_segment"]
     return score
 
 
@@ -71,6 +102,10 @@ def totals(scores: dict[str, np.ndarray]) -> dict[str, tuple[float, int]]:
 
 
 def means(parts: list[dict[str, tuple[float, int]]]) -> dict[str, float]:
-    """The scores of `evaluate` from the `totals` of parts of the puzzles; those that no puzzle has are left out."""
-    counts = {name: sum(part[name][1] for part in parts) for name in parts[0]}
+    """The scores of `evaluate` from the `totals` of parts of the puzzles.
+
+    Scores that no puzzle has are left out, and those that a part lacks: an older rrm scored it without them.
+    """
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    counts = {name: sum(part[name][1] for part in parts) for name in shared}
     return {name: sum(part[name][0] for part in parts) / count for name, count in counts.items() if count}

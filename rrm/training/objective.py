@@ -22,7 +22,9 @@ class Diverged(ArithmeticError):
 class Outcome:
     """What a training step found, without gradient.
 
-    sums: scalars that are added up over steps, parts of a batch and workers, until `Objective.metrics` reads them.
+    sums: scalars that are added up over steps, parts of a batch and workers, until `Objective.metrics` reads them. The
+        trainer adds "loss", "steps" and "finished" (puzzles whose last step it was), and reads "halted_steps" of
+        objectives with segments: those that the finished puzzles took, in all.
     rows: of each of the B puzzles of the batch, "row" int64 (its number in the training set, -1 where an old checkpoint
         does not say), "loss" (nats, mean over cells), "solved" bool, and "halted" bool (whether the step was its last).
     """
@@ -116,7 +118,7 @@ class Objective(nn.Module, ABC):
         return tuple(scores[name] for name in self.ranking)
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """Metrics of an interval from its sums over `Outcome.sums`, "loss" (one a part of a step) and "steps"."""
+        """Metrics of an interval from its sums over `Outcome.sums`, "loss" and "steps" (one a part of a step)."""
         return {}
 
     @abstractmethod

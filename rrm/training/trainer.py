@@ -82,6 +82,9 @@ class Trainer:
         self.carry = objective.initial_carry(self._batch(0))
         self.step = 0
         self.call_units: float = 0
+        # Puzzles that halted in training and the segments that they took (0 for a model without segments), of all
+        # workers: arms of equal compute differ in both. None where an older rrm began the training and did not count.
+        self.finished: dict[str, int] | None = {"puzzles": 0, "segments": 0}
         self.total_steps = recipe.steps(self.model)
         # The evaluations split the budget evenly, so that arms of different cost are compared at equal call units.
         self.evaluation_steps = [
@@ -124,6 +127,9 @@ class Trainer:
             found = dict(zip(sums, totals.tolist(), strict=True))
             if not np.isfinite(found["loss"]):
                 raise Diverged(f"the training loss is not finite at step {self.step}")
+            if self.finished:
+                self.finished["puzzles"] += int(found["finished"])
+                self.finished["segments"] += int(found.get("halted_steps", 0))
             yield self._evaluate(found) if self.rank == 0 else {}
 
     def _batch(self, step: int) -> dict[str, Tensor]:
@@ -146,7 +152,7 @@ class Trainer:
         if self.source.observes:
             self.source.observe(self.step, {name: self._everyones(rows) for name, rows in outcome.rows.items()})
         self._after_step(outcome)
-        return outcome.sums
+        return outcome.sums | {"finished": outcome.rows["halted"].sum()}
 
     def _update(self) -> None:
         """Move the weights along the gradients, and their average."""
@@ -196,6 +202,7 @@ class Trainer:
             "train/loss": sums["loss"] / sums["steps"],
             "train/micro_batches": float(self.micro_batches),
             **self.objective.metrics(sums),
+            **_finished_metrics(self.finished),
             **{f"validation/{name}": value for name, value in scores.items()},
             # What a search maximises: the first score of the ranking, the next one deciding between equals.
             "validation/objective": sum(0.01**place * rank for place, rank in enumerate(ranks)),
@@ -230,7 +237,7 @@ class Trainer:
         meta |= {"initial": self.initial} if self.initial else {}
         meta |= {"best": self.best, "final": {"step": self.step, **self.objective.how_to_run()}}
         meta |= {"curve": self.leading, "seconds": self.seconds, "call_units": self.call_units}
-        meta |= {"parts": self.world * self.micro_batches}
+        meta |= {"finished": self.finished, "parts": self.world * self.micro_batches}
         meta |= {"hooks": {name: hook.records for name, hook in self.hooks.items()}}
         checkpoint.write_meta(folder, meta)
         if self.curve:
@@ -271,7 +278,7 @@ class Trainer:
         self.initial = meta.get("initial")  # a checkpoint of version 1 has none
         self.initial_weights = checkpoint.load_tensors(folder / "initial.safetensors") if self.initial else None
         self.step, self.best, self.seconds = meta["final"]["step"], meta["best"], meta["seconds"]
-        self.call_units, self.leading = meta["call_units"], meta["curve"]
+        self.call_units, self.leading, self.finished = meta["call_units"], meta["curve"], meta.get("finished")
 
     def _training_tensors(self) -> dict[str, Tensor]:
         held = {
@@ -305,6 +312,16 @@ class Trainer:
         parts = [torch.empty_like(mine) for _ in range(self.world)]
         dist.all_gather(parts, mine.contiguous())
         return parts
+
+
+def _finished_metrics(finished: dict[str, int] | None) -> dict[str, float]:
+    """Puzzles that finished since the start of the training, and the mean number of segments that they took."""
+    if not finished:
+        return {}
+    metrics = {"train/finished": float(finished["puzzles"])}
+    if finished["segments"]:
+        metrics["train/segments_per_puzzle"] = finished["segments"] / finished["puzzles"]
+    return metrics
 
 
 def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -42,10 +42,12 @@ def test_scores_in_parts_are_those_of_the_whole_and_go_on_where_they_were(cluste
     assert np.array_equal(solved, task.score(puzzles.inputs, puzzles.labels, answers)["exact"])
 
     shutil.rmtree(folder.path / "outcomes")
-    strange = {"sums": {name: [88.0, 88] for name in alone}, "seconds": 0.0}  # the last part has 88 puzzles
+    # The last part has 88 puzzles. An older rrm did not read the answer at halting.
+    strange = {"sums": {name: [88.0, 88] for name in alone if "halting" not in name}, "seconds": 0.0}
     folder.write("scores", {})
     folder.write("scoring", {"trial-000/final": {"2": strange}})
     again = score()["final"]
     expected = evaluate(model, puzzles.subset(slice(512)), task, 2)["cells"] * 512 + 88
+    assert "exact_at_halting" in alone.keys() - again.keys()
     assert again["cells"] == pytest.approx(expected / 600) and kept[-2:] == ["scores", "scoring"]
     assert not scoring.read_outcomes(folder)  # of a part that an older version scored they are not known

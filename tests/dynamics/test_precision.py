@@ -76,7 +76,7 @@ def estimates(model) -> dict[str, np.ndarray]:
         "covariant": vectors.vectors[1].numpy(),
         "window": window_exponents(system, 2, calls).detach().numpy(),
         "measure": measure(model, PUZZLES, TASK, settings).lambda_segments,
-        "predict": np.array(predict(model, PUZZLES, TASK, 2)["q_halt"], float),
+        "predict": predict(model, PUZZLES, TASK, 2).get("q_halt", np.empty(0)),
     }
 
 

@@ -85,3 +85,6 @@ def test_records_of_arms_from_before_they_had_a_flag():
     assert plain.arm == Arm("baseline", True, settings)
     assert flossed.arm.name == "pre" and not flossed.arm.baseline
     assert TrialRecord.from_dict(plain.to_dict()) == plain
+    assert plain.finished is plain.segments_per_puzzle is None
+    counted = replace(plain, checkpoint="a", finished={"puzzles": 8, "segments": 20})
+    assert TrialRecord.from_dict(counted.to_dict()) == counted and counted.segments_per_puzzle == 2.5

@@ -145,3 +145,24 @@ def test_the_table_has_the_baseline_over_all_its_seeds():
     ]
     assert rows[1]["final difference"] == "+3.0 [-9.7, +15.7]" and rows[0]["final difference"] == ""
     assert arm_table([]) == []
+
+
+def test_accuracy_at_halting_is_a_measure_and_finished_puzzles_are_columns():
+    seen = {"finished": 800, "segments_per_puzzle": 2.0}
+    lost = [replace(point, final=0.01, final_at_halting=point.best) for point in runs("lost", (0.7, 0.73), **seen)]
+    baseline = [
+        replace(point, finished=100 + point.seed, segments_per_puzzle=16.0, final_at_halting=point.best)
+        for point in BASELINE
+    ]
+    (found,) = compared = compare_arms([*baseline, *lost])
+    assert found.contrasts["final at halting"].difference.estimate == pytest.approx(0.105) and found.tests == 4
+    assert "final -50.0 [-62.7, -37.3]; final at halting +10.5 [" in arm_sentences(compared)[0]
+    first, second = arm_table(compared)
+    assert (first["finished puzzles"], first["segments a puzzle"]) == ("101", "16.00")
+    assert (second["finished puzzles"], second["segments a puzzle"]) == ("800", "2.00")
+    assert (second["final %"], second["final at halting %"]) == ("1.0", "71.5")
+    # Of an older sweep none of it is known.
+    (old, _) = arm_table(compare_arms([*BASELINE, *runs("noise", (0.62, 0.66))]))
+    assert old["finished puzzles"] == old["segments a puzzle"] == "" and "final at halting %" not in old
+    with pytest.raises(ValueError, match="final_at_halting must be a fraction"):
+        replace(baseline[0], final_at_halting=71.5)

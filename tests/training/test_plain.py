@@ -79,7 +79,8 @@ def test_its_checkpoint_is_a_model_that_answers(splits, tmp_path):
     assert isinstance(model, PlainModel) and describe(model) == {**MODEL, "num_layers": 2}
     assert "segments" not in checkpoint.read_meta(tmp_path)["best"]
     scores = puzzle_scores(model, splits.validation, TASK, None)
-    assert scores["exact"].mean() == last["validation/exact"] and "q_right" not in scores
+    assert scores["exact"].mean() == last["validation/exact"] and not {"q_right", "exact_at_halting"} & scores.keys()
+    assert last["train/finished"] == 150 * 16 and "train/segments_per_puzzle" not in last
     assert predict(model, splits.test, TASK, None)["predictions"].shape == splits.test.labels.shape
     with pytest.raises(InputError, match="a study needs a recursive model, and MLP has no recursion"):
         recursive(model, "a study")
