@@ -131,9 +131,9 @@ class DeepSupervision(RolloutObjective):
 
     def _wants(self, readout: Readout) -> Tensor:
         """Which rows the Q head would halt."""
-        q_halt, q_continue = _q_scores(readout)
-        threshold = q_continue if self.model.q_learning else torch.zeros_like(q_halt)
-        return (q_halt > threshold).detach()
+        wants = self.model.wants_to_halt(readout)
+        assert wants is not None
+        return wants
 
     def _halting(self, steps: Tensor, wants: Tensor, generator: torch.Generator) -> Tensor:
         """A row halts at the last step or when its Q head says so, but explores now and then a drawn minimum."""
