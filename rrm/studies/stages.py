@@ -8,7 +8,7 @@ from rrm.curves import curve_path
 from rrm.errors import InputError
 from rrm.jobs.folder import OUTCOMES, puzzles_file
 from rrm.jobs.recipes import refuse_conflicts
-from rrm.jobs.record import TrialRecord
+from rrm.jobs.record import TrialRecord, choose
 from rrm.jobs.spec import SweepSpec
 from rrm.reports.arms import best_line, comparison_metrics, points, summary_table
 from rrm.reports.perturbation import draw, findings, panels, stability_metrics
@@ -72,7 +72,9 @@ def say(run: SweepRun) -> None:
     """Write tables and sentences."""
     said, best = run.report, run.best
     if run.results:
-        said.sentences += findings(run.panels, run.results, run.points, run.compared, best)
+        # The best of a grid may be of another training seed than those that are measured.
+        measured = choose([trial for trial in run.chosen_from if trial.name in run.results])
+        said.sentences += findings(run.panels, run.results, run.points, run.compared, measured)
     else:
         said.sentences += arm_sentences(run.compared)
     said.sentences += run.search.sentences if run.search else []

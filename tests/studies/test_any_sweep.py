@@ -6,15 +6,19 @@ import re
 import signal
 from argparse import Namespace
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from rrm.cluster.callbacks import TrackingCallback
 from rrm.commands.sweep import run_command
 from rrm.curves import read_curves
+from rrm.jobs.record import Arm, TrialRecord
 from rrm.jobs.spec import GRID_STAGES, DataSpec, Preset, SweepSpec, grid, named_by
+from rrm.studies import stages
 from rrm.studies.sources import find_puzzles
 from rrm.studies.stored import sweep_points
+from rrm.studies.sweep_run import SweepRun
 from rrm.toys.delayed_bits import TanhNetwork, binary_cross_entropy
 from rrm.toys.flossing import ToyRecipe, ToySettings
 from rrm.training.assemble import build_parts
@@ -42,6 +46,21 @@ def runs_of(storage, experiment):
     client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
     return {run.data.tags["rrm.name"]: run
             for run in client.search_runs([client.get_experiment_by_name(experiment).experiment_id])}  # fmt: skip
+
+
+def test_the_best_of_a_grid_may_be_of_a_seed_that_is_not_measured(monkeypatch):
+    first, other = (
+        TrialRecord(f"trial-{seed}", {"model": "trm_mlp", "seed": seed}, Arm("plain", True, {}), checkpoint="c",
+                    best={"exact": exact}, final={"exact": exact, "step": 1})
+        for seed, exact in ((0, 0.4), (1, 0.5))
+    )  # fmt: skip
+    said = []
+    monkeypatch.setattr(stages, "findings", lambda *args: said.append(args[-1].name) or [])
+    scores = {trial.name: {"best": trial.best, "final": trial.best} for trial in (first, other)}
+    run = SweepRun(*[None] * 11, searched=[first, other], scores=scores, results={first.name: None})
+    run.spec = SimpleNamespace(matching="", score="exact")
+    stages.say(run)
+    assert run.best is other and said == [first.name]
 
 
 def test_an_arm_that_is_no_perturbation_is_compared_by_its_name(cluster, tmp_path, capsys):
