@@ -1,6 +1,6 @@
 """Does it help to train the best of several rollouts only, and what of it helps? Winner-take-all and its controls.
 
-    python tune_specs/winner_take_all.py                   # TRM mixer on 4 x 4
+    python tune_specs/winner_take_all.py                   # TRM mixer on 4 x 4, ten minutes on two CPU cores
     python tune_specs/winner_take_all.py --preset smoke    # some minutes, to see it work
 
 Winner-take-all ("Speed is Confidence", arXiv 2601.19085) runs four rollouts of every puzzle from far starts, trains the
