@@ -4,7 +4,7 @@ The network is linearised by hand, block by block: `linearize` computes the slop
 tangent by them. `push_by_jvp` asks forward-mode automatic differentiation for the same numbers: the oracle of the
 tests, and the path of any block without a rule. The hand-written rules are faster for two reasons: they skip the zero
 tangents of frozen weights, and they take a few tangents at a time, so that the buffers stay in cache. Compiled, they
-cost less than one plain forward a tangent.
+cost about one plain forward a tangent.
 
 Every step is differentiable, so that a loss on the exponents reaches the weights.
 
@@ -24,8 +24,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from rrm.dynamics.tangent_map import tangents_by_jvp
 from rrm.models import layers
 
-# Rows (puzzles x tangents) that pass together on a CPU: enough to fill the products, few enough to stay in its cache.
-CPU_ROWS = 32
+# Rows (puzzles x tangents) that pass together on a CPU: enough to fill the products, few enough to stay in its cache,
+# also where other programs use the cache. Of a mixer of width 128 the widest buffer takes half a MB a row.
+CPU_ROWS = 16
 # What the widest buffers of a call may take on an accelerator, where all tangents pass at once if they can.
 ACCELERATOR_BYTES = 4 << 30
 
@@ -175,26 +176,33 @@ def _heads(attention: layers.Attention, t: Tensor, rotary: Rotary) -> tuple[Tens
 
 
 def _attention(attention: layers.Attention, x: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
-    """y = W_o (P v) with P = softmax(q k^T) over positions and q scaled by (D / heads)^-1/2; slopes (q, k, v, P).
+    """y = W_o (P v) with P = softmax(q k^T) over positions and q scaled by (D / heads)^-1/2; slopes (q, k, v, P, P v).
 
     P is [B, heads, L, L].
     """
     q, k, v = _heads(attention, x, rotary)
     q = q * q.shape[-1] ** -0.5
     p = torch.softmax(q @ k.mT, -1)
-    return attention.o_proj((p @ v).transpose(-2, -3).flatten(-2)), (q, k, v, p)
+    read = p @ v
+    return attention.o_proj(read.transpose(-2, -3).flatten(-2)), (q, k, v, p, read)
 
 
 def _apply_attention(attention: layers.Attention, slopes: Slopes, dx: Tensor, rotary: Rotary) -> Tensor:
-    """dy = W_o (dP v + P dv) with dP = P * (dA - sum(P * dA)), sums over the keys.
+    """dy = W_o (dP v + P dv) with dP = P * (dA - sum(P * dA)), sums over the keys, so dP v = (P * dA) v - sum(..) P v.
 
-    dA = (D / heads)^-1/2 dq k^T + q dk^T, as the slope q is scaled and dq is not.
+    dA = (D / heads)^-1/2 dq k^T + q dk^T, as the slope q is scaled and dq is not. The tangents of a head stand side by
+    side, [B, heads, T, L, ..], since one product with the q, k, v or P that they share beats one for each of them.
     """
-    q, k, v, p = slopes
-    dq, dk, dv = _heads(attention, dx, rotary)
-    weighted = p * (q.shape[-1] ** -0.5 * (dq @ k.mT) + q @ dk.mT)
-    dp = weighted - p * weighted.sum(-1, keepdim=True)
-    return attention.o_proj((dp @ v + p @ dv).transpose(-2, -3).flatten(-2))
+    q, k, v, p, read = slopes
+    dq, dk, dv = (t.movedim(0, -3) for t in _heads(attention, dx, rotary))
+    tangents, positions, channels = dq.shape[-3:]
+    of_queries = (dq.flatten(-3, -2) @ k.mT).unflatten(-2, (tangents, positions))
+    of_keys = (q @ dk.flatten(-3, -2).mT).unflatten(-1, (tangents, positions)).transpose(-2, -3)
+    weighted = p.unsqueeze(-3) * (channels**-0.5 * of_queries + of_keys)
+    moved = (weighted.flatten(-3, -2) @ v).unflatten(-2, (tangents, positions))
+    carried = (p @ dv.transpose(-2, -3).flatten(-2)).unflatten(-1, (tangents, channels)).transpose(-2, -3)
+    dread = moved - weighted.sum(-1, keepdim=True) * read.unsqueeze(-3) + carried
+    return attention.o_proj(dread.movedim(-3, 0).transpose(-2, -3).flatten(-2))
 
 
 def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
