@@ -1,7 +1,8 @@
 """Escape times with censoring: how long puzzles stay unsettled or unsolved when the rollout ends before some escape.
 
 A puzzle that has not escaped by the last segment is censored there, not "never": leaving it out, or counting the last
-segment as its escape, biases every chance. Kaplan and Meier, JASA 53 (1958) 457.
+segment as its escape, biases every chance. Kaplan and Meier, JASA 53 (1958) 457. The same holds for training runs that
+have not grokked by their last step (`rrm.statistics.grok_times`): a run is then a puzzle, and a step a segment.
 """
 
 import warnings
@@ -64,6 +65,20 @@ def kaplan_meier(time: ArrayLike, escaped: ArrayLike) -> Survival:
     low[nobody], high[nobody] = 0.025 ** (1 / at_risk[nobody]), 1
     low[everybody], high[everybody] = 0, np.r_[1, high[:-1]][everybody]
     return Survival(curve.quantiles, curve.probabilities, low, high, at_risk, time.size, int(np.count_nonzero(escaped)))
+
+
+def median_time(curve: Survival) -> Interval:
+    """Time at which half have escaped, with its 95 % interval; infinite where the curve ends above a half.
+
+    The ends are the times at which the ends of the intervals of the curve come to a half (Brookmeyer and Crowley,
+    Biometrics 38 (1982) 29).
+    """
+
+    def first(share: np.ndarray) -> float:
+        reached = curve.time[share <= 0.5 + 1e-12]
+        return float(reached[0]) if reached.size else float("inf")
+
+    return Interval(first(curve.survival), first(curve.low), first(curve.high), 0.95, curve.n)
 
 
 def escape_probability(time: ArrayLike, escaped: ArrayLike, *, level: float = 0.95) -> Interval:

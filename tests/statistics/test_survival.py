@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rrm.statistics import escape_probability, kaplan_meier
+from rrm.statistics.survival import median_time
 
 
 def test_kaplan_meier_by_hand():
@@ -32,6 +33,14 @@ def test_censoring_is_not_escape():
     time, escaped = np.minimum(escape, 8), escape <= 8
     curve = kaplan_meier(time.clip(1e-9).round(1) + 0.05, escaped)
     assert np.abs(curve.survival - np.exp(-(curve.time) / 10)).max() < 0.015
+
+
+def test_the_median_of_a_curve_and_its_ends():
+    curve = kaplan_meier(np.arange(1, 21), np.ones(20))
+    found = median_time(curve)
+    assert found.estimate == 10 and found.low == curve.time[curve.low <= 0.5][0] < 10 < found.high < 16
+    never = median_time(kaplan_meier([5, 9, 9], [1, 0, 0]))
+    assert never.estimate == never.high == np.inf
 
 
 def test_exact_binomial_interval():
