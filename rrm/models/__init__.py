@@ -12,15 +12,21 @@ from rrm.models.official import build_official, export_official, load_official, 
 from rrm.models.plain import MLP, MLPConfig, PlainConfig, PlainModel
 from rrm.models.public_file import read_checkpoint
 from rrm.models.srm import SRM, SRMConfig
+from rrm.models.token_mlp import TokenMLP, TokenMLPConfig
+from rrm.models.tokens import Answer, TokenConfig, TokenModel
+from rrm.models.transformer import Transformer, TransformerConfig
 from rrm.models.trm import TRM, TRMConfig
 
-Model = RecursiveModel | PlainModel
+Model = RecursiveModel | PlainModel | TokenModel
+Config = ReasonerConfig | PlainConfig | TokenConfig
 
-FAMILIES: dict[str, tuple[type[ReasonerConfig] | type[PlainConfig], type[RecursiveModel] | type[PlainModel]]] = {
+FAMILIES: dict[str, tuple[type[Config], type[Model]]] = {
     "trm": (TRMConfig, TRM),
     "hrm": (HRMConfig, HRM),
     "srm": (SRMConfig, SRM),
     "mlp": (MLPConfig, MLP),
+    "token_mlp": (TokenMLPConfig, TokenMLP),
+    "transformer": (TransformerConfig, Transformer),
 }
 
 # Model types as a sweep names them: a family and the settings that make the variant.
@@ -33,9 +39,9 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 __all__ = [
-    "FAMILIES", "VARIANTS", "Model", "PlainModel", "Readout", "RecursiveModel", "State", "build", "build_official",
-    "describe", "export_official", "load_official", "official_segments", "parameter_count", "read_checkpoint",
-    "recursive", "variant",
+    "FAMILIES", "VARIANTS", "Answer", "Model", "PlainModel", "Readout", "RecursiveModel", "State", "TokenModel",
+    "build", "build_official", "describe", "described", "export_official", "load_official", "official_segments",
+    "parameter_count", "read_checkpoint", "recursive", "variant",
 ]  # fmt: skip
 
 
@@ -74,6 +80,17 @@ def variant(name: str, **shape: object) -> dict[str, Any]:
     if name not in VARIANTS:
         raise InputError(f"model {name!r} is unknown: use one of {', '.join(VARIANTS)}")
     family, settings = VARIANTS[name]
+    return described(family, **shape) | settings
+
+
+def described(family: str, **shape: object) -> dict[str, Any]:
+    """The description of a family at a shape that serves all of them: settings that only others have are left out.
+
+    Raises:
+        InputError: for an unknown family.
+    """
+    if family not in FAMILIES:
+        raise InputError(f"model family {family!r} is unknown: use one of {', '.join(FAMILIES)}")
     known = {other: {f.name for f in fields(config_class)} for other, (config_class, _) in FAMILIES.items()}
     foreign = set().union(*known.values()) - known[family]
-    return {"family": family, **{key: value for key, value in shape.items() if key not in foreign}, **settings}
+    return {"family": family, **{key: value for key, value in shape.items() if key not in foreign}}

@@ -17,9 +17,9 @@ from rrm.training.trainer import Trainer, unwrapped
 
 def assemble(
     recipe: Recipe,
-    task: Task,
-    train: PuzzleSet,
-    validation: PuzzleSet,
+    task: Task | None = None,
+    train: PuzzleSet | None = None,
+    validation: PuzzleSet | None = None,
     *,
     rank: int = 0,
     world: int = 1,
@@ -27,16 +27,18 @@ def assemble(
     wrap: Callable[[nn.Module], nn.Module] = unwrapped,
     curve: CurveFile | None = None,
 ) -> Trainer:
-    """The training of a recipe on puzzles; keyword arguments as `Trainer` has them. It never sees test puzzles.
+    """The training of a recipe, on puzzles or on the table that it names; keyword arguments as `Trainer` has them.
+
+    It never sees test puzzles.
 
     Raises:
         InputError: where the parts do not fit each other, the puzzles or the budget.
     """
     torch.manual_seed(recipe.seed)
-    model, data = build(recipe.model).to(device), Data(task, train, validation)
-    context = Context(
-        model, recipe.LOSSES[recipe.loss], recipe.perturbed, recipe.batch_size, recipe.seed, data, rank, world
-    )
+    model = build(recipe.model).to(device)
+    data = Data(task, train, validation) if task and train and validation else None
+    loss, arithmetic = recipe.LOSSES[recipe.loss], recipe.arithmetic
+    context = Context(model, loss, recipe.perturbed, recipe.batch_size, recipe.seed, data, rank, world, arithmetic)
     return build_parts(recipe, context, device=device, wrap=wrap, curve=curve)
 
 

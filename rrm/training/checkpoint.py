@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rrm.errors import InputError
 from rrm.files import file_hash, open_tensors, read_object
-from rrm.models import FAMILIES, Model, PlainModel, build
+from rrm.models import FAMILIES, Model, RecursiveModel, build
 from rrm.models.official import build_and_load
 from rrm.models.settings import check_settings
 
@@ -71,7 +71,7 @@ def _check_description(path: Path, which: str, described: object) -> None:
     model, segments = entry.get("model"), entry.get("segments")
     if not isinstance(model, dict) or type(model.get("family")) is not str:
         raise InputError(f"{path} does not describe the model of its {which!r} weights: {REMEDY}")
-    recursive = model["family"] in FAMILIES and not issubclass(FAMILIES[model["family"]][1], PlainModel)
+    recursive = model["family"] in FAMILIES and issubclass(FAMILIES[model["family"]][1], RecursiveModel)
     if (recursive or segments is not None) and (type(segments) is not int or not 1 <= segments <= MOST_SEGMENTS):
         raise InputError(f"{path} gives {which!r} weights {segments!r:.40} segments: allowed are 1 to {MOST_SEGMENTS}")
     if model["family"] in FAMILIES:

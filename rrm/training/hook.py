@@ -29,6 +29,9 @@ class Training(Protocol):
     def charge(self, units: float) -> None:
         """Take call units for work of the hook from the budget."""
 
+    def end_at(self, step: int) -> None:
+        """End the training after `step` steps, at the latest after those that it has."""
+
 
 class Hook:
     """Work at fixed places of every step. With several workers, all of them call each method at the same time.

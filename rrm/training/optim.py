@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -168,7 +169,41 @@ class AdamWSettings(OptimizerSettings):
         object.__setattr__(self, "betas", checked_betas(self.betas))
 
     def build(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-        return torch.optim.AdamW(model.parameters(), lr=lr, betas=self.betas, eps=self.eps, weight_decay=weight_decay)
+        return torch.optim.AdamW(decayed(model), lr=lr, betas=self.betas, eps=self.eps, weight_decay=weight_decay)
+
+
+@dataclass(frozen=True)
+class AdamSettings(AdamWSettings):
+    """As of `torch.optim.Adam`: weight decay is part of the gradient, and divided by its size like the rest of it."""
+
+    def build(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Adam:  # type: ignore[override]
+        return torch.optim.Adam(decayed(model), lr=lr, betas=self.betas, eps=self.eps, weight_decay=weight_decay)
+
+
+@dataclass(frozen=True)
+class SGDSettings(OptimizerSettings):
+    """momentum: as of `torch.optim.SGD`; 0 is plain gradient descent."""
+
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum is {self.momentum:g}: use a number from 0 to below 1")
+
+    def build(self, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.SGD:
+        return torch.optim.SGD(decayed(model), lr=lr, momentum=self.momentum, weight_decay=weight_decay)
+
+
+def decayed(model: nn.Module) -> Any:
+    """The parameters of a model in one group, or in two where weight decay leaves some of them alone."""
+    spared: set[str] = getattr(model, "undecayed", set)()
+    if not spared:
+        return model.parameters()
+    named = list(model.named_parameters())
+    return [
+        {"params": [p for name, p in named if name not in spared]},
+        {"params": [p for name, p in named if name in spared], "weight_decay": 0.0},
+    ]
 
 
 def checked_betas(betas: Iterable[float]) -> tuple[float, ...]:

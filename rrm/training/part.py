@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rrm.errors import InputError
 from rrm.tasks.base import PuzzleSet, Task
+from rrm.tasks.modular import ModularArithmetic
 from rrm.training.perturbation import TrajectoryPerturbation
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Context:
 
     model: the network that trains, on the device where it trains.  loss: of a cell.  data: None for a toy that makes
     its own.  batch_size: rows of a step over all workers.  rank, world: which of how many workers this is.
+    arithmetic: the table of a recipe that names one.
     """
 
     model: nn.Module
@@ -42,6 +44,14 @@ class Context:
     data: Data | None = None
     rank: int = 0
     world: int = 1
+    arithmetic: ModularArithmetic | None = None
+
+    @property
+    def table(self) -> ModularArithmetic:
+        """The table of the recipe; InputError where it names none."""
+        if self.arithmetic is None:
+            raise InputError("this part of a training works on a table, and the recipe names none: give it a table")
+        return self.arithmetic
 
     @property
     def puzzles(self) -> Data:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from torch import nn
 
 from rrm.errors import InputError
+from rrm.models import FAMILIES, TokenModel
+from rrm.tasks.modular import ModularArithmetic
 from rrm.training import registry
 from rrm.training.hook import HookSettings
 from rrm.training.objective import ObjectiveSettings
@@ -20,6 +22,9 @@ from rrm.training.source import SourceSettings
 
 # The objective of a model family that has another one than deep supervision.
 _OBJECTIVES = {"srm": "last_step", "mlp": "supervised"}
+_OBJECTIVES |= {
+    family: "classification" for family, (_, model_class) in FAMILIES.items() if issubclass(model_class, TokenModel)
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Recipe:
     An experiment with parts of its own names them in the registries of a subclass.
 
     model: its description, as `rrm.models.build` takes it.
+    table: the settings of `rrm.tasks.modular.ModularArithmetic` where the training is on such a table; empty where it
+        is on puzzles, which a recipe does not name.
     objective, optimizer, source: {"kind": a name of the registry, and settings of that kind}; settings that are not
         given are filled in. Without a kind the objective is that of the model's family.
     loss: of a cell, a name of LOSSES.
@@ -77,6 +84,7 @@ class Recipe:
     compiled: bool = False
     evaluations: int = 10
     seed: int = 0
+    table: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("budget", "batch_size", "lr", "evaluations", "micro_batches"):
@@ -91,6 +99,8 @@ class Recipe:
         self._set("optimizer", describe_part(self.optimizer["kind"], self.optimizer_settings))
         self._set("source", describe_part(self.source["kind"], self.source_settings))
         self.hook_settings  # noqa: B018  a hook that does not exist is refused here
+        if self.arithmetic:
+            self._set("table", self.arithmetic.to_dict())
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -110,6 +120,17 @@ class Recipe:
     @cached_property
     def hook_settings(self) -> dict[str, HookSettings]:
         return {name: chosen(self.HOOKS, "hook", name).read(f"hook {name!r}", s) for name, s in self.hooks.items()}
+
+    @cached_property
+    def arithmetic(self) -> ModularArithmetic | None:
+        """The table; None for a training on puzzles."""
+        if not self.table:
+            return None
+        allowed = [f.name for f in fields(ModularArithmetic)]
+        for name in self.table:
+            if name not in allowed:
+                raise InputError(f"a table has no setting {name!r}: it has {', '.join(allowed)}")
+        return ModularArithmetic(**self.table)
 
     @cached_property
     def perturbed(self) -> TrajectoryPerturbation:

@@ -1,14 +1,17 @@
 """The parts that a recipe chooses from, by name. A new part is one file and one line here."""
 
+from rrm.training.classification import ClassificationSettings
 from rrm.training.deep_supervision import DeepSupervisionSettings
 from rrm.training.flosser import FlossingSettings
 from rrm.training.hook import HookSettings
+from rrm.training.journal import JournalSettings
 from rrm.training.last_step import LastStepSettings
 from rrm.training.losses import cross_entropy, stablemax_cross_entropy
 from rrm.training.muon import MuonSettings
 from rrm.training.objective import ObjectiveSettings
-from rrm.training.optim import AdamATan2Settings, AdamWSettings, OptimizerSettings
+from rrm.training.optim import AdamATan2Settings, AdamSettings, AdamWSettings, OptimizerSettings, SGDSettings
 from rrm.training.part import Loss
+from rrm.training.rows import TableRowsSettings
 from rrm.training.schedule import Schedule, constant, cosine
 from rrm.training.source import SourceSettings
 from rrm.training.stream import OriginalsSettings, UniformSettings
@@ -18,11 +21,14 @@ OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     "deep_supervision": DeepSupervisionSettings,
     "last_step": LastStepSettings,
     "supervised": SupervisedSettings,
+    "classification": ClassificationSettings,
 }
 
 OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
     "adam_atan2": AdamATan2Settings,
     "adamw": AdamWSettings,
+    "adam": AdamSettings,
+    "sgd": SGDSettings,
     "muon": MuonSettings,
 }
 
@@ -39,8 +45,10 @@ SCHEDULES: dict[str, Schedule] = {
 SOURCES: dict[str, type[SourceSettings]] = {
     "uniform": UniformSettings,
     "originals": OriginalsSettings,
+    "rows": TableRowsSettings,
 }
 
 HOOKS: dict[str, type[HookSettings]] = {
     "flossing": FlossingSettings,
+    "journal": JournalSettings,
 }

@@ -22,8 +22,9 @@ class Source(ABC):
     def batch(self, step: int) -> dict[str, Tensor]:
         """The rows of this worker at `step` (from 0), on the CPU: a function of the seed, the step and the state.
 
-        inputs [B, S], labels [B, S] (-100: ignored), puzzle_identifiers [B] and rows [B], the number of each row in
-        the training set; all int64. The rows of a step are dealt to the workers in order, equally many to each.
+        inputs [B, S], labels [B, S] (-100: ignored; [B] for rows of one answer), puzzle_identifiers [B] (of puzzles
+        alone) and rows [B], the number of each row in the training set; all int64. The rows of a step are dealt to the
+        workers in order, equally many to each.
         """
 
     def observe(self, step: int, rows: Mapping[str, Tensor]) -> None:  # noqa: B027  most sources do not learn

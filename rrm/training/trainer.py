@@ -107,6 +107,12 @@ class Trainer:
         """Take call units from the budget."""
         self.call_units += units
 
+    def end_at(self, step: int) -> None:
+        """End the training after `step` steps, at the latest after those that it has."""
+        self.total_steps = min(step, self.total_steps)
+        earlier = [at for at in self.evaluation_steps if at < self.total_steps]
+        self.evaluation_steps = [*earlier, self.total_steps]
+
     def run(self) -> Iterator[dict[str, float]]:
         """Train to the end of the budget, yielding the metrics of each evaluation; nothing in them beside rank 0.
 
@@ -114,10 +120,10 @@ class Trainer:
             Diverged: where the loss stops being finite.
         """
         while self.step < self.total_steps:
-            target = next(s for s in self.evaluation_steps if s > self.step)
-            started = time.perf_counter()
+            begun, started = self.step, time.perf_counter()
             sums: dict[str, Tensor] = {}
-            while self.step < target:
+            # A hook may end the training before the next evaluation that was planned.
+            while self.step < next(s for s in self.evaluation_steps if s > begun):
                 for name, value in self._train_step().items():
                     sums[name] = sums.get(name, 0.0) + value
             totals = torch.stack([torch.as_tensor(v, dtype=torch.float64, device=self.device) for v in sums.values()])
@@ -193,10 +199,10 @@ class Trainer:
             self.best = {**found, "step": self.step, "call_units": self.call_units, **self.objective.how_to_run()}
             self.best_weights = self.ema.weights(self.model)
         self.seconds["evaluate"] += time.perf_counter() - started
-        leading = self.objective.ranking[0]
+        leading, over = self.objective.ranking[0], self.step == self.total_steps
         metrics = {
             "step": self.step,
-            "evaluation": self.evaluation_steps.index(self.step) + 1,
+            "evaluation": self.recipe.evaluations if over else self.evaluation_steps.index(self.step) + 1,
             "budget_percent": 100 * self.step / self.total_steps,
             "call_units": float(self.call_units),
             "train/loss": sums["loss"] / sums["steps"],

@@ -9,6 +9,7 @@ import torch
 from rrm.errors import InputError
 from rrm.models import build, describe
 from rrm.tasks import get_task
+from rrm.tasks.modular import ModularArithmetic
 from rrm.tasks.splits import generate_splits
 from rrm.training.assemble import assemble
 from rrm.training.losses import IGNORED
@@ -22,12 +23,19 @@ TASK = get_task("sudoku-4x4")
 ROWS = 6
 MLP = {"family": "mlp", "vocab_size": TASK.vocab_size, "seq_len": TASK.seq_len, "hidden_size": 32}
 # A model that each objective trains, and settings with which each hook has work in a short training.
+TABLE = {"p": 7, "operations": ("add",), "train_share": 0.5}
+TOKENS = {"family": "token_mlp", "vocab_size": 9, "classes": 7, "hidden_size": 8, "mlp_size": 16}
 MODELS = {
     "deep_supervision": cpu_sudoku(TASK).model,
     "last_step": cpu_sudoku(TASK, "srm_mlp").model,
     "supervised": MLP,
+    "classification": TOKENS,
 }
-AT_WORK = {"flossing": {"preset": "pre_inter", "every": 2, "steps": 1, "k": 1, "segments": 1, "transient": 1}}
+AT_WORK = {
+    "flossing": {"preset": "pre_inter", "every": 2, "steps": 1, "k": 1, "segments": 1, "transient": 1},
+    "journal": {"every": 2, "memorised": 0.2, "grokked": 0.1},
+}
+ON_TABLES = {"classification", "rows", "journal"}
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +46,14 @@ def splits(tmp_path_factory):
 
 def context(splits, model, rank=0, world=1):
     torch.manual_seed(0)
-    data = Data(TASK, splits.train, splits.validation)
-    return Context(build(model), LOSSES["stablemax"], TrajectoryPerturbation(), ROWS, 0, data, rank, world)
+    data, table = Data(TASK, splits.train, splits.validation), ModularArithmetic(**TABLE)
+    return Context(build(model), LOSSES["stablemax"], TrajectoryPerturbation(), ROWS, 0, data, rank, world, table)
 
 
 def recipe(model=MODELS["deep_supervision"], evaluations=3, **changes):
-    made = Recipe(model=model, budget=1.0, batch_size=ROWS, evaluations=evaluations, warmup_steps=2, lr=1e-3, **changes)
+    on_table = {"table": TABLE, "source": {"kind": "rows"}} if model is TOKENS else {}
+    made = Recipe(model=model, budget=1.0, batch_size=ROWS, evaluations=evaluations, warmup_steps=2, lr=1e-3,
+                  **on_table | changes)  # fmt: skip
     with torch.device("meta"):
         return replace(made, budget=8.5 * made.units_per_step(build(made.model)))
 
@@ -92,7 +102,7 @@ def test_settings_are_plain_and_strangers_among_them_are_refused(registry, name)
 def test_objective(splits, tmp_path, name):
     settings = read_part(OBJECTIVES, "objective", {"kind": name})
     made = context(splits, MODELS[name])
-    objective, batch = settings.build(made), SOURCES["uniform"]().build(made).batch(0)
+    objective, batch = settings.build(made), SOURCES["rows" if name in ON_TABLES else "uniform"]().build(made).batch(0)
     carry = objective.initial_carry(batch)
     loss, after, outcome = objective(carry, batch, torch.Generator().manual_seed(0))
     loss.backward()
@@ -157,14 +167,19 @@ def test_source(splits, name):
     shares = [settings.build(context(splits, MLP, rank, 2)) for rank in range(2)]
     for step in (7, 0, 3):
         batch = whole.batch(step)
-        assert sorted(batch) == ["inputs", "labels", "puzzle_identifiers", "rows"]
+        assert sorted({*batch} - {"puzzle_identifiers"}) == ["inputs", "labels", "rows"]
         assert all(len(values) == ROWS and values.dtype == torch.int64 for values in batch.values())
         for key, values in batch.items():
             assert torch.equal(values, torch.cat([share.batch(step)[key] for share in shares])), key
         # What a row is called is the puzzle that it is made of, whatever symmetry was applied.
-        dealt, puzzles = (batch[key].numpy().astype("uint8") for key in ("inputs", "labels")), splits.train
-        named = puzzles.inputs[batch["rows"]], puzzles.labels[batch["rows"]]
-        assert (TASK.symmetry_key(*dealt) == TASK.symmetry_key(*named)).all()
+        if name in ON_TABLES:
+            table = ModularArithmetic(**TABLE)
+            for key, of_table in (("inputs", table.tokens), ("labels", table.targets)):
+                assert (batch[key].numpy() == of_table[table.train][batch["rows"]]).all()
+        else:
+            dealt, puzzles = (batch[key].numpy().astype("uint8") for key in ("inputs", "labels")), splits.train
+            named = puzzles.inputs[batch["rows"]], puzzles.labels[batch["rows"]]
+            assert (TASK.symmetry_key(*dealt) == TASK.symmetry_key(*named)).all()
         again.load(whole.tensors())
         assert torch.equal(again.batch(step)["inputs"], batch["inputs"])
         rows = {"row": batch["rows"], "loss": torch.ones(ROWS), "solved": torch.ones(ROWS), "halted": torch.ones(ROWS)}
@@ -173,7 +188,7 @@ def test_source(splits, name):
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_hook(splits, tmp_path, name):
-    plain = recipe()
+    plain = recipe(TOKENS if name in ON_TABLES else MODELS["deep_supervision"])
     hooked = replace(plain, hooks={name: AT_WORK[name]})
     resumed, metrics = goes_on_as_if_never_interrupted(splits, hooked, tmp_path)
     # It charges what it promised, and the training pays for it with steps.
@@ -182,7 +197,8 @@ def test_hook(splits, tmp_path, name):
     assert metrics[-1]["call_units"] == pytest.approx(steps + price) and steps + price <= hooked.budget
     hook = resumed.hooks[name]
     assert json.loads(json.dumps(hook.records)) == hook.records
-    assert all(key.startswith(f"{name}/") and isinstance(value, float) for key, value in hook.metrics().items())
+    assert all("/" in key or key == "learning_rate" for key in hook.metrics())
+    assert all(isinstance(value, float) for value in hook.metrics().values())
     with pytest.raises(InputError, match="hook 'none' is unknown: use one of"):
         replace(plain, hooks={"none": {}})
 
