@@ -3,6 +3,9 @@
 from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
 from rrm.figures.arms import arm_differences
 from rrm.figures.flossing_toy import flossing_toy_figure
+from rrm.figures.grokking_fourier import fourier_figure
+from rrm.figures.grokking_history import HISTORIES, history_figure
+from rrm.figures.grokking_survival import grokking_survival
 from rrm.figures.horizon import horizon_figure
 from rrm.figures.kicks import kick_figure
 from rrm.figures.lambda_distributions import lambda_distributions
@@ -14,9 +17,13 @@ from rrm.figures.style import save
 from rrm.figures.survival import survival_figure
 
 __all__ = [
+    "HISTORIES",
     "accuracy_against_sigma",
     "arm_differences",
     "flossing_toy_figure",
+    "fourier_figure",
+    "grokking_survival",
+    "history_figure",
     "horizon_figure",
     "kick_figure",
     "lambda_distributions",

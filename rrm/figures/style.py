@@ -26,6 +26,10 @@ LABEL, SMALL = 9, 8
 
 GREY = "0.45"
 
+# The muted scheme of Paul Tol, safe for the colour-blind; none of its colours stands for an outcome or a score.
+COLOURS = ("#332288", "#cc6677", "#117733", "#88ccee", "#999933", "#aa4499")
+DASHES: tuple[LineStyleType, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1.5, 1)))
+
 # Keyword arguments of an artist, such as {"color": "black", "linewidth": 0.8}.
 Keywords = dict[str, Any]
 

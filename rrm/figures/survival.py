@@ -9,16 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
-from matplotlib.typing import LineStyleType
 
 from rrm.figures.numbers_below import numbers_below
-from rrm.figures.style import COLUMN, GREY, Keywords, Look, legend_below, paper_style, pretty
+from rrm.figures.style import COLOURS, COLUMN, DASHES, GREY, Keywords, Look, legend_below, paper_style, pretty
 from rrm.statistics.interval import Interval
 from rrm.statistics.survival import Survival
-
-# The muted scheme of Paul Tol, safe for the colour-blind; none of its colours stands for an outcome or a score.
-_COLOURS = ("#332288", "#cc6677", "#117733", "#88ccee", "#999933", "#aa4499")
-_DASHES: tuple[LineStyleType, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1.5, 1)))
 
 # The curve is wide and pale, so that the thin line of a constant chance is seen upon it.
 _CURVE: Keywords = {"linewidth": 2, "alpha": 0.55}
@@ -49,7 +44,7 @@ def survival_figure(curves: Mapping[str, Survival], chances: Mapping[str, Interv
     if not curves or not chances.keys() <= curves.keys():
         raise ValueError(f"needs at least one curve, and chances by their names; got {[*curves]} and {[*chances]}")
     looks = {
-        name: Look(name, _COLOURS[i % len(_COLOURS)], _DASHES[(i + i // len(_COLOURS)) % len(_DASHES)], "")
+        name: Look(name, COLOURS[i % len(COLOURS)], DASHES[(i + i // len(COLOURS)) % len(DASHES)], "")
         for i, name in enumerate(curves)
     }
     entries = {_entry(name, curves[name], chances.get(name)): _sample(look) for name, look in looks.items()}

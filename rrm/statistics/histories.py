@@ -25,7 +25,7 @@ from rrm.statistics.events import (
     held_weights,
 )
 
-WEIGHT_NORM, GRADIENT_NORM = "probe/weight_norm/total", "probe/gradient_norm/total"
+WEIGHT_NORM, GRADIENT_NORM = "probe/weight_norm/total", "probe/gradient/norm"
 JACOBIAN = "probe/jacobian/squared_frobenius"
 
 Series = tuple[np.ndarray, np.ndarray]

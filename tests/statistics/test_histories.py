@@ -28,7 +28,7 @@ def test_derived_series_and_their_signs():
         "train/accuracy": series((0, 0.5), (20, 1.0)),
         "test/accuracy": series((0, 0.25), (20, 0.25)),
         "probe/weight_norm/total": series((0, 1.0), (10, e), (20, 1.0)),
-        "probe/gradient_norm/total": series((0, 0.5), (10, e)),
+        "probe/gradient/norm": series((0, 0.5), (10, e)),
         "probe/jacobian/squared_frobenius": series((0, 1.0), (20, e**2), (40, 1.0)),
     }
     found = {name.removeprefix("derived/"): of for name, of in derived(curves).items()}

@@ -1,0 +1,234 @@
+"""Histories of training runs that grok: losses, accuracies and probes against the step, with the events marked."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from rrm.curves import thin
+from rrm.figures.style import COLOURS, DASHES, GREY, SMALL, Entries, legend_below, minus, panel_grid, paper_style
+from rrm.statistics.events import GROKKED, MEMORISED, PHASES
+from rrm.statistics.training_runs import TrainingRun, TrainingRuns
+
+# Points of a series that are drawn at most.
+_POINTS = 600
+# Phases by lightness: the brighter, the later; grokking alone has a colour.
+_SHADES = dict(zip(PHASES, ("0.86", "0.94", "#f6e3b4", "1.0"), strict=True))
+# Inches: a row of panels, and a line of the legend.
+_ROW, _LINE = 2.2, 0.17
+# Runs whose events have lines of their own; of more, the steps of grokking are ticks above the panel.
+_FEW = 1
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: series that share an axis.
+
+    Attributes:
+        title: with the unit of the axis, where there is one.
+        series: names of series, by their name in the panel; a name with a * stands for all that fit.
+        log: whether the axis is logarithmic.
+        levels: values at which a line is drawn.
+    """
+
+    title: str
+    series: Mapping[str, str]
+    log: bool = False
+    levels: tuple[float, ...] = ()
+
+
+# The figures of a report by name; a panel whose series no run has is left out, and so is a figure without a panel.
+HISTORIES: Mapping[str, tuple[Panel, ...]] = {
+    "training": (
+        Panel("loss (nats)", {"test": "test/loss", "train": "train/loss"}, log=True),
+        Panel("accuracy", {"test": "test/accuracy", "train": "train/accuracy"}, levels=(GROKKED, MEMORISED)),
+        Panel("learning rate", {"": "learning_rate"}),
+    ),
+    "weights": (
+        Panel("norm of all weights", {"all": "probe/weight_norm/total", "decayed": "probe/weight_norm/decayed"}),
+        Panel("norm by layer", {"": "probe/weight_norm/layer/*"}),
+        Panel("norm of the update", {"": "probe/update_norm/total"}, log=True),
+        Panel("representation norm", {"": "probe/representation/norm"}),
+        Panel("logit scale", {"test": "probe/logits/scale", "train": "probe/logits/scale_train"}, log=True),
+    ),
+    "curvature": (
+        Panel("Jacobian, squared norm", {"": "probe/jacobian/squared_frobenius"}, log=True),
+        Panel("input Hessian, trace", {"": "probe/input_hessian/trace"}),
+        Panel("gradient norm", {"": "probe/gradient/norm"}, log=True),
+        Panel("weight Hessian", {"trace": "probe/hessian/trace", "largest": "probe/hessian/largest"}, log=True),
+        Panel("Fisher trace", {"": "probe/fisher/trace"}, log=True),
+        Panel(
+            "sharpness / threshold",
+            {"": "probe/preconditioned_sharpness/ratio"},
+            log=True,
+            levels=(1.0,),
+        ),
+    ),
+    "optimizer": (
+        Panel(
+            "effective learning rate",
+            {"mean": "probe/adam/effective_lr_mean", "max": "probe/adam/effective_lr_max"},
+            log=True,
+        ),
+        Panel("Adam ratio", {"mean": "probe/adam/ratio_mean", "max": "probe/adam/ratio_max"}),
+        Panel("update / decay", {"": "probe/adam/update_to_decay"}, levels=(1.0,)),
+        Panel("noise scale (rows)", {"": "probe/gradient/noise_scale"}, log=True),
+        Panel("cosine weights, descent", {"": "probe/alignment/descent"}),
+        Panel("rows without a gradient", {"": "probe/lost_gradient/rows"}),
+    ),
+    "structure": (
+        Panel("Gini of the embedding", {"": "probe/fourier/gini"}),
+        Panel("key frequencies", {"": "probe/fourier/keys"}),
+        Panel("variance explained", {"operation": "probe/fourier/explained", "inverse": "probe/fourier/inverse"}),
+        Panel(
+            "ablated loss (nats)",
+            {"restricted": "probe/fourier/restricted_loss", "excluded": "probe/fourier/excluded_loss"},
+            log=True,
+        ),
+        Panel("learning coefficient", {"": "probe/llc/coefficient"}),
+        Panel("cosine of heads", {"": "probe/heads/cosine"}),
+    ),
+    "action": (
+        Panel("kinetic action", {"": "probe/path/kinetic_action"}),
+        Panel("path and displacement", {"path": "probe/path/length", "displacement": "probe/path/displacement"}),
+        Panel(
+            "function action",
+            {"test": "probe/path/function_action", "train": "probe/path/function_action_train"},
+            levels=(1.0,),
+        ),
+    ),
+    "computation": (
+        Panel("effective depth (layers)", {"": "gates/effective_depth"}),
+        Panel("gates", {"": "gates/layer_*"}),
+        Panel("routing entropy (nats)", {"": "routing/entropy"}),
+        Panel("use of heads", {"": "routing/*/head_*"}),
+    ),
+}
+
+
+def history_figure(runs: TrainingRuns, panels: Sequence[Panel]) -> Figure | None:
+    """Series of all runs against the step, one colour an arm; None where no run has one of them.
+
+    With one run, its phases are shaded and memorisation and grokking have lines. With several, a mark above each panel
+    is the step at which a run of that colour groks; a run that never does has none. Horizontal lines are the levels of
+    a panel. The axis of steps is logarithmic and leaves out step 0. Values of 0 and below are left out of a logarithmic
+    axis.
+
+    Args:
+        runs: at least one.
+        panels: those without a series in any run are left out.
+    """
+    shown = [panel for panel in panels if any(True for run in runs for _ in _drawn(run, panel))]
+    if not shown:
+        return None
+    colours = {arm: COLOURS[i % len(COLOURS)] for i, arm in enumerate(runs.arms)}
+    with paper_style():
+        figure, axes = panel_grid([panel.title for panel in shown], columns=3 if len(shown) != 4 else 2, height=_ROW)
+        for ax, panel in zip(axes, shown, strict=True):
+            names = list(dict.fromkeys(name for run in runs for name, _, _ in _drawn(run, panel)))
+            looks = {name: DASHES[i % len(DASHES)] for i, name in enumerate(names)}
+            for run in runs:
+                for name, steps, values in _drawn(run, panel):
+                    few = len(runs) <= _FEW
+                    # Layers of one run are told by colour, of several by dash alone.
+                    colour = COLOURS[names.index(name) % len(COLOURS)] if few else colours[run.label]
+                    width = 1.2 if few else 0.8
+                    ax.plot(steps, values, color=colour, linestyle=looks[name], linewidth=width, alpha=0.75)
+            _frame(ax, panel, runs)
+            _mark(ax, runs, colours)
+            if len(names) > 1:
+                _name_series(ax, names, looks, len(runs) <= _FEW)
+        _legend(figure, runs, colours)
+        figure.draw_without_rendering()
+    return figure
+
+
+def _drawn(run: TrainingRun, panel: Panel) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(name in the panel, steps, values) of the series of a run that have a value to draw."""
+    for name, pattern in panel.series.items():
+        for series in (found for found in run.curves if fnmatchcase(found, pattern)):
+            steps, values = run.curves[series]
+            kept = np.isfinite(values) & (steps > 0) & ((values > 0) | (not panel.log))
+            if kept.any():
+                steps, values = thin(steps[kept], values[kept], _POINTS)
+                yield series[pattern.index("*") :] if "*" in pattern else name, steps, values
+
+
+def _frame(ax: Axes, panel: Panel, runs: TrainingRuns) -> None:
+    last = max(run.events.last for run in runs)
+    first = min(
+        (int(run.curves["train/accuracy"][0][run.curves["train/accuracy"][0] > 0][0]) for run in runs), default=1
+    )
+    ax.set_xscale("log")
+    ax.set_xlim(first * 0.9, last * 1.1)
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    if panel.log:
+        ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        if high < 30 * low:
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        else:
+            ax.yaxis.set_major_locator(LogLocator(numticks=6))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: minus(f"{value:g}")))
+    for level in panel.levels:
+        ax.axhline(level, color=GREY, linewidth=0.6, linestyle=(0, (1, 1)), zorder=0.5)
+    ax.set_xlabel("step")
+
+
+def _mark(ax: Axes, runs: TrainingRuns, colours: Mapping[str, str]) -> None:
+    """The events of the runs."""
+    if len(runs) <= _FEW:
+        for name, (begin, end) in runs[0].events.phases.items():
+            ax.axvspan(
+                max(begin, ax.get_xlim()[0]), min(end, ax.get_xlim()[1]), color=_SHADES[name], linewidth=0, zorder=0
+            )
+        return
+    along = ax.get_xaxis_transform()
+    for run in runs:
+        if run.events.grokked is not None:
+            ax.plot(
+                run.events.grokked,
+                1.0,
+                marker=3,
+                color=colours[run.label],
+                markersize=5,
+                transform=along,
+                clip_on=False,
+            )
+
+
+def _name_series(ax: Axes, names: Sequence[str], looks: Mapping[str, object], few: bool) -> None:
+    handles = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)] if few else "black", linestyle=looks[name], linewidth=1)  # type: ignore[arg-type]
+        for i, name in enumerate(names)
+    ]
+    ax.legend(handles, names, fontsize=SMALL - 2, loc="best", handlelength=1.6, borderaxespad=0.2, labelspacing=0.2)
+
+
+def _legend(figure: Figure, runs: TrainingRuns, colours: Mapping[str, str]) -> None:
+    entries: Entries
+    if len(runs) <= _FEW:
+        phases = {name: end - begin for name, (begin, end) in runs[0].events.phases.items()}
+        entries = {f"{name}, {steps} steps": Patch(facecolor=_SHADES[name], edgecolor="0.7", linewidth=0.5)
+                   for name, steps in phases.items()}  # fmt: skip
+        columns = 4
+    else:
+        entries = {}
+        for arm, colour in colours.items():
+            mine = [run for run in runs if run.label == arm]
+            grok = sum(run.grokked for run in mine)
+            entries[f"{arm} ({grok} of {len(mine)} grok)"] = Line2D([], [], color=colour)
+        entries = {**entries, "a run groks": Line2D([], [], color="black", marker=3, linestyle="", markersize=5)}
+        columns = 2 if figure.get_figwidth() > 4 else 1
+    columns = columns if figure.get_figwidth() > 4 else 1
+    figure.set_figheight(figure.get_figheight() + _LINE * -(-len(entries) // columns))
+    legend_below(figure, entries, columns, columnspacing=1.2)
