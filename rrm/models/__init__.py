@@ -7,10 +7,12 @@ from typing import Any
 from rrm.errors import InputError
 from rrm.models.base import Readout, RecursiveModel, State, parameter_count, recursive
 from rrm.models.config import ReasonerConfig
+from rrm.models.gated import GatedMLP, GatedTransformer
 from rrm.models.hrm import HRM, HRMConfig
 from rrm.models.official import build_official, export_official, load_official, official_segments
 from rrm.models.plain import MLP, MLPConfig, PlainConfig, PlainModel
 from rrm.models.public_file import read_checkpoint
+from rrm.models.routed import RoutedMLP, RoutedMLPConfig, RoutedTransformer, RoutedTransformerConfig, SingleHead
 from rrm.models.srm import SRM, SRMConfig
 from rrm.models.token_mlp import TokenMLP, TokenMLPConfig
 from rrm.models.tokens import Answer, TokenConfig, TokenModel
@@ -27,6 +29,11 @@ FAMILIES: dict[str, tuple[type[Config], type[Model]]] = {
     "mlp": (MLPConfig, MLP),
     "token_mlp": (TokenMLPConfig, TokenMLP),
     "transformer": (TransformerConfig, Transformer),
+    "single_head": (TokenMLPConfig, SingleHead),
+    "routed_mlp": (RoutedMLPConfig, RoutedMLP),
+    "routed_transformer": (RoutedTransformerConfig, RoutedTransformer),
+    "gated_mlp": (TokenMLPConfig, GatedMLP),
+    "gated_transformer": (TransformerConfig, GatedTransformer),
 }
 
 # Model types as a sweep names them: a family and the settings that make the variant.

@@ -103,6 +103,11 @@ class TokenModel(nn.Module, ABC):
         """Names of parameters that weight decay leaves alone."""
         return set()
 
+    def side(self, x: Tensor) -> dict[str, Tensor]:
+        """Routing by router [B, P, H] and "gates" [G], of embeddings; empty for a network without either."""
+        found = self.respond(x)
+        return found.routing if found.gates is None else found.routing | {"gates": found.gates}
+
     def layers_of(self) -> dict[str, list[nn.Parameter]]:
         """The parameters by layer, such as "embedding", "layers.0" and "unembedding", in the order of the network."""
         found: dict[str, list[nn.Parameter]] = {}

@@ -3,6 +3,7 @@
 from rrm.training.classification import ClassificationSettings
 from rrm.training.deep_supervision import DeepSupervisionSettings
 from rrm.training.flosser import FlossingSettings
+from rrm.training.gradient_filter import GradientFilterSettings
 from rrm.training.hook import HookSettings
 from rrm.training.journal import JournalSettings
 from rrm.training.last_step import LastStepSettings
@@ -50,5 +51,6 @@ SOURCES: dict[str, type[SourceSettings]] = {
 
 HOOKS: dict[str, type[HookSettings]] = {
     "flossing": FlossingSettings,
+    "gradient_filter": GradientFilterSettings,
     "journal": JournalSettings,
 }
