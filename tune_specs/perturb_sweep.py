@@ -1,14 +1,15 @@
 """Does training from perturbed latent states help, and are failed rollouts less stable than solved ones?
 
-    python tune_specs/perturb_sweep.py                  # about five minutes on two CPU cores
-    python tune_specs/perturb_sweep.py --preset smoke   # two minutes, to see the pipeline work
+    python tune_specs/perturb_sweep.py                  # about eight minutes on two CPU cores
+    python tune_specs/perturb_sweep.py --preset smoke   # a minute or two, also with --data, to see the pipeline work
 
 Three axes: model type x perturbation (magnitude sigma, when there is noise, on which half of the state) x flossing
-schedule. Every model type gets one baseline with neither, which is never stopped early; the other trials are drawn by
-TPE, and ASHA stops the weak ones. The best drawn configuration and its baseline are then trained on fresh seeds,
-because the run by which the search chose it was partly lucky. Each sentence about arms begins with the verdict after
-Holm's correction, gives the difference of every seed, and says about how large an effect so many seeds would have
-shown.
+schedule. Every model type gets one baseline with neither, which is never stopped early, at a budget with which it
+solves more than half of the puzzles and not all. The other trials are drawn by TPE, as many of each model type, and
+ASHA stops the weaker half of a type. The best drawn configuration of every type that learns, and its baseline, are then
+trained on fresh seeds, because the run by which the search chose it was partly lucky. Each sentence about arms begins
+with the verdict after Holm's correction, gives the difference of every seed, and says about how large an effect so many
+seeds would have shown.
 """
 
 from rrm.commands.sweep import run_command
@@ -21,6 +22,8 @@ KINDS = ("initial_state", "every_segment", "every_call")
 LOCATIONS = tuple(CHOICES)
 FLOSSING = ("none", "pre", "inter", "pre_inter")
 COPIES = 1  # perturbed rollouts beside the clean one
+# Training of each model type, in steps of the preset. Comparisons are within a type.
+BUDGETS = {"trm_mlp": 1.0, "trm_att": 2.6, "hrm": 2.5, "srm_mlp": 1.55}
 
 
 def fixed(models):
@@ -53,8 +56,8 @@ def recipe(config, task, preset, seed):
     made = cpu_sudoku(
         task,
         config["model"],
-        batch_size=32 // trajectories,
-        budget=12 * 32 * preset.steps,
+        batch_size=preset.batch_size // trajectories,
+        budget=12 * preset.batch_size * preset.steps * BUDGETS.get(config["model"], 2.0),
         evaluations=preset.evaluations,
         perturbation=perturbation,
         seed=seed,
@@ -72,11 +75,11 @@ SPEC = SweepSpec(
     "flossing is paid for with training steps.",
     presets={
         "default": Preset(
-            trials=8, seeds=3, steps=400, evaluations=6,
-            task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512,
+            trials=28, seeds=3, steps=140, evaluations=6,
+            task="sudoku-4x4", givens=(5, 9), train=1024, validation=256, test=512,
         ),
         "smoke": Preset(
-            trials=6, seeds=2, steps=160, evaluations=4,
+            trials=8, seeds=2, steps=60, evaluations=4, quick=True,
             task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128,
         ),
     },

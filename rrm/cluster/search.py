@@ -1,5 +1,6 @@
 """Searcher and scheduler of a sweep: fixed configurations run first and to their end; --resume restores both."""
 
+import copy
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,9 @@ class BaselinesFirst(OptunaSearch):
     is recorded as FAILED, so that the sampler ignores it: any number in its place would be invented, and without a
     record the trial would stay RUNNING for ever.
 
+    Drawn configurations take turns among `models`, the values of the axis "model": a sampler left alone would soon draw
+    none but the type that is easiest to train.
+
     The search calls `handed_out`, where it is set, with every configuration and its number before Tune sees them.
     """
 
@@ -89,6 +93,7 @@ class BaselinesFirst(OptunaSearch):
         fixed: list[Config],
         seed: int,
         objectives: Sequence[SearchObjective] = ACCURACY,
+        models: Sequence[str] = (),
     ):
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=len(fixed) + 1)
         self._metrics: list[str] = [objective.metric for objective in objectives]
@@ -97,7 +102,7 @@ class BaselinesFirst(OptunaSearch):
             super().__init__(space=space, metric=self._metrics[0], mode=modes[0], sampler=sampler)
         else:
             super().__init__(space=space, metric=self._metrics, mode=modes, sampler=sampler)
-        self._fixed = list(fixed)
+        self._fixed, self._models = list(fixed), list(models)
         self._training_seed = seed
         self._handed: dict[str, Config] = {}
         self._count = 0
@@ -108,6 +113,9 @@ class BaselinesFirst(OptunaSearch):
         if number < len(self._fixed):
             config = self._handed[trial_id] = self._fixed[number]
         elif self._space:
+            if len(self._models) > 1:
+                assert self._ot_study is not None
+                self._ot_study.enqueue_trial({"model": self._models[number % len(self._models)]})
             config = {"seed": self._training_seed} | (super().suggest(trial_id) or {})
         else:
             return self.FINISHED
@@ -155,20 +163,26 @@ class AtOnce(ConcurrencyLimiter):
 
 
 class FairASHA(ASHAScheduler):
-    """ASHA (Li et al., arXiv 1810.05934) that never stops the first trials, and keeps its rungs through a restore.
+    """ASHA (Li et al., arXiv 1810.05934) within each model type, which keeps its rungs through a restore.
 
-    The first `spared` trials, the fixed configurations, run to the end of their budget. Tune restores the searcher but
-    not the rungs of the scheduler, so this class reads the results of known trials from their result.json. Tune
-    rewrites that file in place, and a killed driver may leave a torn line. A torn line is skipped: the last result is
-    in Tune's state, too.
+    A trial has rivals of its own model type only: at half of its budget one type may have solved nothing that another
+    has long learned. The first `spared` trials, the fixed configurations, run to the end of their budget.
+
+    Tune restores the searcher but not the rungs of the scheduler, so this class reads the results of known trials from
+    their result.json. Tune rewrites that file in place, and a killed driver may leave a torn line. A torn line is
+    skipped: the last result is in Tune's state, too.
     """
 
     def __init__(self, spared: float, **settings: Any):
         super().__init__(**settings)
         self._spared = spared
+        self._by_model: dict[str, Any] = {}
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         super().on_trial_add(tune_controller, trial)
+        # The one bracket of the scheduler stays empty: each model type has a copy.
+        bracket = self._by_model.setdefault(trial.config["model"], copy.deepcopy(self._brackets[0]))
+        self._trial_info[trial.trial_id] = bracket
         if not trial.storage or not trial.storage.trial_dir_name:  # a new trial: its folder has no name yet
             return
         path = Path(trial.storage.trial_fs_path, "result.json")
@@ -201,7 +215,7 @@ def searcher(
 ) -> BaselinesFirst:
     """The searcher of a sweep: `fixed` first, then configurations of the models and sigmas on the command line."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return BaselinesFirst(_narrowed(spec, models, sigmas), fixed, seed, objectives)
+    return BaselinesFirst(_narrowed(spec, models, sigmas), fixed, seed, objectives, models)
 
 
 def _narrowed(
@@ -213,7 +227,7 @@ def _narrowed(
 
 
 def scheduler(evaluations: int, spared: float, objectives: Sequence[SearchObjective] = ACCURACY) -> TrialScheduler:
-    """A scheduler that stops the weaker half of the trials at half of their budget, `evaluations`.
+    """A scheduler that stops the weaker half of each model type's trials at half of their budget, `evaluations`.
 
     Before that, small models solve nothing and cannot be told apart. The first `spared` trials are never stopped. With
     several objectives, or one that is measured at the end of a training, no trial is stopped: their values are known

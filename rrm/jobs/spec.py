@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rrm.jobs.objectives import OBJECTIVES, SearchObjective
@@ -17,6 +17,8 @@ Config = dict[str, Any]
 
 # Stages after training, by the names of `rrm.studies.stages.STAGES`.
 PERTURBATION_STAGES = ("score", "measure", "compare", "search", "draw", "say", "log")
+LEAST = 4  # puzzles of a step on large boards
+
 # Without Lyapunov spectra, which need recursive models.
 GRID_STAGES = ("score", "compare", "search", "draw", "say", "log")
 
@@ -52,7 +54,8 @@ class Preset:
     trials: how many configurations are tried, the fixed ones included; a sweep without a space ignores it.  seeds:
     training seeds of the comparison that ends the sweep.  steps: optimizer steps of an unperturbed trial.  evaluations:
     validation points per trial, the clock of ASHA.  task, givens, train, validation, test: the puzzles generated when
-    no data is named, as in `DataSpec`; without a task the sweep names its data itself.
+    no data is named, as in `DataSpec`; without a task the sweep names its data itself.  batch_size: puzzles of a step.
+    quick: named data of more cells than the preset's own gets a smaller budget (`fitted`).
     """
 
     trials: int
@@ -64,6 +67,19 @@ class Preset:
     train: int = 0
     validation: int = 0
     test: int = 0
+    batch_size: int = 32
+    quick: bool = False
+
+    def fitted(self, own_cells: int, cells: int) -> Preset:
+        """The preset for puzzles of `cells` cells instead of `own_cells`: the cells of batch, training, validation and
+        test stay about as many, so that a sweep takes about as long. Batches keep `LEAST` puzzles, enough for each of
+        several rollouts.
+        """
+        ratio = max(1.0, cells / own_cells)
+        batch_size = max(LEAST, round(self.batch_size / ratio))
+        steps = round(self.steps * min(1.0, self.batch_size / (batch_size * ratio)))
+        sizes = {name: max(2 * LEAST, round(getattr(self, name) / ratio)) for name in ("validation", "test")}
+        return replace(self, batch_size=batch_size, steps=max(steps, 4 * self.evaluations), quick=False, **sizes)
 
     @property
     def data(self) -> DataSpec | None:
@@ -88,8 +104,8 @@ class SweepSpec:
     data of its own. Arms are compared on the same data alone. A search must draw each set of a few.
 
     space(trial, models, sigmas): a configuration drawn by Optuna, define-by-run; `sigmas` are the values of --sigma,
-    None for the whole range. The best drawn configuration and its baseline are then trained again on fresh seeds.
-    Without a space all fixed configurations are trained on the same seeds.
+    None for the whole range. The best drawn configuration of every model type that learns, and its baseline, are then
+    trained again on fresh seeds. Without a space all fixed configurations are trained on the same seeds.
 
     trainer(recipe, task, train, validation, *, rank, world, device, wrap, curve): the training of a recipe, by default
     `rrm.training.assemble.assemble`; task and puzzles are None where the objective brings its data.  read(known): the

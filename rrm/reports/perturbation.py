@@ -63,15 +63,16 @@ def findings(
     compared: Sequence[ArmComparison],
     best: TrialRecord,
 ) -> list[str]:
-    """Sentences on three questions: whether lambda_1 separates the outcomes of the best model, what it adds to the null
-    scores on the same puzzles, and whether arms differ from their baseline by more than seeds do.
+    """Sentences on three questions: whether lambda_1 separates the outcomes of each measured model, what it adds to the
+    null scores on the puzzles of the best one, and whether arms differ from their baseline by more than seeds do.
     """
     repeated = [comparison for comparison in compared if len(comparison.seeds) > 1]
     alone = best.group not in {comparison.model for comparison in repeated}
     result = results[best.name]
     found = evidence(examples(result, np.flatnonzero(kept(result.finite)), {}))
+    others = [panel for name, panel in measured.items() if name != best.name]
     return [
-        separation_sentence(measured[best.name]),
+        *(separation_sentence(panel) for panel in [measured[best.name], *others]),
         f"Exponents are {result.settings.basis}.",
         *evidence_sentences(best.label, found),
         *([perturbation_sentence(by_model(points)[best.group])] if alone else []),

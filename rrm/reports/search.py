@@ -52,7 +52,8 @@ def search_findings(
     """The findings of a search; None where no configuration was drawn.
 
     Args:
-        objectives: that the search optimised, by name; axes are judged by the first of them.
+        objectives: that the search optimised, by name; axes are judged by the first of them, as the difference from the
+            baseline of the model type: what a type reaches at its budget says nothing about its interventions.
         seed: of the null of the importances.
         score: name of the score on validation that figures show.
     """
@@ -60,8 +61,7 @@ def search_findings(
     if not drawn:
         return None
     first = next(iter(objectives))
-    sign = 1 if objectives[first].mode == "max" else -1
-    importances = axis_importance([(t.config, sign * _known(t.objectives[first])) for t in drawn], seed)
+    importances = axis_importance(_gains(trials, first, objectives[first].mode), seed)
     sentences, front = [importance_sentence(importances, len(drawn), len(trials))], []
     if len(objectives) > 1:
         values = [tuple(_known(t.objectives[name]) for name in objectives) for t in trials]
@@ -70,6 +70,17 @@ def search_findings(
     accuracies = [(t.config, t.best[score]) for t in drawn]
     fixed = [(t.config, t.best[score]) for t in trials if not t.drawn]
     return SearchFindings(accuracies, fixed, importances, front, sentences)
+
+
+def _gains(trials: Sequence[TrialRecord], objective: str, mode: str) -> list[tuple[dict, float]]:
+    """(configuration, how much better than its baseline, nan where one is missing) of the drawn trials."""
+    sign = 1 if mode == "max" else -1
+    baselines = {t.group: _known(t.objectives[objective]) for t in reversed(trials) if t.arm.baseline}
+    return [
+        (t.config, sign * (_known(t.objectives[objective]) - baselines.get(t.group, math.nan if baselines else 0.0)))
+        for t in trials
+        if t.drawn
+    ]
 
 
 def _known(value: float | None) -> float:

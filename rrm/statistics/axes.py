@@ -80,13 +80,10 @@ def importance_sentence(found: Sequence[AxisImportance], drawn: int, trials: int
     told = [f"{axis.name} (importance {axis.importance:.2g}, chance up to {axis.null_95:.2g}, p = {axis.p_value:.2g})"
             for axis in ranked if axis.important]  # fmt: skip
     others = [axis.name for axis in ranked if not axis.important]
-    top = f"which of {drawn} drawn trials came into the better half"
+    top = f"which of {drawn} drawn trials came into the better half, measured from the baseline of their model type"
     if not told:
         nearest = f"{ranked[0].name}, p = {ranked[0].p_value:.2g}"
         return f"No axis stands out from chance in {top} (the nearest: {nearest}; shuffled objectives, all axes)."
     rest = f"; {', '.join(others)} cannot be told from chance" if others else ""
     goes = "goes" if len(told) == 1 else "go"
-    budget = ""
-    if any(axis.important and axis.name == "model" for axis in found):
-        budget = " Model types are compared at one budget, with which some learn little; another may rank them anew."
-    return f"{' and '.join(told)} {goes} with {top}{rest} (shuffled objectives, all axes).{budget}"
+    return f"{' and '.join(told)} {goes} with {top}{rest} (shuffled objectives, all axes)."

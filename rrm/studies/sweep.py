@@ -28,10 +28,14 @@ from rrm.studies.checks import (
     fixed_configurations,
     possible_configurations,
 )
+from rrm.studies.estimate import say_expected
 from rrm.studies.stages import describe, stages_of
 from rrm.studies.sweep_run import SweepRun
-from rrm.tasks.splits import Splits
+from rrm.tasks import get_task
+from rrm.tasks.splits import Splits, cells_of
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
+
+LEARNS = 0.05  # share of the validation puzzles from which on a model type is compared on fresh seeds
 
 # Options that may differ between a sweep and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri")
@@ -51,6 +55,8 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     if (known := folder.read("sweep")) and "preset" in known:
         # The preset of the start counts, not its present content: all trials of a sweep have one budget.
         preset = replace(preset, **{name: _value(value) for name, value in known["preset"].items()})
+    elif preset.quick and args.data and preset.task:
+        preset = preset.fitted(get_task(preset.task).seq_len, cells_of(args.data))
     stages = stages_of(spec)
     uri = tracking_uri(args.tracking_uri, storage)
     announce(uri)
@@ -91,6 +97,8 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
             )
             _open(run)
             try:
+                if not args.resume:
+                    say_expected(run, fixed, count)
                 _train(run, fixed, count)
                 for stage in stages:
                     stage(run)
@@ -166,18 +174,22 @@ def _write(folder: JobFolder, known: dict[str, list[TrialRecord]]) -> None:
 
 
 def repetitions(searched: list[TrialRecord], seeds: int, seed: int) -> list[Config]:
-    """The configurations that are trained again: the best drawn one and its baseline, each on fresh seeds.
+    """The configurations that are trained again: of every model type that learns, its baseline and its best drawn one.
 
-    The run by which a configuration won is partly lucky, so it does not count in the comparison.
+    The run by which a configuration won is partly lucky, so it does not count in the comparison. A model type learns if
+    one of the two solves at least the share `LEARNS` of the validation puzzles; where all fail, seeds tell nothing.
+    Seeds follow each other, so that an interrupted comparison has whole pairs.
     """
-    drawn = [trial for trial in searched if trial.checkpoint and trial.drawn]
-    if not drawn:
-        return []
-    best = choose(drawn)
-    same = [trial for trial in searched if trial.arm.baseline and trial.group == best.group]
-    pair = [{name: value for name, value in trial.config.items() if name != "trial"} for trial in (*same[:1], best)]
+    trained = [trial for trial in searched if trial.checkpoint]
+    again: list[Config] = []
+    for group in dict.fromkeys(trial.group for trial in trained):
+        drawn = [trial for trial in trained if trial.drawn and trial.group == group]
+        baselines = [trial for trial in trained if trial.arm.baseline and trial.group == group]
+        pair = [*baselines[:1], choose(drawn)] if drawn else []
+        if any(trial.rank[0] >= LEARNS for trial in pair):
+            again += [{name: value for name, value in trial.config.items() if name != "trial"} for trial in pair]
     numbers = itertools.count(len(searched))
-    return [config | {"seed": seed + more, "trial": next(numbers)} for more in range(1, seeds + 1) for config in pair]
+    return [config | {"seed": seed + more, "trial": next(numbers)} for more in range(1, seeds + 1) for config in again]
 
 
 def _finish(run: SweepRun, began: float) -> None:

@@ -94,21 +94,27 @@ def read_splits(path: str | Path, sizes: Sizes, seed: int, cache_dir: str | Path
     Raises:
         InputError: when the path is missing, at the first wrong row, or when too few rows are left.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; give a CSV file, or a folder with train.csv and test.csv")
-    sizes = _valid_sizes(sizes)
-    files: list[_File]
-    if is_official(path):
-        files = [_Part(path / name) for name in PARTS]
-    else:
-        files = [_Csv(file) for file in ([path / "train.csv", path / "test.csv"] if path.is_dir() else [path])]
+    sizes, files = _valid_sizes(sizes), _files(Path(path))
 
     def make() -> Splits:
         return _draw_splits(files, sizes, np.random.Generator(np.random.Philox(seed)))
 
     settings = {"reader": READER_VERSION, "files": [file.hash() for file in files], "sizes": sizes, "seed": seed}
     return _cached(Path(cache_dir), settings, make)
+
+
+def cells_of(path: str | Path) -> int:
+    """Cells of the first puzzle of files as for `read_splits`, which says what it raises."""
+    return _files(Path(path))[0].read(np.arange(1)).inputs.shape[1]
+
+
+def _files(path: Path) -> "list[_File]":
+    """The files of puzzles at `path`, the one with the test puzzles last."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a CSV file, or a folder with train.csv and test.csv")
+    if is_official(path):
+        return [_Part(path / name) for name in PARTS]
+    return [_Csv(file) for file in ([path / "train.csv", path / "test.csv"] if path.is_dir() else [path])]
 
 
 class _File(Protocol):

@@ -130,13 +130,29 @@ def test_axes_narrowed_by_the_command_line():
     assert search.suggest("b")["sigma"] == 0.5
 
 
-def test_asha_stops_the_weaker_half_but_none_of_the_first():
+def test_drawn_configurations_take_turns_among_model_types(tmp_path):
+    def search():
+        return BaselinesFirst(space, FIXED, 7, models=("trm_mlp", "hrm"))
+
+    before = search()
+    configs = hand_out(before, "abcde", ("accuracy",))
+    before.save(str(tmp_path / "searcher"))
+    restored = search()
+    restored.restore(str(tmp_path / "searcher"))
+    configs += hand_out(restored, "fgh", ("accuracy",))
+    assert [config["model"] for config in configs] == ["trm_mlp", "hrm"] * 4
+
+
+def test_asha_stops_the_weaker_half_of_a_model_type_but_none_of_the_first():
     asha = scheduler(4, spared=2)
     storage = SimpleNamespace(trial_dir_name=None)
+    other = SimpleNamespace(trial_id="other", config={"trial": 9, "model": "hrm"}, storage=storage)
+    asha.on_trial_add(None, other)
+    assert asha.on_trial_result(None, other, {CLOCK: 2, OBJECTIVE: 1.0}) == "CONTINUE"
     strength = [0.1, 0.2, 0.9, 0.3]
     decisions = []
     for number in np.argsort(strength)[::-1]:  # the strongest reaches its half first
-        trial = SimpleNamespace(trial_id=str(number), config={"trial": number}, storage=storage)
+        trial = SimpleNamespace(trial_id=str(number), config={"trial": number, "model": "srm_mlp"}, storage=storage)
         asha.on_trial_add(None, trial)
         result = {CLOCK: 2, OBJECTIVE: strength[number]}
         decisions.append((int(number), asha.on_trial_result(None, trial, result)))
@@ -158,12 +174,13 @@ def test_asha_remembers_results_whose_file_the_dying_driver_left_damaged(tmp_pat
             (folder / "result.json").write_text("\n".join(text))
             storage = SimpleNamespace(trial_dir_name=folder.name, trial_fs_path=str(folder))
             last = {CLOCK: 2, OBJECTIVE: strength}
-            asha.on_trial_add(
-                None, SimpleNamespace(trial_id=str(number), config={"trial": 0}, storage=storage, last_result=last)
-            )
+            config = {"trial": 0, "model": "hrm"}
+            known = SimpleNamespace(trial_id=str(number), config=config, storage=storage, last_result=last)
+            asha.on_trial_add(None, known)
         return asha
 
     asha = asha_that_knows([0.8, 0.9])
-    new = SimpleNamespace(trial_id="new", config={"trial": 2}, storage=SimpleNamespace(trial_dir_name=None))
+    storage = SimpleNamespace(trial_dir_name=None)
+    new = SimpleNamespace(trial_id="new", config={"trial": 2, "model": "hrm"}, storage=storage)
     asha.on_trial_add(None, new)
     assert asha.on_trial_result(None, new, {CLOCK: 2, OBJECTIVE: 0.1}) == "STOP"

@@ -1,0 +1,67 @@
+"""How long a sweep will take, said before it starts: by the pace of one training of each model type."""
+
+from collections.abc import Sequence
+
+from rrm.cluster.fanout import device_of, run_tasks
+from rrm.jobs.recipes import Recipes, TrialRecipe
+from rrm.jobs.spec import Config
+from rrm.studies.measured import K
+from rrm.studies.sweep_run import SweepRun
+from rrm.tasks import get_task
+from rrm.tasks.splits import Splits
+from rrm.terminal.progress import duration
+from rrm.training.pace import Pace, measure_pace
+
+OVERHEAD_S = 25  # starts of workers, reports, figures and logging of a small sweep
+STOPPED_AT = 0.75  # of their budget have the drawn trials on average, half of which are stopped at half
+SCORED = 1.7  # weights of a trial on its test puzzles: the best, and the final ones where they are others
+PER_EXPONENT = 1.3  # rollouts that each exponent of a spectrum costs beside the plain one
+
+
+def say_expected(run: SweepRun, fixed: Sequence[Config], count: int) -> None:
+    """Print how long the sweep will take."""
+    try:
+        told = f"about {duration(expected_seconds(run, fixed, count))}, on these {run.at_once} slots without other work"
+    except Exception as error:  # a training that fails shall fail as a trial: the report names it, the others go on
+        told = f"unknown, because a first training failed: {error}".splitlines()[0]
+    print(f"expected  {told}")
+
+
+def expected_seconds(run: SweepRun, fixed: Sequence[Config], count: int) -> float:
+    """Seconds until the report of a sweep of `count` trials, of which `fixed` are known; within a factor of two.
+
+    Every configuration is taken to train at the pace of the first fixed one of its model type and data.
+    """
+    trials = {number: run.recipes.make(config) for number, config in enumerate(fixed)}
+    of_type: dict[tuple[str, str | None], TrialRecipe] = {}
+    for trial in trials.values():
+        of_type.setdefault((trial.config["model"], trial.data), trial)
+    there = device_of(run.request)
+    jobs = ((run.recipes, trial, run.splits.get(trial.data or ""), there) for trial in of_type.values())
+    # The tasks run on the devices of the trials, one trial each.
+    found = {place: pace for place, pace, _ in run_tasks(_pace, jobs, run.resources, run.request)}
+    paces = {kind: found[place] for place, kind in enumerate(of_type)}
+    training = [paces[trial.config["model"], trial.data].seconds(trial.recipe) for trial in trials.values()]
+    typical = sum(training) / len(training)
+    drawn = count - len(fixed)
+    stops = len(run.objectives) == 1 and not any(one.measure for one in run.objectives.values())
+    repeated = 2 * run.preset.seeds * len(paces) if drawn else 0
+    work = sum(training) + typical * (drawn * (STOPPED_AT if stops else 1) + repeated)
+    rollouts = [_rollouts_s(run, kind[1], pace) for kind, pace in paces.items()]
+    work += SCORED * (count + repeated) * sum(rollouts) / len(rollouts)
+    if "measure" in run.spec.stages:
+        work += (1 + PER_EXPONENT * K) * (sum(rollouts) + rollouts[0])
+    return OVERHEAD_S + work / run.at_once
+
+
+def _rollouts_s(run: SweepRun, data: str | None, pace: Pace) -> float:
+    """Seconds of one rollout of each test puzzle."""
+    if data is None:
+        return 0.0
+    splits = run.splits[data]
+    return pace.evaluation_s * len(splits.test) / len(splits.validation)
+
+
+def _pace(recipes: Recipes, trial: TrialRecipe, splits: Splits | None, device: str) -> Pace:
+    data = (get_task(splits.train.task), splits.train, splits.validation) if splits else (None, None, None)
+    return measure_pace(trial.recipe, lambda recipe: recipes.trainer(recipe, *data, device=device))
