@@ -21,6 +21,7 @@ class Report:
         figures: by name of their file.
         files: paths below the folder of the job that go to the run, each with the folder that it has there.
         places: lines on where the results are, printed last.
+        compared_by: metric by which the trials of the job stand in the MLflow UI; "" for a job without trials.
     """
 
     verdicts: Verdicts = field(default_factory=lambda: Verdicts([]))
@@ -33,6 +34,7 @@ class Report:
     figures: dict[str, Figure] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     places: list[str] = field(default_factory=list)
+    compared_by: str = ""
 
     @property
     def text(self) -> str:

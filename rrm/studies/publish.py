@@ -20,7 +20,7 @@ def publish(report: Report, folder: JobFolder, tracker: Tracker, run: str) -> No
     for path in _save(report, folder.path / "figures"):
         tracker.artifact(run, path, "figures")
         print(f"  {path}")
-    command, link = tracker.ui()
+    command, link = tracker.ui(report.compared_by)
     print("\n" + "\n".join([*report.places, f"MLflow    {command}", f"          {link}"]))
 
 

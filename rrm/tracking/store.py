@@ -247,10 +247,17 @@ class Tracker:
         """Close every run of the job that is still RUNNING."""
         self._submit("close", status=status, time=_now())
 
-    def ui(self) -> tuple[str, str]:
-        """(command that opens the UI, link to this job in it)."""
-        search = quote(f"tags.`rrm.job` = '{self.job}'")
-        fragment = f"#/experiments/{self.experiment_id}/runs?searchFilter={search}"
+    def ui(self, compare_by: str = "") -> tuple[str, str]:
+        """(command that opens the UI, link to this job in it).
+
+        With the name of a metric the link opens charts of the job's trials side by side, the best one first.
+        """
+        search = f"tags.`rrm.job` = '{self.job}'"
+        view = ""
+        if compare_by:
+            search += " and tags.`rrm.role` = 'trial'"
+            view = f"&orderByKey={quote(f'metrics.`{compare_by}`')}&orderByAsc=false&compareRunsMode=CHART"
+        fragment = f"#/experiments/{self.experiment_id}/runs?searchFilter={quote(search)}{view}"
         if self.uri.startswith("http"):
             return f"open {shlex.quote(self.uri)}", f"{self.uri}/{fragment}"
         command = ["mlflow", "ui", "--backend-store-uri", self.uri, "--port", "5050"]

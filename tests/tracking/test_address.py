@@ -68,7 +68,9 @@ def test_paths_with_spaces_and_quotes_work_and_are_quoted(storage, tmp_path):
     assert [path.name for path in odd.rglob("note.txt")] == ["note.txt"]
     command, link = tracker.ui()
     assert shlex.split(command) == ["mlflow", "ui", "--backend-store-uri", default_uri(odd), "--port", "5050"]
-    assert " " not in link and "'" not in link and sorted(os.listdir(tmp_path)) == [odd.name, "note.txt"]
+    of_trials = tracker.ui("test/best_exact")[1]
+    assert of_trials.startswith(link[:-3]) and of_trials.endswith("&orderByAsc=false&compareRunsMode=CHART")
+    assert not {" ", "'"} & {*link, *of_trials} and sorted(os.listdir(tmp_path)) == [odd.name, "note.txt"]
 
 
 @pytest.fixture
