@@ -105,7 +105,8 @@ class SweepSpec:
 
     space(trial, models, sigmas): a configuration drawn by Optuna, define-by-run; `sigmas` are the values of --sigma,
     None for the whole range. The best drawn configuration of every model type that learns, and its baseline, are then
-    trained again on fresh seeds. Without a space all fixed configurations are trained on the same seeds.
+    trained again on fresh seeds; a type learns if one of the two scores at least `learns` on validation, because where
+    all fail, seeds tell nothing. Without a space all fixed configurations are trained on the same seeds.
 
     trainer(recipe, task, train, validation, *, rank, world, device, wrap, curve): the training of a recipe, by default
     `rrm.training.assemble.assemble`; task and puzzles are None where the objective brings its data.  read(known): the
@@ -134,6 +135,7 @@ class SweepSpec:
     stages: tuple[str | Callable[..., None], ...] = PERTURBATION_STAGES
     objectives: Mapping[str, SearchObjective] = field(default_factory=lambda: OBJECTIVES)
     score: str = "exact"
+    learns: float = 0.05
 
     def data_of(self, config: Config, preset: Preset) -> DataSpec | None:
         """The data of a configuration; None for data of its own."""

@@ -35,8 +35,6 @@ from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, cells_of
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
 
-LEARNS = 0.05  # share of the validation puzzles from which on a model type is compared on fresh seeds
-
 # Options that may differ between a sweep and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri")
 
@@ -159,7 +157,7 @@ def _train(run: SweepRun, fixed: list[Config], count: int) -> None:
         known["searched"] = training.run("tune", drawing, count, fixed=len(fixed))
         _write(folder, known)
     if "repeated" not in known:
-        again = repetitions(known["searched"], run.preset.seeds, args.seed)
+        again = repetitions(known["searched"], run.preset.seeds, args.seed, spec.learns)
         check_unchanged(run.recipes, again, lambda config: len(fixed) <= config["trial"] < count)
         drawing = BaselinesFirst(None, again, args.seed)
         known["repeated"] = training.run("tune-repeated", drawing, len(again), fixed=math.inf) if again else []
@@ -173,12 +171,12 @@ def _write(folder: JobFolder, known: dict[str, list[TrialRecord]]) -> None:
     folder.write("trials", {phase: [trial.to_dict() for trial in trials] for phase, trials in known.items()})
 
 
-def repetitions(searched: list[TrialRecord], seeds: int, seed: int) -> list[Config]:
+def repetitions(searched: list[TrialRecord], seeds: int, seed: int, learns: float) -> list[Config]:
     """The configurations that are trained again: of every model type that learns, its baseline and its best drawn one.
 
     The run by which a configuration won is partly lucky, so it does not count in the comparison. A model type learns if
-    one of the two solves at least the share `LEARNS` of the validation puzzles; where all fail, seeds tell nothing.
-    Seeds follow each other, so that an interrupted comparison has whole pairs.
+    one of the two has at least the score `learns`. Seeds follow each other, so that an interrupted comparison has whole
+    pairs.
     """
     trained = [trial for trial in searched if trial.checkpoint]
     again: list[Config] = []
@@ -186,7 +184,7 @@ def repetitions(searched: list[TrialRecord], seeds: int, seed: int) -> list[Conf
         drawn = [trial for trial in trained if trial.drawn and trial.group == group]
         baselines = [trial for trial in trained if trial.arm.baseline and trial.group == group]
         pair = [*baselines[:1], choose(drawn)] if drawn else []
-        if any(trial.rank[0] >= LEARNS for trial in pair):
+        if any(trial.rank[0] >= learns for trial in pair):
             again += [{name: value for name, value in trial.config.items() if name != "trial"} for trial in pair]
     numbers = itertools.count(len(searched))
     return [config | {"seed": seed + more, "trial": next(numbers)} for more in range(1, seeds + 1) for config in again]

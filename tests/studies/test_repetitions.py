@@ -30,13 +30,13 @@ def test_the_best_of_each_model_type_that_learns_is_trained_again_beside_its_bas
         trial(6, "srm_mlp", 0.05, drawn=True, sigma=0.4),
         replace(trial(7, "srm_mlp", 1.0, drawn=True, sigma=0.5), checkpoint=None),
     ]
-    again = repetitions(searched, seeds=2, seed=7)
+    again = repetitions(searched, seeds=2, seed=7, learns=0.05)
     assert [(config["model"], config.get("sigma")) for config in again] == 2 * [
         ("trm_mlp", None), ("trm_mlp", 0.2), ("srm_mlp", None), ("srm_mlp", 0.4)
     ]  # fmt: skip
     assert [config["seed"] for config in again] == [8] * 4 + [9] * 4
     assert [config["trial"] for config in again] == list(range(8, 16))
-    assert repetitions(searched[:3], seeds=2, seed=7) == []
+    assert repetitions(searched[:3], seeds=2, seed=7, learns=0.05) == []
 
 
 def test_a_quick_preset_keeps_the_cells_that_it_computes():

@@ -39,7 +39,7 @@ REPEATED = [f"trial-{number:03d}" for number in range(3, 7)]  # the drawn trial 
 @pytest.fixture(scope="module")
 def spec():
     spec = runpy.run_path(str(SPEC_FILE))["SPEC"]
-    return replace(spec, models=MODELS, presets={"default": TINY})
+    return replace(spec, models=MODELS, presets={"default": TINY}, learns=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_killed_driver_resumes_to_the_same_trials(finished, tmp_path):
         "from rrm.commands.sweep import run_command\n"
         "from rrm.jobs.spec import Preset\n"
         f"spec = runpy.run_path({str(SPEC_FILE)!r})['SPEC']\n"
-        f"spec = replace(spec, models={MODELS!r}, presets={{'default': {TINY!r}}})\n"
+        f"spec = replace(spec, models={MODELS!r}, presets={{'default': {TINY!r}}}, learns=0.0)\n"
         "run_command(spec, '', sys.argv[2:])\n"
     )
     argv = [sys.executable, "-c", code, str(Path(__file__).parent), "--storage", str(tmp_path)]
