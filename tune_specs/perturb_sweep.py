@@ -23,7 +23,7 @@ LOCATIONS = tuple(CHOICES)
 FLOSSING = ("none", "pre", "inter", "pre_inter")
 COPIES = 1  # perturbed rollouts beside the clean one
 # Training of each model type, in steps of the preset. Comparisons are within a type.
-BUDGETS = {"trm_mlp": 1.0, "trm_att": 2.6, "hrm": 2.5, "srm_mlp": 1.55}
+BUDGETS = {"trm_mlp": 1.0, "trm_att": 2.4, "hrm": 2.5, "srm_mlp": 1.6}
 
 
 def fixed(models):
@@ -75,12 +75,12 @@ SPEC = SweepSpec(
     "flossing is paid for with training steps.",
     presets={
         "default": Preset(
-            trials=28, seeds=3, steps=140, evaluations=6,
+            trials=28, seeds=3, steps=145, evaluations=6,
             task="sudoku-4x4", givens=(5, 9), train=1024, validation=256, test=512,
         ),
         "smoke": Preset(
-            trials=8, seeds=2, steps=60, evaluations=4, quick=True,
-            task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128,
+            trials=8, seeds=2, steps=90, evaluations=4, quick=True,
+            task="sudoku-4x4", givens=(8, 10), train=512, validation=64, test=128,
         ),
     },
     takes_sigma=True,

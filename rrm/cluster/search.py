@@ -165,8 +165,8 @@ class AtOnce(ConcurrencyLimiter):
 class FairASHA(ASHAScheduler):
     """ASHA (Li et al., arXiv 1810.05934) within each model type, which keeps its rungs through a restore.
 
-    A trial has rivals of its own model type only: at half of its budget one type may have solved nothing that another
-    has long learned. The first `spared` trials, the fixed configurations, run to the end of their budget.
+    A trial has rivals of its own model type only: when one type has solved nothing yet, another may have long learned.
+    The first `spared` trials, the fixed configurations, run to the end of their budget.
 
     Tune restores the searcher but not the rungs of the scheduler, so this class reads the results of known trials from
     their result.json. Tune rewrites that file in place, and a killed driver may leave a torn line. A torn line is
@@ -227,7 +227,7 @@ def _narrowed(
 
 
 def scheduler(evaluations: int, spared: float, objectives: Sequence[SearchObjective] = ACCURACY) -> TrialScheduler:
-    """A scheduler that stops the weaker half of each model type's trials at half of their budget, `evaluations`.
+    """A scheduler that stops the weaker half of each model type's trials at two thirds of their budget, `evaluations`.
 
     Before that, small models solve nothing and cannot be told apart. The first `spared` trials are never stopped. With
     several objectives, or one that is measured at the end of a training, no trial is stopped: their values are known
@@ -235,7 +235,7 @@ def scheduler(evaluations: int, spared: float, objectives: Sequence[SearchObject
     """
     if len(objectives) > 1 or objectives[0].measure:
         return FIFOScheduler()
-    grace, (objective,) = max(1, evaluations // 2), objectives
+    grace, (objective,) = max(1, 2 * evaluations // 3), objectives
     return FairASHA(
         spared, time_attr=CLOCK, metric=objective.metric, mode=objective.mode, max_t=evaluations, grace_period=grace,
         reduction_factor=2,

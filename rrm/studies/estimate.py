@@ -13,7 +13,7 @@ from rrm.terminal.progress import duration
 from rrm.training.pace import Pace, measure_pace
 
 OVERHEAD_S = 25  # starts of workers, reports, figures and logging of a small sweep
-STOPPED_AT = 0.75  # of their budget have the drawn trials on average, half of which are stopped at half
+STOPPED_AT = 0.83  # of their budget have the drawn trials on average, half of which are stopped at two thirds
 SCORED = 1.7  # weights of a trial on its test puzzles: the best, and the final ones where they are others
 PER_EXPONENT = 1.3  # rollouts that each exponent of a spectrum costs beside the plain one
 

@@ -48,9 +48,9 @@ def test_an_arm_says_what_was_changed():
     spec = SWEEPS["perturb_sweep"]
     preset = spec.presets["default"]
     config = {"model": "hrm", "sigma": 0.01, "kind": "every_call", "location": "z_L", "flossing": "pre"}
-    settings = {"kind": "every_call", "sigma": 0.01, "location": "z_L", "flossing": "pre, steps 46"}
+    settings = {"kind": "every_call", "sigma": 0.01, "location": "z_L", "flossing": "pre, steps 48"}
     found = recipes_of(spec, preset).make(config | {"seed": 0}).arm
-    assert found == Arm("every call σ = 0.01 on z_L, flossing pre, steps 46", False, settings)
+    assert found == Arm("every call σ = 0.01 on z_L, flossing pre, steps 48", False, settings)
     spec, config = SWEEPS["interventions"], {"model": "trm_mlp", "arm": "eqr"}
     found = recipes_of(spec, preset).make(config | {"seed": 0}).arm
     settings = {"kind": "eqr", "sigma": 0.01, "location": "both", "flossing": "none"}
