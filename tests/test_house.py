@@ -15,6 +15,7 @@ FLOORS = (
     ("doctor", "tasks", "statistics"),
     ("models", "figures", "tracking"),
     ("dynamics",),
+    ("probes",),
     ("training",),
     ("toys", "jobs"),
     ("reports",),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from rrm.tasks.modular import ModularArithmetic
 from rrm.training.computation import COSTS, ROUTING, gate_numbers, routing_numbers
 from rrm.training.objective import Carry, Objective, ObjectiveSettings, Outcome
 from rrm.training.part import Context, Loss, chosen
+from rrm.training.token_rows import TokenRows
 
 CHUNK = 4096  # rows of a forward pass that only measures
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
@@ -95,6 +97,12 @@ class Classification(Objective):
 
     def metrics(self, sums: Mapping[str, float]) -> dict[str, float]:
         return {"train/lm_loss": sums["lm_loss"] / sums["rows"], "train/accuracy": sums["right"] / sums["rows"]}
+
+    def probe_rows(self, rows: int, seed: int, *, held_out: bool) -> TokenRows:
+        tokens, targets = self._sides["test" if held_out else "train"]
+        drawn = torch.from_numpy(np.random.default_rng(seed).permutation(len(tokens))[:rows])
+        device = next(self.model.parameters()).device
+        return TokenRows(self.model, tokens[drawn].to(device), targets[drawn].to(device), self.row_losses)
 
     def how_to_run(self) -> dict[str, Any]:
         return {"model": describe(self.model)}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rrm.training.objective import Objective, ObjectiveSettings, Outcome
+from rrm.training.optim import OptimizerSettings
 from rrm.training.part import Context, PartSettings
 from rrm.training.source import Source
 
@@ -76,6 +77,9 @@ class HookSettings(PartSettings, ABC):
     @abstractmethod
     def build(self, context: Context) -> Hook:
         """The hook; InputError for a model that it cannot work on."""
+
+    def check(self, model: nn.Module, optimizer: OptimizerSettings) -> None:
+        """InputError where the model, which may be without storage, or the optimizer does not suit the hook."""
 
     def units(
         self, model: nn.Module, description: Mapping[str, Any], objective: ObjectiveSettings, total_steps: int

@@ -8,10 +8,13 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from rrm.errors import InputError
 from rrm.models import Model, describe
+from rrm.probes import ProbeRows
 from rrm.training.evaluate import evaluate
 from rrm.training.part import Context, Data, Loss, PartSettings
 from rrm.training.perturbation import TrajectoryPerturbation
+from rrm.training.puzzle_rows import puzzle_rows
 
 
 class Diverged(ArithmeticError):
@@ -121,6 +124,13 @@ class Objective(nn.Module, ABC):
         """Metrics of an interval from its sums over `Outcome.sums`, "loss" and "steps" (one a part of a step)."""
         return {}
 
+    def probe_rows(self, rows: int, seed: int, *, held_out: bool) -> ProbeRows | None:
+        """At most so many rows for probes, fixed by the seed: of the training data, or of data held out from it.
+
+        None where there are no such data. InputError for an objective that does not say how probes see its network.
+        """
+        raise InputError(f"probes cannot look at a training with {type(self).__name__}: leave the probes out")
+
     @abstractmethod
     def how_to_run(self) -> dict[str, Any]:
         """What weights of this step need to be run as they are evaluated, plain values.
@@ -150,6 +160,11 @@ class PuzzleObjective(Objective):
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         assert self.data is not None and isinstance(model, Model)
         return evaluate(model, self.data.validation, self.data.task, self.segments)
+
+    def probe_rows(self, rows: int, seed: int, *, held_out: bool) -> ProbeRows | None:
+        if self.data is None:
+            return None
+        return puzzle_rows(self.model, self.data, self.loss, rows, seed, held_out)
 
     def how_to_run(self) -> dict[str, Any]:
         return {"model": describe(self.model)} | ({} if self.segments is None else {"segments": self.segments})

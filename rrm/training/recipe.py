@@ -167,6 +167,8 @@ class Recipe:
 
     def steps(self, model: nn.Module) -> int:
         """Optimizer steps that the budget pays for, after what hooks take. `model`: as the recipe describes it."""
+        for hook in self.hook_settings.values():
+            hook.check(model, self.optimizer_settings)
         per_step = self.units_per_step(model)
         steps = int(self.budget // per_step)
         if self.hooks:
@@ -192,8 +194,8 @@ def from_flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a recipe from settings that do not say to which part they belong, such as halt_max_steps and betas.
 
     One set of settings serves all models: those that only other objectives and optimizers have are left out.
-    "flossing" is the hook of that name: a preset, or {"preset": name, and the settings to change}. InputError for a
-    name that nothing has.
+    "flossing" and "probes" are the hooks of these names: a preset, or {"preset": name, and the settings to change}.
+    InputError for a name that nothing has.
     """
     own = {f.name for f in fields(Recipe)}
     made = {name: value for name, value in settings.items() if name in own}
@@ -208,10 +210,10 @@ def from_flat(settings: Mapping[str, Any]) -> dict[str, Any]:
         for field_name, kinds in parts.items():
             if name in _names(chosen(kinds, field_name, made[field_name]["kind"])):
                 made[field_name] = {**made[field_name], name: value}
-        if name == "flossing":
-            schedule = {"preset": value} if isinstance(value, str) else value
-            if schedule != {"preset": "none"}:
-                made["hooks"] = {**made.get("hooks", {}), "flossing": schedule}
+        if name in ("flossing", "probes"):
+            hook = {"preset": value} if isinstance(value, str) else value
+            if hook != {"preset": "none"}:
+                made["hooks"] = {**made.get("hooks", {}), name: hook}
         elif name not in own | known:
             raise InputError(f"a recipe has no setting {name!r}: it has {', '.join(sorted(own | known))}")
     return made

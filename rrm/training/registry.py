@@ -12,6 +12,7 @@ from rrm.training.muon import MuonSettings
 from rrm.training.objective import ObjectiveSettings
 from rrm.training.optim import AdamATan2Settings, AdamSettings, AdamWSettings, OptimizerSettings, SGDSettings
 from rrm.training.part import Loss
+from rrm.training.probing import ProbingSettings
 from rrm.training.rows import TableRowsSettings
 from rrm.training.schedule import Schedule, constant, cosine
 from rrm.training.source import SourceSettings
@@ -53,4 +54,5 @@ HOOKS: dict[str, type[HookSettings]] = {
     "flossing": FlossingSettings,
     "gradient_filter": GradientFilterSettings,
     "journal": JournalSettings,
+    "probes": ProbingSettings,
 }

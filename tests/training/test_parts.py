@@ -35,6 +35,7 @@ AT_WORK = {
     "flossing": {"preset": "pre_inter", "every": 2, "steps": 1, "k": 1, "segments": 1, "transient": 1},
     "gradient_filter": {"filter": "window", "window": 3},
     "journal": {"every": 2, "memorised": 0.2, "grokked": 0.1},
+    "probes": {"every": 2},
 }
 ON_TABLES = {"classification", "rows", "journal"}
 

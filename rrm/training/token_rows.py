@@ -1,0 +1,25 @@
+"""How probes see a network that classifies rows of tokens."""
+
+from torch import Tensor
+
+from rrm.models import TokenModel
+from rrm.probes import Pass, ProbeRows
+from rrm.training.part import Loss
+
+
+class TokenRows(ProbeRows):
+    """Rows of tokens [B, S] with their classes [B]; the loss is that of the answer, without regulariser and price."""
+
+    model: TokenModel
+
+    def __init__(self, model: TokenModel, tokens: Tensor, targets: Tensor, loss: Loss):
+        super().__init__(model)
+        self.tokens, self.targets, self.loss, self.rows = tokens, targets, loss, len(tokens)
+
+    def first(self, rows: int) -> "TokenRows":
+        return TokenRows(self.model, self.tokens[:rows], self.targets[:rows], self.loss)
+
+    def forward(self) -> Pass:
+        x = self.model.embed(self.tokens)
+        answer = self.model.respond(x)
+        return Pass(x, answer.representation, answer.logits, self.loss(answer.logits, self.targets))
