@@ -159,10 +159,18 @@ class Attention(nn.Module):
         self.o_proj = Linear(width, width)
 
     def forward(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
-        q, k, v = self.qkv_proj(x_BLD).unflatten(-1, (3 * self.heads, -1)).transpose(-2, -3).chunk(3, dim=-3)
-        if rotary is not None:
-            q, k = rotary(q), rotary(k)
+        q, k, v = self._queries_keys_values(x_BLD, rotary)
         return self.o_proj(F.scaled_dot_product_attention(q, k, v).transpose(-2, -3).flatten(-2))
+
+    def attention_weights(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
+        """How much each position looks at each other one, [B, N, L, L], which `forward` does not keep."""
+        q, k, _ = self._queries_keys_values(x_BLD, rotary)
+        return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+
+    def _queries_keys_values(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Each [B, N, L, C]."""
+        q, k, v = self.qkv_proj(x_BLD).unflatten(-1, (3 * self.heads, -1)).transpose(-2, -3).chunk(3, dim=-3)
+        return (q, k, v) if rotary is None else (rotary(q), rotary(k), v)
 
 
 class AttentionBlock(nn.Module):

@@ -47,10 +47,16 @@ class CausalAttention(nn.Module):
 
     def heads(self, x_BSD: Tensor, asking: int) -> Tensor:
         """What each head reads at the last `asking` of the S positions: [B, asking, H, D / H]."""
+        weights = self.attention_weights(x_BSD, asking).permute(0, 2, 3, 1)
+        v = self.value(x_BSD).unflatten(-1, (self.num_heads, -1))
+        return (weights.unsqueeze(-1) * v.unsqueeze(1)).sum(2)
+
+    def attention_weights(self, x_BSD: Tensor, asking: int) -> Tensor:
+        """How much the last `asking` positions look at each of the S positions, [B, H, asking, S]."""
         length = x_BSD.shape[1]
-        q, k, v = (
+        q, k = (
             layer(x).unflatten(-1, (self.num_heads, -1))
-            for layer, x in ((self.query, x_BSD[:, length - asking :]), (self.key, x_BSD), (self.value, x_BSD))
+            for layer, x in ((self.query, x_BSD[:, length - asking :]), (self.key, x_BSD))
         )
         # Of so few positions sums of products are three times as fast on a CPU as a batch of tiny matrix products.
         scores = (q.unsqueeze(2) * k.unsqueeze(1)).sum(-1) / q.shape[-1] ** 0.5  # [B, asking, S, H]
@@ -58,7 +64,7 @@ class CausalAttention(nn.Module):
             place = torch.arange(length, device=x_BSD.device)
             future = place > place[length - asking :, None]
             scores = scores.masked_fill(future.unsqueeze(-1), -torch.inf)
-        return (scores.softmax(2).unsqueeze(-1) * v.unsqueeze(1)).sum(2)
+        return scores.softmax(2).permute(0, 3, 1, 2)
 
     def forward(self, x_BSD: Tensor, asking: int) -> Tensor:
         return self.out(self.heads(x_BSD, asking).flatten(2))

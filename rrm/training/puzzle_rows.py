@@ -66,4 +66,5 @@ def puzzle_rows(model: Model, data: Data, loss: Loss, rows: int, seed: int, held
     batch = {name: value.to(device) for name, value in to_batch(puzzles.subset(drawn), data.task).items()}
     if isinstance(model, RecursiveModel):
         return TruncatedSegment(model, batch, loss)
+    assert isinstance(model, PlainModel)
     return PlainRows(model, batch, loss)

@@ -38,9 +38,9 @@ def test_layers_of_a_network():
 def test_jacobian_of_a_linear_map_is_its_squared_norm():
     model = Net()
     watched, probe = subject(model), PROBES["jacobian"]()
-    means = [numbers(probe.measure(View(watched, step))) for step in range(400)]
+    means = [numbers(probe.measure(View(watched, step))) for step in range(100)]
     squared = sum(found["squared_frobenius"] for found in means) / len(means)
-    assert squared == pytest.approx(model.head.weight.square().sum().item(), rel=0.02)
+    assert squared == pytest.approx(model.head.weight.square().sum().item(), rel=0.05)
     variance = watched.train().logits.var(-1, correction=0).mean().item()
     assert means[0]["relative"] == pytest.approx(means[0]["squared_frobenius"] / variance)
 
@@ -74,11 +74,11 @@ def test_function_action_is_one_from_the_uniform_answer_to_a_certain_one():
     path = PROBES["path"]()
     path.begin(View(watched, 0))
     watched.remember()
-    for step in range(1, 2001):
+    for step in range(1, 201):
         with torch.no_grad():
-            model.head.bias[2] = 30 * step / 2000
+            model.head.bias[2] = 30 * step / 200
         path.after_step(View(watched, step))
         watched.remember()
-    found = numbers(path.measure(View(watched, 2000)))
-    assert found["function_action"] == pytest.approx(1.0, abs=1e-4)
-    assert found["function_action_train"] == pytest.approx(1.0, abs=1e-4)
+    found = numbers(path.measure(View(watched, 200)))
+    assert found["function_action"] == pytest.approx(1.0, abs=1e-3)
+    assert found["function_action_train"] == pytest.approx(1.0, abs=1e-3)

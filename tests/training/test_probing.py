@@ -11,6 +11,7 @@ from rrm.models import build
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training.assemble import assemble
+from rrm.training.grokking import grokking
 from rrm.training.optim import optimizer_tensors
 from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
@@ -24,6 +25,7 @@ MODELS = {
     "trm_att": cpu_sudoku(TASK, "trm_att").model | {"puzzle_emb_len": 2, "puzzle_emb_ndim": 64, "H_cycles": 1},
     "srm_mlp": cpu_sudoku(TASK, "srm_mlp").model,
 }
+TOKENS = ("token_mlp", "transformer")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,9 @@ def splits(tmp_path_factory):
 
 
 def recipe(model, **changes):
+    if model in TOKENS:
+        network = {"hidden_size": 8, "mlp_size": 16}
+        return grokking(model, p=7, train_share=0.5, steps=4, network=network, evaluations=2, **changes)
     made = Recipe(model=MODELS[model], budget=1.0, batch_size=ROWS, evaluations=2, warmup_steps=2, lr=1e-3, **changes)
     with torch.device("meta"):
         return replace(made, budget=4.5 * made.units_per_step(build(made.model)))
@@ -47,7 +52,7 @@ def bytes_of(splits, settings, curve=None):
     return tensors | {"generator": torch.get_rng_state()}, metrics
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS, *TOKENS])
 def test_a_training_with_probes_is_the_same_bytes(splits, tmp_path, model):
     plain, metrics = bytes_of(splits, recipe(model))
     curve = CurveFile(tmp_path / "curve.jsonl")
@@ -60,7 +65,7 @@ def test_a_training_with_probes_is_the_same_bytes(splits, tmp_path, model):
     assert curves["probe/path/length"][0].tolist() == [2, 4]
     assert {name.split("/")[1] for name in curves} >= {"weight_norm", "path", "adam", "hessian", "fisher", "critical"}
     assert ("probe/llc/coefficient" in curves) == (preset == "all")
-    assert ("probe/heads/cosine" in curves) == (model == "trm_att")
+    assert ("probe/heads/cosine" in curves) == (model in ("trm_att", "transformer"))
     assert ("probe/jacobian/squared_frobenius" in curves) == (model != "mlp")
     finite = {name for name, (_, values) in curves.items() if all(map(torch.isfinite, torch.from_numpy(values)))}
     assert curves.keys() - finite <= {"probe/gradient/noise_scale"}
@@ -83,7 +88,7 @@ def test_a_budget_stretches_the_interval(splits, tmp_path):
         ({"every": 0}, "every of the probes is 0: use a whole number from 1"),
         ({"budget": 0.0}, "budget of the probes is 0.0: use a share of the training time above 0"),
         ({"names": ["jacobian"]}, "probe 'jacobian' needs embedded tokens, and MLP under AdamATan2 has none"),
-        ({"names": ["heads"]}, "probe 'heads' needs several attention heads"),
+        ({"names": ["heads"]}, "probe 'heads' needs attention heads"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_training(splits, settings, message):
