@@ -41,7 +41,7 @@ def measure_all(run: SweepRun) -> None:
 
 
 # Steps of each model type in units of the preset's, so that each solves 40 to 80 % of the test puzzles.
-SHARE = {"trm_mlp": 1.0, "hrm": 2.5, "srm_mlp": 1.35}
+SHARE = {"trm_mlp": 1.0, "hrm": 2.6, "srm_mlp": 1.4}
 
 
 def _baselines(models: list[str]) -> list[Config]:
@@ -68,7 +68,7 @@ MODELS_SPEC = SweepSpec(
     matching="Model types are not compared with each other.",
     presets={
         name: Preset(
-            trials=0, seeds=seeds, steps=120, evaluations=3,
+            trials=0, seeds=seeds, steps=115, evaluations=3,
             task="sudoku-4x4", givens=(5, 9), train=1024, validation=256, test=512,
         )
         for name, seeds in (("quick", 2), ("full", 5))

@@ -37,8 +37,10 @@ def points(true, seed):
     rng = np.random.default_rng(seed)
     for arm, peak in PEAKS.items():
         best = (peak if true else 0.6) + rng.normal(0, 0.005)
-        yield SweepPoint("trm_mlp", arm, best, best - (0.2 if true else 0) - abs(rng.normal(0, 0.005)), 512, False,
-                         baseline=arm == training.BASELINE, seed=seed)  # fmt: skip
+        final = best - (0.2 if true else 0) - abs(rng.normal(0, 0.005))
+        halting = {"best_at_halting": best, "final_at_halting": best if true else final}
+        yield SweepPoint("trm_mlp", arm, best, final, 512, False, baseline=arm == training.BASELINE, seed=seed,
+                         **halting)  # fmt: skip
 
 
 def rollouts(true, seed):

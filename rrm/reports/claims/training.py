@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import nan
 
 from rrm.reports.claims.claim import Claim
 from rrm.reports.claims.evidence import Evidence
@@ -31,6 +32,26 @@ def over(arm: str, other: str) -> Callable[[Evidence], dict[int, float]]:
 def lost(arm: str) -> Callable[[Evidence], dict[int, float]]:
     """Peak accuracy of an arm minus its final accuracy."""
     return lambda found: {seed: point.best - point.final for seed, point in by_seed(found.arms, arm).items()}
+
+
+def lost_at_depth_alone(found: Evidence) -> dict[int, float]:
+    """What the baseline loses at full depth beyond what it loses at halting, by seed; nan without accuracy at halting.
+
+    A model that forgets loses both, one that leaves its answer after halting only the first.
+    """
+
+    def of_run(point: SweepPoint) -> float:
+        if point.best_at_halting is None or point.final_at_halting is None:
+            return nan
+        return (point.best - point.final) - (point.best_at_halting - point.final_at_halting)
+
+    return {seed: of_run(point) for seed, point in by_seed(found.arms, BASELINE).items()}
+
+
+def halting_at_the_end(found: Evidence) -> Evidence:
+    """The evidence with the accuracy at full depth in the place of that at halting."""
+    changed = [replace(point, best_at_halting=point.best, final_at_halting=point.final) for point in found.arms]
+    return replace(found, arms=changed)
 
 
 def instead(arm: str, stand_in: str) -> Callable[[Evidence], Evidence]:
@@ -85,6 +106,16 @@ TRAINING = (
     ),
     peak_is_lost(BASELINE, "baseline", "the baseline"),
     peak_is_lost(PERTURBED_LONG, "perturbed", "perturbed training"),
+    Claim(
+        name="lost_at_depth_alone",
+        words="the peak of the baseline is lost at full depth while accuracy at halting stays",
+        test="peak minus final accuracy at full depth, minus the same at halting",
+        evidence="arms",
+        effect=lost_at_depth_alone,
+        smallest=0.05,
+        control=halting_at_the_end,
+        unit="points",
+    ),
     Claim(
         name="winner_takes_all",
         words="winner-take-all beats all-learn at equal network calls",
