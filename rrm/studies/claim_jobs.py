@@ -237,8 +237,8 @@ def claim_jobs(args: Namespace) -> list[Job]:
     seeds = range(args.seed, args.seed + MODELS_SPEC.presets[args.preset].seeds)
     sigmas, K = (0.1, 0.3, 1.0), (1, 8)
     return [
-        SweepJob(models, 60 if quick else 600, "spectra", MODELS_SPEC),
-        *(SelectorJob(name(f"rollouts-{seed}"), 40, models, "trm_mlp", seed, sigmas, K) for seed in seeds),
-        SweepJob(name("toy"), 60 if quick else 300, "toy", TOY_SPEC),
-        SweepJob(name("arms-mixers"), 60 if quick else 2400, "arms", ARMS_SPEC),
+        SweepJob(models, 240 if quick else 600, "spectra", MODELS_SPEC),
+        *(SelectorJob(name(f"rollouts-{seed}"), 70, models, "trm_mlp", seed, sigmas, K) for seed in seeds),
+        SweepJob(name("toy"), 60 if quick else 150, "toy", TOY_SPEC),
+        SweepJob(name("arms-mixers"), 240 if quick else 2900, "arms", ARMS_SPEC),
     ]

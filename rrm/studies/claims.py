@@ -24,7 +24,8 @@ from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_ur
 from rrm.tracking.reader import Run
 
 FINISHED = "FINISHED"
-EFFECTS = "effects"
+# Files of the folder: effects of claims, and the settings that jobs were begun with.
+EFFECTS, BEGUN = "effects", "jobs"
 # The code that effects depend on beside the runs.
 _CODE = ("statistics", "reports", "dynamics")
 
@@ -43,7 +44,7 @@ def run_study(args: Namespace, jobs: Sequence[Job] | None = None, claims: Sequen
     context, jobs = Context(args, uri), claim_jobs(args) if jobs is None else jobs
     folder = JobFolder(storage / args.name, "study")
     tracker = Tracker(uri, EXPERIMENT, args.name, storage / "artifacts", kind=EXPERIMENT)
-    to_run = _plan(jobs, context)
+    to_run = _plan(jobs, context, folder)
     tracker.connect()
     with folder.claim(), tracker:
         folder.start(
@@ -54,7 +55,7 @@ def run_study(args: Namespace, jobs: Sequence[Job] | None = None, claims: Sequen
                 "git_commit": git_commit(Path(__file__).parent),
             }
         )
-        _run_all(jobs, to_run, context)
+        _run_all(to_run, context, folder)
         found = join([job.read(context, context.done[job.name]) for job in jobs])
         judged = rows(claims, found, _Kept(folder, found.runs))
         _publish(judged, folder, tracker, context)
@@ -77,7 +78,7 @@ def find(job: Job, context: Context) -> Run | None:
     return head
 
 
-def _plan(jobs: Sequence[Job], context: Context) -> list[Job]:
+def _plan(jobs: Sequence[Job], context: Context, folder: JobFolder) -> list[Job]:
     """The jobs that are not finished; says what is found, and how long the others are expected to take."""
     to_run = []
     for job in jobs:
@@ -90,6 +91,7 @@ def _plan(jobs: Sequence[Job], context: Context) -> list[Job]:
                 f"{context.storage / job.name} is not finished: add --resume to carry on with it, or choose another "
                 "--name"
             )
+        _check_unchanged(job, context, folder)
         to_run.append(job)
     if to_run:
         cores = os.cpu_count() or 1
@@ -100,7 +102,19 @@ def _plan(jobs: Sequence[Job], context: Context) -> list[Job]:
     return to_run
 
 
-def _run_all(jobs: Sequence[Job], to_run: Sequence[Job], context: Context) -> None:
+def _check_unchanged(job: Job, context: Context, folder: JobFolder) -> None:
+    """InputError where an unfinished job was begun with other settings, or with settings that nobody knows."""
+    settings = job.settings(context)
+    if settings is None or not _begun(job, context):
+        return
+    if (folder.read(BEGUN) or {}).get(job.name) != digest(settings):
+        raise InputError(
+            f"{context.storage / job.name} was begun with other settings or puzzles than it would be now: choose "
+            "another --name"
+        )
+
+
+def _run_all(to_run: Sequence[Job], context: Context, folder: JobFolder) -> None:
     """Run what is not finished, one job after the other on one cluster."""
     args = context.args
     with ExitStack() as stack:
@@ -108,6 +122,10 @@ def _run_all(jobs: Sequence[Job], to_run: Sequence[Job], context: Context) -> No
             stack.enter_context(ray_session(args.address, 1, args.verbose))
         for number, job in enumerate(to_run, 1):
             print(f"\njob       {number} of {len(to_run)}: {job.name}", flush=True)
+            _check_unchanged(job, context, folder)
+            settings = job.settings(context)
+            assert settings is not None
+            folder.write(BEGUN, (folder.read(BEGUN) or {}) | {job.name: digest(settings)})
             job.run(context, resume=_begun(job, context))
             context.done[job.name] = _mark(job, context)
 

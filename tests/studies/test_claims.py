@@ -102,6 +102,8 @@ def test_resume_carries_on_inside_the_unfinished_job(cluster, tmp_path):
         run_study(options(tmp_path), stubs(log, interrupted=True), SOME)
     with pytest.raises(InputError, match="claims-quick-a is not finished: add --resume"):
         run_study(options(tmp_path), stubs(log), SOME)
+    with pytest.raises(InputError, match="claims-quick-a was begun with other settings"):
+        run_study(options(tmp_path, resume=True), stubs(log, steps=2), SOME)
     run_study(options(tmp_path, resume=True), stubs(log), SOME)
     assert log == [("claims-quick-a", False), ("claims-quick-a", True), ("claims-quick-b", False)]
 
