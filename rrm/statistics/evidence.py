@@ -134,12 +134,7 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
     controls, control_nulls, nulls, draws, stand_ins = {}, {}, {}, [], []
     if not shortage(~failed, MIN_CLASS):
         rng = np.random.default_rng(seed)
-        # A right answer ends the search when it is first found. One that is lost and found again, for good or by a
-        # wavering readout, leaves a rollout of another kind than one that stays.
-        ended = np.where(failed, segments + 1, examples.solved_at.argmax(1) + 1)
-        stays = ended == answered
-        if table is not None and settled is not None:
-            ended = _search_end(ended, settled, drift <= table.tau, segments)
+        ended, stays = search_ends(examples)
         draws = [convergence_null(examples.lambda_segments, ended, rng, stays) for _ in range(_AUC_DRAWS)]
         leading = [rates[:, examples.transient :].mean(1) for rates in draws]
         controls = _controls(lambda_1, examples.lambda_segments, failed, drift, settled, answered)
@@ -174,6 +169,21 @@ def evidence(examples: Examples, *, seed: int = 0) -> Evidence:
         table=table,
         sweep=settling_sweep(drift, ~failed),
     )
+
+
+def search_ends(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """The segment [N] that ended each search, T + 1 for an endless one, and whether [N] a right answer stays at once.
+
+    A right answer ends the search when it is first found. One that is lost and found again, for good or by a wavering
+    readout, leaves a rollout of another kind than one that stays.
+    """
+    failed, segments, drift = examples.failed, examples.drift.shape[1], late_drift(examples.drift)
+    ended = np.where(failed, segments + 1, examples.solved_at.argmax(1) + 1)
+    stays = ended == lasts_from(examples.solved_at)
+    if np.unique(drift[drift > 0]).size > 1:
+        tau = settling_table(drift, ~failed).tau
+        ended = _search_end(ended, settle_time(examples.drift, tau), drift <= tau, segments)
+    return ended, stays
 
 
 def control_sentence(label: str, found: Evidence) -> str:

@@ -5,7 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +34,7 @@ from rrm.tasks import get_task
 from rrm.tracking.address import database_file
 from rrm.tracking.reader import Run
 from rrm.tracking.store_reader import StoreReader
+from rrm.training.recipe import Recipe
 
 HASH = "rrm.settings_hash"
 # Share of the puzzles on which noise at test time is chosen, and segments of the longest rollout without noise.
@@ -136,7 +137,7 @@ class SweepJob(Job):
         return {
             "preset": asdict(preset),
             "trials": [
-                {"config": config, "recipe": spec.recipe(config, task, preset, config["seed"]).to_dict()}
+                {"config": config, "recipe": _told(spec.recipe(config, task, preset, config["seed"]))}
                 for config in configs
             ],
             "data_hash": keys.content_hash,
@@ -170,6 +171,13 @@ class SweepJob(Job):
             of_trial = examples(result, np.flatnonzero(kept(result.finite)), {})
             spectra.setdefault(trial.model, {})[trial.config["seed"]] = of_trial
         return Evidence(spectra=spectra, runs=runs)
+
+
+def _told(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without fields at their default, so that a field which rrm gets later changes no finished job."""
+    plain = recipe.to_dict()
+    defaults = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(recipe)}
+    return {name: value for name, value in plain.items() if value != defaults[name]}
 
 
 def _trials(folder: JobFolder) -> list[TrialRecord]:
@@ -233,12 +241,13 @@ def claim_jobs(args: Namespace) -> list[Job]:
     def name(part: str) -> str:
         return f"{args.name}-{part}"
 
-    models = name("models")
-    seeds = range(args.seed, args.seed + MODELS_SPEC.presets[args.preset].seeds)
+    arms = name("arms-mixers")
+    seeds = range(args.seed, args.seed + ARMS_SPEC.presets[args.preset].seeds)
     sigmas, K = (0.1, 0.3, 1.0), (1, 8)
     return [
-        SweepJob(models, 240 if quick else 600, "spectra", MODELS_SPEC),
-        *(SelectorJob(name(f"rollouts-{seed}"), 70, models, "trm_mlp", seed, sigmas, K) for seed in seeds),
+        SweepJob(name("models"), 240 if quick else 600, "spectra", MODELS_SPEC),
         SweepJob(name("toy"), 60 if quick else 150, "toy", TOY_SPEC),
-        SweepJob(name("arms-mixers"), 240 if quick else 2900, "arms", ARMS_SPEC),
+        SweepJob(arms, 240 if quick else 2900, "arms", ARMS_SPEC),
+        # Of baselines that are trained to the end, whose Q heads have learned to halt.
+        *(SelectorJob(name(f"rollouts-mixers-{seed}"), 70, arms, "trm_mlp", seed, sigmas, K) for seed in seeds),
     ]

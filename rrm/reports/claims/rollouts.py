@@ -14,6 +14,9 @@ from rrm.statistics.outcomes import MIN_CLASS
 from rrm.statistics.selection import MAJORITY, expected_accuracies
 from rrm.statistics.within_problem import MIN_MIXED, mixed_problems, within_problem
 
+# Share of puzzles of which some rollout has to halt for a statement on the first to halt.
+LEAST_HALTS = 0.5
+
 
 def q_follows_stability(found: Rollouts) -> float:
     """Mean rank correlation of Q and stability over the rollouts of a mixed problem; nan with fewer than 5 of them."""
@@ -30,7 +33,13 @@ def breadth_over_depth(found: Rollouts) -> float:
 
 
 def first_over_vote(found: Rollouts) -> float:
-    """Accuracy of the first of K noisy rollouts to halt minus that of their majority; nan without Q."""
+    """Accuracy of the first of K noisy rollouts to halt minus that of their majority.
+
+    nan without Q, and where no rollout halts in half of the puzzles: the last answer would stand in for them.
+    """
+    rules = stops(found.noisy, len(found.noisy.depths) - 1, "solved")
+    if FIRST_HALT not in rules or (rules[FIRST_HALT].segment > 0).any(1).mean() < LEAST_HALTS:
+        return nan
     return _accuracy(found, FIRST_HALT) - _accuracy(found, MAJORITY)
 
 

@@ -12,6 +12,7 @@ from rrm.reports.claims.evidence import Evidence
 from rrm.statistics import Examples, evidence, late_drift
 from rrm.statistics.auc import auc
 from rrm.statistics.convergence_null import convergence_null
+from rrm.statistics.evidence import search_ends
 from rrm.statistics.ladder import MIN_LADDER_CLASS
 from rrm.statistics.outcomes import MIN_CLASS, shortage
 from rrm.statistics.settling import settling_table
@@ -79,12 +80,11 @@ def shuffled_segments(examples: Examples) -> Examples:
 
 @lru_cache(maxsize=64)
 def convergence_alone(examples: Examples) -> Examples:
-    """Exponents that know only when the right answer came (`convergence_null`); unchanged where all are right."""
-    segments, failed = examples.drift.shape[1], examples.failed
-    if np.count_nonzero(failed) < 2:
+    """Exponents that know only when the search ended (`convergence_null`); unchanged where a class is too small."""
+    if shortage(~examples.failed, MIN_CLASS):
         return examples
-    ended = np.where(failed, segments + 1, examples.solved_at.argmax(1) + 1)
-    local = convergence_null(examples.lambda_segments, ended, np.random.default_rng(0))
+    ended, stays = search_ends(examples)
+    local = convergence_null(examples.lambda_segments, ended, np.random.default_rng(1), stays)
     spectrum = local[:, examples.transient :].mean(1, keepdims=True)
     return replace(examples, lambda_segments=local, lambda_spectrum=spectrum)
 
