@@ -75,7 +75,7 @@ SPEC = SweepSpec(
     "flossing is paid for with training steps.",
     presets={
         "default": Preset(
-            trials=28, seeds=3, steps=145, evaluations=6,
+            trials=28, seeds=5, steps=145, evaluations=6,
             task="sudoku-4x4", givens=(5, 9), train=1024, validation=256, test=512,
         ),
         "smoke": Preset(

@@ -38,6 +38,8 @@ _LEAST = 1.0
 def arm_differences(comparisons: Sequence[ArmComparison]) -> Figure:
     """Difference of every arm from its baseline, in percentage points; one panel a model type, one row an arm.
 
+    Model types share their rows, unless no arm is common to two of them.
+
     Markers are means of the differences by seed, with 95 % intervals of Student's t over seeds, each by itself: filled
     where the difference is told from 0 after Holm's correction over all comparisons, open where it is not. Dots are
     single seeds. The grey bar behind them is one standard deviation of the baseline over its seeds on either side of 0.
@@ -49,18 +51,23 @@ def arm_differences(comparisons: Sequence[ArmComparison]) -> Figure:
     """
     models = list(dict.fromkeys(comparison.model for comparison in comparisons))
     arms = list(dict.fromkeys(comparison.arm for comparison in comparisons))
-    names = [wrap(arm.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), _NAME) for arm in arms]
+    # Arms that a search has chosen differ from model to model: each panel then has its own rows.
+    apart = len(arms) == len(comparisons) and len(models) > 1
+    rows = {model: [c.arm for c in comparisons if c.model == model] if apart else arms for model in models}
+    names = {arm: wrap(arm.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"), _NAME) for arm in arms}
     measures = [name for name in _LOOKS if any(name in comparison.contrasts for comparison in comparisons)]
-    row = max(_ROW, _LINE * max(map(len, names), default=1))
+    row = max(_ROW, _LINE * max(map(len, names.values()), default=1))
+    most = max(map(len, rows.values()), default=1)
     with paper_style():
-        figure, axes = panel_grid(models, columns=3, height=row * len(arms) + _FRAME, sharey=True)
+        figure, axes = panel_grid(models, columns=2 if apart else 3, height=row * most + _FRAME, sharey=not apart)
         for ax, model in zip(axes, models, strict=True):
             mine = [comparison for comparison in comparisons if comparison.model == model]
             for comparison in mine:
-                _draw_row(ax, comparison, arms.index(comparison.arm), measures)
+                _draw_row(ax, comparison, rows[model].index(comparison.arm), measures)
             _draw_frame(ax, mine)
-        axes[0].set_ylim(len(arms) - 0.5, -0.5)
-        axes[0].set_yticks(range(len(arms)), ["\n".join(lines) for lines in names])
+            if apart or ax is axes[0]:
+                ax.set_ylim(most - 0.5, -0.5)
+                ax.set_yticks(range(len(rows[model])), ["\n".join(names[arm]) for arm in rows[model]])
         _add_legend(figure, comparisons, measures)
         figure.draw_without_rendering()
     return figure

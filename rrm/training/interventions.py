@@ -45,7 +45,7 @@ def _perturbation(recipe: Recipe) -> dict[str, Any]:
 
 def _perturbation_words(found: dict[str, Any]) -> str:
     noise = [found["kind"].replace("_", " ")] if found["kind"] != "none" else []
-    noise += [f"σ = {found['sigma']:g}"] if found["sigma"] > 0 else []
+    noise += [f"σ = {found['sigma']:.3g}"] if found["sigma"] > 0 else []
     noise += [f"on {found['location']}"] if found["location"] != "both" else []
     return " ".join(noise)
 
