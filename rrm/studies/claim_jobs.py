@@ -245,9 +245,9 @@ def claim_jobs(args: Namespace) -> list[Job]:
     seeds = range(args.seed, args.seed + ARMS_SPEC.presets[args.preset].seeds)
     sigmas, K = (0.1, 0.3, 1.0), (1, 8)
     return [
-        SweepJob(name("models"), 240 if quick else 600, "spectra", MODELS_SPEC),
+        SweepJob(name("models"), 200 if quick else 600, "spectra", MODELS_SPEC),
         SweepJob(name("toy"), 60 if quick else 150, "toy", TOY_SPEC),
-        SweepJob(arms, 240 if quick else 2900, "arms", ARMS_SPEC),
+        SweepJob(arms, 220 if quick else 2900, "arms", ARMS_SPEC),
         # Of baselines that are trained to the end, whose Q heads have learned to halt.
         *(SelectorJob(name(f"rollouts-mixers-{seed}"), 70, arms, "trm_mlp", seed, sigmas, K) for seed in seeds),
     ]

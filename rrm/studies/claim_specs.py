@@ -127,7 +127,7 @@ ARMS_SPEC = SweepSpec(
             trials=0, seeds=seeds, steps=steps, evaluations=12,
             task="sudoku-4x4", givens=(5, 9), train=64, validation=256, test=512,
         )
-        for name, seeds, steps in (("quick", 2, 120), ("full", 5, 500))
+        for name, seeds, steps in (("quick", 2, 80), ("full", 5, 500))
     },
     stages=("score", "compare", "say", "log"),
 )  # fmt: skip
