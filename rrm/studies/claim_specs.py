@@ -26,7 +26,7 @@ from rrm.training.assemble import build_parts
 from rrm.training.part import Context
 from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku, flossed
-from rrm.training.trainer import Trainer
+from rrm.training.trainer import Trainer, unwrapped
 
 EXPERIMENT = "claims"
 
@@ -138,8 +138,8 @@ def _toy(config: Config, task: None, preset: Preset, seed: int) -> ToyRecipe:
 
 
 def _toy_trainer(
-    recipe: Recipe, task: None, train: None, validation: None, *, rank: int, world: int, device: str, wrap: Any,
-    curve: Any,
+    recipe: Recipe, task: None, train: None, validation: None, *, rank: int = 0, world: int = 1, device: str = "cpu",
+    wrap: Any = unwrapped, curve: Any = None,
 ) -> Trainer:  # fmt: skip
     network = TanhNetwork(recipe.model["units"], recipe.model["gain"], recipe.seed)
     context = Context(network, binary_cross_entropy, recipe.perturbed, recipe.batch_size, recipe.seed)
