@@ -6,7 +6,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rrm.figures.style import COLOURS, GREY, SMALL, headline, legend_below, panel_grid, paper_style
 from rrm.statistics.fourier import Fourier
@@ -70,6 +70,7 @@ def _bars(ax: Axes, frequency: np.ndarray, share: np.ndarray, keys: np.ndarray, 
     ax.axhline(threshold * share.max(), color=GREY, linewidth=0.8, linestyle=(0, (1, 1)))
     ax.set(xlabel="frequency $k$", xlim=(0, frequency[-1] + 1))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _draw_plane(ax: Axes, found: Fourier) -> None:

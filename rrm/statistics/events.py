@@ -14,6 +14,9 @@ from rrm.curves import Curves
 TRAIN_LOSS, TRAIN_ACCURACY = "train/loss", "train/accuracy"
 TEST_LOSS, TEST_ACCURACY = "test/loss", "test/accuracy"
 ACCURACIES = (TRAIN_ACCURACY, TEST_ACCURACY)
+LEARNING_RATE = "learning_rate"
+# What the journal and the probes log beside losses and accuracies; a run has other series, of its evaluations.
+_STUDIED = ("probe/", "gates/", "routing/", "derived/")
 
 # Train accuracy of a run that has memorised, and test accuracy of one that has grokked.
 MEMORISED, GROKKED = 0.98, 0.95
@@ -207,13 +210,20 @@ def turn(steps: np.ndarray, values: np.ndarray, begin: int, end: int, width: int
     if width:
         values = np.array([np.median(values[np.abs(steps - step) <= width / 2]) for step in steps])
     least = _BACK * np.ptp(values)
-    places = {"maximum": int(values.argmax()), "minimum": int(values.argmin())}
+    places = {"maximum": _top(values), "minimum": _top(-values)}
     turned = [
         (int(steps[place]), extreme)
         for extreme, place in places.items()
         if 0 < place < len(steps) - 1 and abs(values[-1] - values[place]) > least
     ]
     return max(turned, default=None)
+
+
+def _top(values: np.ndarray) -> int:
+    """Where values are largest; the middle of a flat top, as running medians have."""
+    below = values < values.max() - 1e-9 * np.ptp(values)
+    first = int(below.argmin())
+    return first + (int(below[first:].argmax()) if below[first:].any() else len(values) - first) // 2
 
 
 def early_signs(
@@ -226,17 +236,23 @@ def early_signs(
 
     Args:
         curves, events: of the run.
-        names: of the series, by default all but accuracies and train loss.
+        names: of the series, by default those of `studied` but accuracies and train loss.
         width: as for `turn`, in steps; by default a twentieth of the stretch, longer than a slingshot.
     """
     begin = 0 if events.memorised is None else events.memorised
     end = events.last if events.grokked is None else events.grokked
     width = (end - begin) // 20 if width is None else width
     if names is None:
-        names = [name for name in curves if name not in (TRAIN_LOSS, *ACCURACIES)]
+        names = [name for name in studied(curves) if name not in (TRAIN_LOSS, *ACCURACIES)]
     turned = {name: turn(*curves[name], begin, end, width) for name in names if name in curves}
     signs = [Sign(name, place[0], place[1], end - place[0]) for name, place in turned.items() if place]
     return sorted(signs, key=lambda sign: (sign.step, sign.name))
+
+
+def studied(curves: Curves) -> list[str]:
+    """The names of series that say how a network learns: of the journal and of probes, and none of evaluations."""
+    journal = (TRAIN_LOSS, TEST_LOSS, *ACCURACIES, LEARNING_RATE)
+    return [name for name in curves if name in journal or name.startswith(_STUDIED)]
 
 
 def between(curves: Curves, begin: int, end: int | None = None) -> Curves:

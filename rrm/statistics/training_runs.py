@@ -23,6 +23,10 @@ from rrm.statistics.histories import Summary, derived, shares, summarise
 AT = {"final": "final", "min": "least", "max": "most", "mean": "mean"}
 
 
+# Settings that a summary has columns for, or that number trials.
+_NAMED = ("seed", "model", "arm", "trial")
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """One training run.
@@ -44,8 +48,8 @@ class TrainingRun:
 
     @property
     def label(self) -> str:
-        """Model and arm."""
-        return ", ".join(part for part in (self.model, self.arm) if part)
+        """Model and arm; the name of a run that has neither."""
+        return ", ".join(part for part in (self.model, self.arm) if part) or self.name
 
     @cached_property
     def events(self) -> Events:
@@ -119,8 +123,8 @@ class TrainingRuns(Sequence[TrainingRun]):
 
     @property
     def varied(self) -> list[str]:
-        """Names of the settings that runs differ in."""
-        names = dict.fromkeys(name for run in self for name in run.settings)
+        """Names of the settings that runs differ in, but those of their recipes, which follow from them."""
+        names = dict.fromkeys(name for run in self for name in run.settings if not name.startswith("recipe."))
         return [name for name in names if len({run.settings.get(name) for run in self}) > 1]
 
     def select(self, **settings: object) -> "TrainingRuns":
@@ -184,7 +188,7 @@ class TrainingRuns(Sequence[TrainingRun]):
                     "run": run.name,
                     "arm": run.label,
                     "seed": str(run.seed),
-                    **{name: run.settings.get(name, "") for name in self.varied if name != "seed"},
+                    **{name: run.settings.get(name, "") for name in self.varied if name not in _NAMED},
                     "memorised": _step(found.memorised, found.last),
                     "grokked": _step(found.grokked, found.last),
                     "train >= 98 %": f"{100 * of_all['train/accuracy >= 0.98']:.0f}",

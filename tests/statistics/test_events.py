@@ -113,3 +113,10 @@ def test_rolling_statistics_are_over_steps():
 def test_a_run_without_accuracies_is_named():
     with pytest.raises(ValueError, match="no series test/accuracy"):
         find_events({"train/accuracy": (np.array([0]), np.array([0.0]))})
+
+
+def test_turns_of_flat_and_of_tiny_series():
+    steps = np.arange(0, 100, 10)
+    flat = np.array([0, 1, 3, 3, 3, 1, 0, 3, 0, 0.0])
+    assert turn(steps, flat, 0, 90) == (30, "maximum") and turn(steps, 1e-12 * flat, 0, 90) == (30, "maximum")
+    assert turn(steps, np.ones(10), 0, 90) is None

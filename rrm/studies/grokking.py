@@ -1,0 +1,198 @@
+"""A study of training runs that grok: read their histories and checkpoints, and publish what they say.
+
+In a notebook:
+
+    from rrm.studies.grokking import load_runs
+    runs = load_runs(["RUN_ID"], storage="runs")      # trials, or whole sweeps
+    runs.summary(), runs.grok_times(), runs.select(grokked=True)[0].events.phases
+"""
+
+import hashlib
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rrm.curves import Curves
+from rrm.errors import InputError
+from rrm.jobs.folder import JobFolder
+from rrm.models import TokenModel
+from rrm.models.pairs import number_vectors, pair_logits
+from rrm.reports.grokking import report, statistics_rows
+from rrm.statistics.events import ACCURACIES
+from rrm.statistics.fourier import THRESHOLD, Fourier, fourier
+from rrm.statistics.training_runs import TrainingRun, TrainingRuns
+from rrm.studies.publish import publish
+from rrm.tasks.modular import ModularArithmetic
+from rrm.terminal.table import write_csv
+from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
+from rrm.tracking.folder_reader import FolderReader
+from rrm.tracking.read import download
+from rrm.tracking.reader import Reader, Run
+from rrm.tracking.store_reader import StoreReader
+from rrm.training import checkpoint
+
+EXPERIMENT = "grokking-study"
+STATISTICS = "statistics.csv"
+# Networks whose Fourier structure is computed: the first runs of so many arms.
+MOST_NETWORKS = 6
+
+
+def run_study(args: Namespace) -> None:
+    """Read what `args` name and publish the report; InputError before anything starts."""
+    storage = Path(args.storage).resolve()
+    uri = tracking_uri(args.tracking_uri, storage)
+    announce(uri)
+    check_store(uri, EXPERIMENT, storage / "artifacts")
+    runs = load_runs(args.run, storage, uri)
+    folders = dict(_checkpoints(runs, args.run, storage, uri))
+    folders |= {Path(path).resolve().name: Path(path) for path in args.checkpoint}
+    structures = dict(
+        found for name, path in folders.items() for found in structure(path, name, args.weights, args.threshold)
+    )
+    said = report(runs, structures)
+    arguments = {name: getattr(args, name) for name in ("run", "checkpoint", "weights", "threshold")}
+    name = args.name or f"{EXPERIMENT}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}"
+    folder, tracker = JobFolder(storage / name, "study"), Tracker(uri, EXPERIMENT, name, storage / "artifacts")
+    tracker.connect()
+    with folder.claim(), tracker:
+        commit = git_commit(Path(__file__).parent)
+        folder.start({"arguments": arguments, "data_hash": "none", "kind": EXPERIMENT, "git_commit": commit})
+        run = tracker.run("study", name, {**arguments, "run": ", ".join(args.run)})
+        tracker.reopen(run)
+        (folder.path / "tables.txt").write_text(said.text + "\n", encoding="utf-8")
+        said.files |= {"tables.txt": "", "study.json": ""}
+        if rows := statistics_rows(runs):
+            write_csv(rows, folder.path / STATISTICS)
+            said.files[STATISTICS] = ""
+        said.places.append(f"results   {folder.path}")
+        publish(said, folder, tracker, run)
+        tracker.finish(run, "FINISHED")
+
+
+def load_runs(ids: Sequence[str], storage: str | Path = "runs", uri: str | None = None) -> TrainingRuns:
+    """Runs by their ids: those of an MLflow store, or JOB and JOB/NAME of a job folder, which may still be running.
+
+    The id of a whole sweep stands for all of its trials that have both accuracies.
+
+    Args:
+        ids: at least one.
+        storage: the folder of the jobs.
+        uri: of the store; by default the one that a command would use.
+
+    Raises:
+        InputError: an id that is nowhere, or that has no such trial.
+    """
+    storage = Path(storage).resolve()
+    found: dict[str, TrainingRun] = {}
+    for identity in ids:
+        reader = _reader(identity, storage, uri)
+        run = reader.run(identity)
+        children = [child for child in _siblings(reader, run) if child.parent == run.id]
+        read = {of.id: _training_run(of, reader) for of in children or [run]}
+        known = {key: of for key, of in read.items() if all(name in of.curves for name in ACCURACIES)}
+        if not known:
+            raise InputError(
+                f"run {identity} has no series {' and '.join(ACCURACIES)}: give runs of networks that were trained on "
+                "modular arithmetic, or of a sweep of them"
+            )
+        found |= known
+    names = [run.name for run in found.values()]
+    for key, named in found.items():
+        # Two sweeps may have a trial of the same name.
+        if names.count(named.name) > 1:
+            found[key] = replace(named, name=f"{named.name}-{key[:8]}")
+    return TrainingRuns(list(found.values()))
+
+
+def structure(
+    folder: Path, label: str, weights: str = "final", threshold: float = THRESHOLD
+) -> Iterator[tuple[str, Fourier]]:
+    """(name, Fourier structure) of the network of a checkpoint folder, for each operation of its table.
+
+    Args:
+        folder: of the checkpoint.
+        label: name of the network.
+        weights: "initial", "best" or "final".
+        threshold: as for `rrm.statistics.fourier.key_frequencies`.
+
+    Raises:
+        InputError: a network that was not trained on modular arithmetic, or a p for which an operation is no group.
+    """
+    model, recipe = checkpoint.load_model(folder, weights), checkpoint.read_meta(folder).get("recipe", {})
+    if not isinstance(model, TokenModel) or not recipe.get("table"):
+        raise InputError(f"{folder} is no network of modular arithmetic: give a checkpoint of a grokking sweep")
+    table = ModularArithmetic(**recipe["table"])
+    for place, operation in enumerate(table.operations):
+        rows = table.tokens[table.tokens[:, 1] == table.p + place]
+        train = np.zeros((table.p, table.p), bool)
+        train[rows[:, 0], rows[:, 2]] = table.train[table.tokens[:, 1] == table.p + place]
+        name = f"{label}, {operation}" if len(table.operations) > 1 else label
+        try:
+            found = fourier(
+                pair_logits(model, table.p, place), operation, number_vectors(model, table.p), train, threshold
+            )
+        except ValueError as error:
+            raise InputError(f"{folder}: {error}") from None
+        yield name, found
+
+
+def _reader(identity: str, storage: Path, uri: str | None) -> Reader:
+    if (storage / identity.partition("/")[0]).is_dir():
+        return FolderReader(storage)
+    return StoreReader(tracking_uri(uri, storage), storage / "downloads", storage)
+
+
+def _siblings(reader: Reader, run: Run) -> list[Run]:
+    """The runs of the job of a run that is the job's own; none for a trial."""
+    if run.parent is not None:
+        return []
+    group = next((group for group in reader.groups() if group.run_id == run.id), None)
+    return reader.runs(group) if group else []
+
+
+def _training_run(run: Run, reader: Reader) -> TrainingRun:
+    curves = reader.curves(run) or {name: reader.history(run, name) for name in run.metrics}
+    tags, params = run.tags, run.params
+    model = tags.get("rrm.model") or params.get("model", "")
+    arm = tags.get("rrm.arm", "")
+    seed = tags.get("rrm.seed") or params.get("seed") or params.get("recipe.seed") or "0"
+    return TrainingRun(run.name, model, arm, int(seed), params, _in_order(curves))
+
+
+def _in_order(curves: Curves) -> Curves:
+    """The series by step, the last row of each step; series without a row are left out."""
+    found: Curves = {}
+    for name, (steps, values) in curves.items():
+        if len(steps):
+            unique, last = np.unique(steps[::-1], return_index=True)
+            found[name] = unique, values[::-1][last]
+    return found
+
+
+def _checkpoints(runs: TrainingRuns, ids: Sequence[str], storage: Path, uri: str) -> Iterator[tuple[str, Path]]:
+    """(label, folder) of the first run of each arm whose checkpoint is at hand."""
+    sources: dict[str, tuple[Reader, Run]] = {}
+    for identity in ids:
+        reader = _reader(identity, storage, uri)
+        run = reader.run(identity)
+        sources |= {of.name: (reader, of) for of in (run, *_siblings(reader, run))}
+    for arm in runs.arms[:MOST_NETWORKS]:
+        for of in runs:
+            if of.label == arm and of.name in sources and (folder := _checkpoint(*sources[of.name], storage)):
+                yield f"{arm}, seed {of.seed}" if arm else of.name, folder
+                break
+
+
+def _checkpoint(reader: Reader, run: Run, storage: Path) -> Path | None:
+    """The checkpoint folder of a run; None where there is none yet."""
+    if isinstance(reader, StoreReader):
+        files = reader.files(run)
+        known = "checkpoint/checkpoint.json" in files
+        return download(reader.uri, run.id, "checkpoint", reader.cache) if known else None
+    phases = JobFolder(storage / run.group, "sweep").read("trials") or {}
+    trials = {trial["name"]: trial for listed in phases.values() for trial in listed}
+    path = trials.get(run.name, {}).get("checkpoint")
+    return storage / run.group / path if path else None
