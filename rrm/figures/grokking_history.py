@@ -83,12 +83,12 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
         Panel("rows without a gradient", {"": "probe/lost_gradient/rows"}),
     ),
     "structure": (
-        Panel("Gini of the embedding", {"": "probe/fourier/gini"}),
-        Panel("key frequencies", {"": "probe/fourier/keys"}),
-        Panel("variance explained", {"operation": "probe/fourier/explained", "inverse": "probe/fourier/inverse"}),
+        Panel("Gini of the embedding", {"": "probe/fourier/gini*"}),
+        Panel("key frequencies", {"": "probe/fourier/keys*"}),
+        Panel("variance explained", {"operation": "probe/structure/explained", "inverse": "probe/structure/inverse"}),
         Panel(
             "ablated loss (nats)",
-            {"restricted": "probe/fourier/restricted_loss", "excluded": "probe/fourier/excluded_loss"},
+            {"restricted": "probe/structure/restricted_loss", "excluded": "probe/structure/excluded_loss"},
             log=True,
         ),
         Panel("learning coefficient", {"": "probe/llc/coefficient"}),

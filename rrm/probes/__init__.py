@@ -8,6 +8,7 @@ from rrm.probes.alignment import Alignment
 from rrm.probes.answers import Logits, Lost, Representation
 from rrm.probes.critical import CriticalStep
 from rrm.probes.fisher import Fisher
+from rrm.probes.fourier import FourierSpectrum, FourierStructure
 from rrm.probes.gradient import Gradient
 from rrm.probes.heads import Heads
 from rrm.probes.hessian import Hessian
@@ -24,14 +25,15 @@ PROBES: dict[str, type[Probe]] = {
     probe.name: probe
     for probe in (
         WeightNorm, UpdateNorm, Alignment, Path, Adam, Logits, Representation, Lost, Jacobian, InputHessian, Gradient,
-        Fisher, Hessian, Sharpness, CriticalStep, Heads, LocalLearningCoefficient,
+        Fisher, Hessian, Sharpness, CriticalStep, Heads, FourierSpectrum, FourierStructure, LocalLearningCoefficient,
     )
 }  # fmt: skip
 
-# light: without a pass of the network, but for that of the path.  standard: all but those that cost hundreds of steps.
+# light: without a pass of the network, but for that of the path.  standard: all but those that look at all pairs, or
+# that cost hundreds of steps.
 PRESETS: dict[str, tuple[str, ...]] = {
     "light": ("weight_norm", "update_norm", "alignment", "path", "adam"),
-    "standard": tuple(name for name in PROBES if name != "llc"),
+    "standard": tuple(name for name in PROBES if name not in ("llc", "structure")),
     "all": tuple(PROBES),
 }
 

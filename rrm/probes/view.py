@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rrm.models.base import RecursiveModel
 from rrm.models.precision import own_precision
+from rrm.tasks.modular import ModularArithmetic
 
 Vector = list[Tensor]  # one tensor for each trained parameter, in the order of `Subject.names`
 
@@ -39,11 +40,13 @@ class Pass(NamedTuple):
 class ProbeRows(nn.Module, ABC):
     """B fixed rows together with the network that trains; an objective makes them.
 
-    rows: B.  answers: distributions that the network gives for a row, such as one a cell.
+    rows: B.  answers: distributions that the network gives for a row, such as one a cell.  table: that the rows are of;
+    None for other data.
     """
 
     rows: int
     answers: int = 1
+    table: ModularArithmetic | None = None
 
     def __init__(self, model: nn.Module):
         super().__init__()

@@ -126,14 +126,10 @@ def structure(
         raise InputError(f"{folder} is no network of modular arithmetic: give a checkpoint of a grokking sweep")
     table = ModularArithmetic(**recipe["table"])
     for place, operation in enumerate(table.operations):
-        rows = table.tokens[table.tokens[:, 1] == table.p + place]
-        train = np.zeros((table.p, table.p), bool)
-        train[rows[:, 0], rows[:, 2]] = table.train[table.tokens[:, 1] == table.p + place]
         name = f"{label}, {operation}" if len(table.operations) > 1 else label
         try:
-            found = fourier(
-                pair_logits(model, table.p, place), operation, number_vectors(model, table.p), train, threshold
-            )
+            logits, vectors = pair_logits(model, table.p, place), number_vectors(model, table.p)
+            found = fourier(logits, operation, vectors, table.trained(place), threshold)
         except ValueError as error:
             raise InputError(f"{folder}: {error}") from None
         yield name, found

@@ -127,6 +127,13 @@ class ModularArithmetic:
         """bool [N]: the training pairs."""
         return np.concatenate([self._train_of(name) for name in self.operations])
 
+    def trained(self, place: int) -> np.ndarray:
+        """bool [p, p]: the training pairs of the operation at this place, by a and b."""
+        rows, found = self.tokens[:, 1] == self.p + place, np.zeros((self.p, self.p), bool)
+        a, _, b, _ = self.tokens[rows].T
+        found[a, b] = self.train[rows]
+        return found
+
     def text(self, row: int) -> str:
         """A row as an equation, such as "3 + 58 = 2 (mod 59)"."""
         a, operation, b, _ = self.tokens[row].tolist()

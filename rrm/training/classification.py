@@ -102,7 +102,7 @@ class Classification(Objective):
         tokens, targets = self._sides["test" if held_out else "train"]
         drawn = torch.from_numpy(np.random.default_rng(seed).permutation(len(tokens))[:rows])
         device = next(self.model.parameters()).device
-        return TokenRows(self.model, tokens[drawn].to(device), targets[drawn].to(device), self.row_losses)
+        return TokenRows(self.model, tokens[drawn].to(device), targets[drawn].to(device), self.row_losses, self.table)
 
     def how_to_run(self) -> dict[str, Any]:
         return {"model": describe(self.model)}

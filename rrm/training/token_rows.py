@@ -4,6 +4,7 @@ from torch import Tensor
 
 from rrm.models import TokenModel
 from rrm.probes import Pass, ProbeRows
+from rrm.tasks.modular import ModularArithmetic
 from rrm.training.part import Loss
 
 
@@ -11,13 +12,15 @@ class TokenRows(ProbeRows):
     """Rows of tokens [B, S] with their classes [B]; the loss is that of the answer, without regulariser and price."""
 
     model: TokenModel
+    table: ModularArithmetic
 
-    def __init__(self, model: TokenModel, tokens: Tensor, targets: Tensor, loss: Loss):
+    def __init__(self, model: TokenModel, tokens: Tensor, targets: Tensor, loss: Loss, table: ModularArithmetic):
         super().__init__(model)
+        self.table = table
         self.tokens, self.targets, self.loss, self.rows = tokens, targets, loss, len(tokens)
 
     def first(self, rows: int) -> "TokenRows":
-        return TokenRows(self.model, self.tokens[:rows], self.targets[:rows], self.loss)
+        return TokenRows(self.model, self.tokens[:rows], self.targets[:rows], self.loss, self.table)
 
     def forward(self) -> Pass:
         x = self.model.embed(self.tokens)
