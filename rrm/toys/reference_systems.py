@@ -25,6 +25,7 @@ from rrm.dynamics.network_map import NetworkMap
 from rrm.dynamics.tangent_map import CallableMap, TangentMap
 from rrm.errors import InputError
 from rrm.models import build, recursive, variant
+from rrm.toys import reference_trainings
 
 # Chance that a right estimator fails a statistical row: that of three standard errors.
 _CHANCE = 0.0027
@@ -585,6 +586,42 @@ REFERENCE_SYSTEMS: dict[str, ReferenceSystem] = {
         n_steps=30,
         transient=150,
         compare=_all_exponents(2e-3),
+    ),
+    "gradient_descent": ReferenceSystem(
+        claim="training as a map: Hessian-vector products, weight decay, below and beyond the edge of stability; k = N",
+        source="ln |1 - lr (h + wd)|",
+        build=reference_trainings.gradient_descent_on_a_quadratic,
+        k=6,
+        n_steps=50,
+        transient=400,
+        compare=_all_exponents(1e-12),
+    ),
+    "adamw_at_rest": ReferenceSystem(
+        claim="the same with the moments of AdamW and a frozen preconditioner; k = N",
+        source="eigenvalues of a 2 x 2 matrix a mode, and ln b2 a weight",
+        build=reference_trainings.adamw_at_rest,
+        k=12,
+        n_steps=50,
+        transient=400,
+        compare=_all_exponents(1e-8),
+    ),
+    "adamw_balanced": ReferenceSystem(
+        claim="the same where the update balances the decay and the preconditioner moves; k = N",
+        source="eigenvalues of a 3 x 3 matrix a weight",
+        build=reference_trainings.adamw_balanced,
+        k=6,
+        n_steps=50,
+        transient=1200,
+        compare=_all_exponents(1e-9),
+    ),
+    "adam_atan2_balanced": ReferenceSystem(
+        claim="the same with Adam-atan2",
+        source="eigenvalues of a 3 x 3 matrix a weight",
+        build=reference_trainings.adam_atan2_balanced,
+        k=6,
+        n_steps=50,
+        transient=1200,
+        compare=_all_exponents(1e-9),
     ),
     "transient_chaos": ReferenceSystem(
         claim="finite-time exponents of every orbit, before and after it settles",
