@@ -1,20 +1,32 @@
 """The command line of a sweep. Light to import: checks of options come before heavy imports."""
 
 import argparse
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from rrm.commands.job import resumable
 from rrm.commands.options import RawText, add_places, check_exists, check_name, check_places, check_seed
 from rrm.errors import InputError, OneLineParser, exit_on_bad_input
+from rrm.jobs.grid import Axis, GridSpec
 from rrm.jobs.spec import SweepSpec
 from rrm.paths import user_path
 
 
-def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> argparse.Namespace:
-    """The options of a sweep command, checked where no heavy import is needed."""
+def parse(
+    spec: SweepSpec, description: str, argv: list[str] | None = None, axes: Mapping[str, Axis] = MappingProxyType({})
+) -> argparse.Namespace:
+    """The options of a sweep command, checked where no heavy import is needed; one for each of the `axes` of a grid."""
     parser = OneLineParser(description=description, formatter_class=RawText)
     add, objectives = parser.add_argument, list(spec.objectives)
     add("--preset", default="default", help=f"budget and data: {', '.join(spec.presets)} (default: %(default)s)")
-    add("--model", nargs="+", default=list(spec.models), metavar="NAME", help="model types (default: %(default)s)")
+    if axes:
+        for name, axis in axes.items():
+            words = axis.words.replace("%", "%%")
+            add(f"--{name.replace('_', '-')}", nargs="+", type=_reader(name, axis), metavar="V",
+                help=f"{axis.meaning} (default: {words}, unless the preset has others)")  # fmt: skip
+    else:
+        add("--model", nargs="+", default=list(spec.models), metavar="NAME", help="model types (default: %(default)s)")
     if spec.takes_sigma:
         add("--sigma", nargs="+", type=float, metavar="S", help="noise scales to choose from (default: a range)")
     if spec.space:
@@ -23,6 +35,9 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
             help=f"what the search optimises, among {', '.join(objectives)}; several give a Pareto front, and stop "
             f"no trial early (default: {objectives[0]})")  # fmt: skip
     add("--seeds", type=int, metavar="N", help="training seeds of the final comparison (default: of the preset)")
+    add("--steps", type=int, metavar="N", help="optimizer steps of a plain trial (default: of the preset)")
+    add("--evaluations", type=int, metavar="N", help="evaluations of a trial, each of which leaves a checkpoint "
+        "(default: of the preset)")  # fmt: skip
     add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles, source,question,answer,rating as in "
         "Sudoku-Extreme: a CSV file, or a folder with train.csv and test.csv; or an npy folder of the field. As many "
         "as the preset says are drawn; repeated puzzles count once (default: generated)")  # fmt: skip
@@ -46,7 +61,7 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
             f"--objectives {' '.join(args.objectives)} is not possible: name {objectives[0]}, without which models "
             f"that learn nothing win, and each of {', '.join(objectives[1:])} at most once"
         )
-    for option in ("trials", "seeds", "workers_per_trial"):
+    for option in ("trials", "seeds", "steps", "evaluations", "workers_per_trial"):
         value = getattr(args, option)
         if value is not None and value < 1:
             raise InputError(f"--{option.replace('_', '-')} {value} is too few: use 1 or more")
@@ -59,10 +74,34 @@ def parse(spec: SweepSpec, description: str, argv: list[str] | None = None) -> a
     return args
 
 
+def _reader(name: str, axis: Axis) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return axis.read(text)
+        except ValueError:
+            message = f"{text!r} is no value of {name}: use values such as {axis.words}"
+            raise argparse.ArgumentTypeError(message) from None
+
+    return read
+
+
+def parse_grid(
+    spec: GridSpec, description: str, argv: list[str] | None = None
+) -> tuple[SweepSpec, argparse.Namespace]:
+    """The sweep of a grid on the axes of its preset and of the command line, and the options."""
+    args = parse(spec.sweep("default", {}), description, argv, spec.axes)
+    made = spec.sweep(args.preset, {name: getattr(args, name) for name in spec.axes})
+    args.model = list(made.models)
+    return made, args
+
+
 @exit_on_bad_input
-def run_command(spec: SweepSpec, description: str, argv: list[str] | None = None) -> None:
+def run_command(spec: SweepSpec | GridSpec, description: str, argv: list[str] | None = None) -> None:
     """Run a sweep as a command: exit code 0, 2 for bad input (one line on stderr), 130 when interrupted."""
-    args = parse(spec, description, argv)
+    if isinstance(spec, GridSpec):
+        spec, args = parse_grid(spec, description, argv)
+    else:
+        args = parse(spec, description, argv)
     with resumable(args):
         from rrm.studies.sweep import run_sweep
 

@@ -13,6 +13,7 @@ from rrm.models import build
 from rrm.studies.sources import check_fit
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, puzzles_needed
+from rrm.training.assemble import assemble
 from rrm.training.stream import TrainStream
 
 LOOKED_AT = 256  # configurations drawn at random to find out which puzzles a space may ask for
@@ -48,7 +49,9 @@ def check_recipes(
             )
         _check_data(trial, args, spec.data_of(config, preset), splits)
         trial.recipe.share(args.workers_per_trial)
-        if not spec.trainer:
+        if trial.recipe.arithmetic:
+            assemble(trial.recipe)  # a recipe with a table has all that its parts have to fit
+        elif not spec.trainer:
             _check_model(trial, splits)
     _check_baselines(spec, args.model, list(named))
 

@@ -46,7 +46,8 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     if unknown := [model for model in args.model if model not in (*VARIANTS, *spec.models)]:
         raise InputError(f"model {unknown[0]!r} is unknown: use one of {', '.join(VARIANTS)}")
     preset = spec.presets[args.preset]
-    preset = replace(preset, trials=args.trials or preset.trials, seeds=args.seeds or preset.seeds)
+    given = {name: getattr(args, name) for name in ("trials", "seeds", "steps", "evaluations")}
+    preset = replace(preset, **{name: value for name, value in given.items() if value})
     storage = Path(args.storage).resolve()
     folder = JobFolder(storage / args.name, "sweep")
     folder.check(args.resume)

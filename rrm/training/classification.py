@@ -110,7 +110,7 @@ class Classification(Objective):
 
 @dataclass(frozen=True)
 class ClassificationSettings(ObjectiveSettings):
-    """precision: of the loss, "float32" or "float64": in float32 the gradient of a small loss is exactly zero.
+    """precision: of the loss, "float32" or "float64"; float32 rounds losses below 1e-7 to zero, with their gradient.
 
     routing, routing_weight: a regulariser, a name of `rrm.training.computation.ROUTING` or "none", and its weight.
     price, cost: what open gates cost, nats for a cost of 1, and a name of `rrm.training.computation.COSTS`.

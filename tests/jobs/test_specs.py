@@ -11,6 +11,7 @@ import torch
 from rrm.cluster.search import sampled
 from rrm.errors import InputError
 from rrm.jobs.record import Arm, TrialRecord
+from rrm.jobs.spec import SweepSpec
 from rrm.models import build
 from rrm.studies.checks import check_recipes
 from rrm.tasks import get_task
@@ -19,7 +20,7 @@ from tests.sweeps import recipes_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "tune_specs"
 SPECS = {path.stem: runpy.run_path(str(path))["SPEC"] for path in sorted(FOLDER.glob("*.py"))}
-SWEEPS = {name: spec for name, spec in SPECS.items() if hasattr(spec, "recipe")}
+SWEEPS = {name: spec for name, spec in SPECS.items() if isinstance(spec, SweepSpec)}
 
 
 @pytest.mark.parametrize("name", SWEEPS)
