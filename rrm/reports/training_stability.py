@@ -1,0 +1,240 @@
+"""What the trainings of a stability study say: growth by arm, by norm and at matched loss, and what tells arms apart.
+
+Rates are nats per optimizer step, intervals are those of Student's t over seeds, ratios are geometric means over seeds.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from rrm.statistics.events import first_crossing
+from rrm.statistics.interval import Interval
+from rrm.statistics.means import mean_interval
+from rrm.toys.training_stability import NORMS, StabilityRun
+
+# Seeds below which no verdict is given.
+VERDICT_SEEDS = 5
+# The claim under test: how many times as fast a training that will generalise was said to expand.
+CLAIMED = (5.0, 10.0)
+# Steps behind a row over which a running rate is taken.
+RUNNING = 100
+
+Runs = Mapping[str, Sequence[StabilityRun]]
+
+
+def by_arm(runs: Sequence[StabilityRun]) -> dict[str, list[StabilityRun]]:
+    """The trainings of each arm in the order of their seeds, of the seeds that every arm has."""
+    arms = list(dict.fromkeys(run.arm for run in runs))
+    found = {arm: {run.seed: run for run in runs if run.arm == arm} for arm in arms}
+    common = sorted(set.intersection(*(set(of_arm) for of_arm in found.values()))) if found else []
+    return {arm: [of_arm[seed] for seed in common] for arm, of_arm in found.items()}
+
+
+def settled(run: StabilityRun) -> tuple[int, int]:
+    """First and last step of the rates of a training: its window without the steps in which the tangent turns."""
+    begin, end = run.setting["window"]
+    return begin + run.setting["settle"], end
+
+
+def rate(run: StabilityRun, first: float, last: float, norm: str = "weights") -> float:
+    """Growth from one step to another, nats per step, between rows by interpolation; nan outside of the window."""
+    growth = np.interp([first, last], run.curves["step"], run.curves[f"growth/{norm}"])
+    return float((growth[1] - growth[0]) / (last - first))
+
+
+def plateau_rate(run: StabilityRun, norm: str = "weights") -> float:
+    """Growth over the settled window, nats per step; of the arm `decay off` over the last half of what follows.
+
+    The moments still remember the decay in the first half.
+    """
+    first, last = settled(run)
+    return rate(run, (run.setting["plateau"] + last) // 2 if run.arm == "decay off" else first, last, norm)
+
+
+def matched_rates(run: StabilityRun, control: StabilityRun, norm: str = "weights") -> tuple[float, float]:
+    """The rates of two trainings while each crosses the training losses that both cross in their settled windows.
+
+    Both nan where the losses of the two do not overlap.
+    """
+    spans = []
+    for of in (run, control):
+        first, last = settled(of)
+        step = np.array(of.curves["step"])
+        inside = (step >= first) & (step <= last)
+        # The loss of a full batch falls almost without a break; its running minimum falls without any.
+        spans.append((step[inside], np.minimum.accumulate(np.log(np.array(of.curves["train/loss"])[inside]))))
+    high = min(loss[0] for _, loss in spans)
+    low = max(loss[-1] for _, loss in spans)
+    if not low < high:
+        return math.nan, math.nan
+    found = []
+    for of, (step, loss) in zip((run, control), spans, strict=True):
+        first, last = np.interp([-high, -low], -loss, step)
+        found.append(rate(of, first, last, norm))
+    return found[0], found[1]
+
+
+def ratio_interval(rates: Sequence[float], controls: Sequence[float]) -> Interval:
+    """Geometric mean over seeds of the ratio of paired rates, 95 %; all nan where a rate is not positive."""
+    values = np.array([rates, controls], float)
+    if values.shape[1] < 2 or not (values > 0).all():
+        return Interval(math.nan, math.nan, math.nan, 0.95, values.shape[1])
+    mean = mean_interval(np.log(values[0] / values[1]))
+    return Interval(math.exp(mean.estimate), math.exp(mean.low), math.exp(mean.high), 0.95, mean.n)
+
+
+def running_rate(run: StabilityRun) -> np.ndarray:
+    """Growth over the RUNNING steps before each row [T], nats per step; nan before the settled window has so many."""
+    step, growth = np.array(run.curves["step"]), np.array(run.curves["growth/weights"])
+    before = np.interp(step - RUNNING, step, growth)
+    return np.where(step - RUNNING >= settled(run)[0], (growth - before) / RUNNING, np.nan)
+
+
+def first_apart(values: np.ndarray, controls: np.ndarray, steps: Sequence[int]) -> int | None:
+    """First step from which on, to the last, all seeds of one arm lie on one side of all seeds of another.
+
+    Args:
+        values, controls: [seeds, T] of either arm; rows with nan are not apart.
+        steps: [T].
+    """
+    above = values.min(0) > controls.max(0)
+    below = values.max(0) < controls.min(0)
+    for side in (above, below):
+        joined = np.flatnonzero(~side)
+        start = 0 if joined.size == 0 else int(joined[-1]) + 1
+        if start < len(steps):
+            return int(steps[start])
+    return None
+
+
+# By name the series of a training that could announce that it will generalise, a value a row.
+INDICATORS: dict[str, Callable[[StabilityRun], np.ndarray]] = {
+    f"growth rate of {RUNNING} steps": running_rate,
+    "gini": lambda run: np.array(run.curves["gini"]),
+    "weight norm": lambda run: np.array(run.curves["weight_norm"]),
+    "test loss": lambda run: np.array(run.curves["test/loss"]),
+    "test accuracy": lambda run: np.array(run.curves["test/accuracy"]),
+}
+
+
+def stability_lines(runs: Sequence[StabilityRun]) -> list[str]:
+    """The tables of a study, and its sentences from VERDICT_SEEDS seeds on."""
+    arms = by_arm(runs)
+    if not arms or not next(iter(arms.values())):
+        return ["no seed has every arm yet"]
+    lines = [*_seeds(arms), "", *_norms(arms), "", *_twins(arms)]
+    if "grokking" in arms and len(arms) > 1:
+        lines += ["", *_matched(arms), "", *_signs(arms), "", *sentences(arms)]
+    return lines
+
+
+def _seeds(arms: Runs) -> list[str]:
+    first = next(iter(arms.values()))
+    begin, end = settled(first[0])
+    title = f"growth of nearby trainings, 1e-3 nats per step in dw, steps {begin} to {end}"
+    lines = [f"{title}; steps of 50 % and 95 % test accuracy of the arm grokking"]
+    lines.append("  seed " + " ".join(f"{arm:>17}" for arm in arms) + "    50 %    95 %")
+    for row, run in enumerate(first):
+        cells = " ".join(f"{1e3 * plateau_rate(of[row]):17.2f}" for of in arms.values())
+        steps = [_crossed(arms["grokking"][row], level) for level in (0.5, 0.95)] if "grokking" in arms else []
+        lines.append(f"  {run.seed:4} {cells} " + " ".join(f"{'never' if s is None else s:>7}" for s in steps))
+    if len(first) > 1:
+        means = (mean_interval([1e3 * plateau_rate(run) for run in of]) for of in arms.values())
+        lines.append("  mean " + " ".join(f"{mean:.2f}".rjust(17) for mean in means))
+    return lines
+
+
+def _norms(arms: Runs) -> list[str]:
+    lines = ["growth by norm, 1e-3 nats per step, mean over seeds"]
+    lines.append("  norm      " + " ".join(f"{arm:>17}" for arm in arms))
+    for norm in NORMS:
+        means = (np.mean([1e3 * plateau_rate(run, norm) for run in of]) for of in arms.values())
+        lines.append(f"  {norm:9} " + " ".join(f"{mean:17.2f}" for mean in means))
+    return lines
+
+
+def _twins(arms: Runs) -> list[str]:
+    lines = ["twin beside tangent after the plateau step: largest difference of their rates, and jumps of the twin"]
+    for arm, of in arms.items():
+        worst = max(abs(run.twin - run.tangent) for run in of)
+        lines.append(f"  {arm:17} {worst:9.1e} nats per step, {sum(run.jumps for run in of)} jumps")
+    return lines
+
+
+def _matched(arms: Runs) -> list[str]:
+    lines = ["grokking against control: ratio of rates [95 %] at equal steps, and at equal training loss in each norm"]
+    for arm, of in arms.items():
+        if arm == "grokking":
+            continue
+        same_steps = [[plateau_rate(run) for run in side] for side in (arms["grokking"], of)]
+        lines.append(f"  {arm:17} equal steps        {ratio_interval(*same_steps):.2f}")
+        if arm == "decay off":
+            continue
+        for norm in NORMS:
+            pairs = [matched_rates(*pair, norm) for pair in zip(arms["grokking"], of, strict=True)]
+            lines.append(f"  {'':17} equal loss {norm:8}{ratio_interval(*zip(*pairs, strict=True)):.2f}")
+    return lines
+
+
+def _signs(arms: Runs) -> list[str]:
+    lines = ["what tells the arms apart: first step from which all seeds lie on one side, to the end of the window"]
+    for arm in ("shuffled answers", "no decay"):
+        if arm in arms:
+            for name, series in INDICATORS.items():
+                step = _apart(arms["grokking"], arms[arm], series)
+                lines.append(f"  grokking from {arm:17} {name:27} {'never' if step is None else step:>7}")
+    steps = [_crossed(run, 0.5) for run in arms["grokking"]]
+    known = [(plateau_rate(run), step) for run, step in zip(arms["grokking"], steps, strict=True) if step is not None]
+    if len(known) >= VERDICT_SEEDS:
+        test = spearmanr(*zip(*known, strict=True))
+        found = f"Spearman {test.statistic:+.2f} (p = {test.pvalue:.2g}, {len(known)} seeds)"
+        lines.append(f"  rate on the plateau against the step of 50 % test accuracy: {found}")
+    return lines
+
+
+def _apart(
+    runs: Sequence[StabilityRun], controls: Sequence[StabilityRun], series: Callable[[StabilityRun], np.ndarray]
+) -> int | None:
+    end = settled(runs[0])[1]
+    steps = [step for step in runs[0].curves["step"] if step <= end]
+    values, others = (np.array([series(run)[: len(steps)] for run in side]) for side in (runs, controls))
+    return first_apart(values, others, [int(step) for step in steps])
+
+
+def sentences(arms: Runs) -> list[str]:
+    """What the study says of the claim that the plateau before generalisation expands CLAIMED times as fast."""
+    grokking = arms["grokking"]
+    if len(grokking) < VERDICT_SEEDS:
+        return [f"{len(grokking)} seeds are too few for a verdict: {VERDICT_SEEDS} or more are needed"]
+    low, high = CLAIMED
+    found = []
+    if "no decay" in arms:
+        pairs = [matched_rates(*pair) for pair in zip(grokking, arms["no decay"], strict=True)]
+        ratio = ratio_interval(*zip(*pairs, strict=True))
+        steps = ratio_interval(*([plateau_rate(run) for run in side] for side in (grokking, arms["no decay"])))
+        held = "lies within" if low <= ratio.low and ratio.high <= high else "does not hold to"
+        found.append(
+            f"At equal training loss, the map of a training that will generalise expands {ratio:.2f} times as fast as "
+            f"that of a training without weight decay ({steps:.2f} times at equal steps; {len(grokking)} seeds), which "
+            f"{held} the {low:g} to {high:g} times of the first look."
+        )
+    if "shuffled answers" in arms:
+        pairs = [matched_rates(*pair) for pair in zip(grokking, arms["shuffled answers"], strict=True)]
+        ratio = ratio_interval(*zip(*pairs, strict=True))
+        if ratio.low > 1:
+            verdict = "so that it tells more than decay and loss do"
+        elif ratio.high < 1:
+            verdict = "so the expansion is a mark of weight decay, no sign that the training will generalise"
+        else:
+            verdict = "so no difference is shown beyond decay and loss"
+        found.append(
+            f"With the same weight decay and shuffled answers, which never generalise, the map expands as well: the "
+            f"training that will generalise expands {ratio:.2f} times as fast at equal training loss, {verdict}."
+        )
+    return found
+
+
+def _crossed(run: StabilityRun, level: float) -> int | None:
+    return first_crossing(np.array(run.curves["step"]), np.array(run.curves["test/accuracy"]), level)
