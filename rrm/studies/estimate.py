@@ -1,21 +1,28 @@
-"""How long a sweep will take, said before it starts: by the pace of one training of each model type."""
+"""How long a sweep will take, said before it starts: by the pace of one training of each model type, or one rollout."""
 
+import time
 from collections.abc import Sequence
 
-from rrm.cluster.fanout import device_of, run_tasks
+from rrm.cluster.capacity import trials_at_once
+from rrm.cluster.fanout import device_of, on_device, put_weights, run_tasks
+from rrm.dynamics import rollout
 from rrm.jobs.recipes import Recipes, TrialRecipe
 from rrm.jobs.spec import Config
+from rrm.models import recursive
 from rrm.studies.measured import K
+from rrm.studies.study import Frame
 from rrm.studies.sweep_run import SweepRun
-from rrm.tasks import get_task
+from rrm.tasks import PuzzleSet, get_task
 from rrm.tasks.splits import Splits
 from rrm.terminal.progress import duration
 from rrm.training.pace import Pace, measure_pace
+from rrm.training.stream import to_batch
 
 OVERHEAD_S = 25  # starts of workers, reports, figures and logging of a small sweep
 STOPPED_AT = 0.83  # of their budget have the drawn trials on average, half of which are stopped at two thirds
 SCORED = 1.7  # weights of a trial on its test puzzles: the best, and the final ones where they are others
 PER_EXPONENT = 1.3  # rollouts that each exponent of a spectrum costs beside the plain one
+SAMPLE, SEGMENTS = 32, 4  # puzzles and segments of a first rollout
 
 
 def say_expected(run: SweepRun, fixed: Sequence[Config], count: int) -> None:
@@ -65,3 +72,24 @@ def _rollouts_s(run: SweepRun, data: str | None, pace: Pace) -> float:
 def _pace(recipes: Recipes, trial: TrialRecipe, splits: Splits | None, device: str) -> Pace:
     data = (get_task(splits.train.task), splits.train, splits.validation) if splits else (None, None, None)
     return measure_pace(trial.recipe, lambda recipe: recipes.trainer(recipe, *data, device=device))
+
+
+def say_expected_rollouts(frame: Frame, segments: float, resources: dict[str, float]) -> None:
+    """Print how long rollouts of `segments` segments in all take, summed over puzzles."""
+    job = (*put_weights(frame.source.model), frame.puzzles.subset(slice(SAMPLE)), device_of(frame.request))
+    pace = next(run_tasks(_segment_s, [job], resources, frame.request))[1]
+    at_once = trials_at_once(frame.request, resources)
+    told = duration(OVERHEAD_S + segments * pace / at_once)
+    print(f"expected  about {told}, on these {at_once} slots without other work")
+
+
+def _segment_s(description: dict, weights: dict, puzzles: PuzzleSet, device: str) -> float:
+    """Seconds of a segment of one puzzle."""
+    model, batch = (
+        recursive(on_device(description, weights, device), "a rollout"),
+        to_batch(puzzles, get_task(puzzles.task)),
+    )
+    rollout(model, batch, 1)  # the first call warms up
+    began = time.perf_counter()
+    rollout(model, batch, SEGMENTS)
+    return (time.perf_counter() - began) / (SEGMENTS * len(puzzles))

@@ -14,6 +14,7 @@ from rrm.errors import InputError
 from rrm.halves import NOISE, SYMMETRY
 from rrm.reports.selection import findings
 from rrm.reports.selector_sweep import COPIES, Setting, as_json, choose, compare, say
+from rrm.studies.estimate import say_expected_rollouts
 from rrm.studies.selection import rows_together, with_noise
 from rrm.studies.sources import sample_rows
 from rrm.studies.study import Frame, conduct, prepare, publish_study
@@ -77,7 +78,10 @@ def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) 
     # All segments, those of residual and stability included.
     a_choice, a_puzzle = (K[-1] + 1) * (depths[-1] + 1), (K[-1] + 1) * (depths[-1] + (1 + SPAN) * len(depths))
     grid = _grid(settings)
-    bar = frame.bar("segments", len(rows) * a_choice * len(grid) + len(others) * (a_puzzle + longest))
+    total = len(rows) * a_choice * len(grid) + len(others) * (a_puzzle + longest)
+    if not frame.args.resume:
+        say_expected_rollouts(frame, total, resources)
+    bar = frame.bar("segments", total)
 
     def noisy(
         puzzles: PuzzleSet, at: Setting, depths: list[int], part: str, segments: int, **options: bool
