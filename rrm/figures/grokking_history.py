@@ -185,7 +185,7 @@ def _frame(ax: Axes, panel: Panel, runs: TrainingRuns) -> None:
 
 
 def _mark(ax: Axes, runs: TrainingRuns, colours: Mapping[str, str]) -> None:
-    """The events of the runs."""
+    """The events of the runs; marker 2 is a tick upwards."""
     if len(runs) <= _FEW:
         for name, (begin, end) in runs[0].events.phases.items():
             ax.axvspan(
@@ -198,7 +198,7 @@ def _mark(ax: Axes, runs: TrainingRuns, colours: Mapping[str, str]) -> None:
             ax.plot(
                 run.events.grokked,
                 1.0,
-                marker=3,
+                marker=2,
                 color=colours[run.label],
                 markersize=5,
                 transform=along,
@@ -227,7 +227,7 @@ def _legend(figure: Figure, runs: TrainingRuns, colours: Mapping[str, str]) -> N
             mine = [run for run in runs if run.label == arm]
             grok = sum(run.grokked for run in mine)
             entries[f"{arm} ({grok} of {len(mine)} grok)"] = Line2D([], [], color=colour)
-        entries = {**entries, "a run groks": Line2D([], [], color="black", marker=3, linestyle="", markersize=5)}
+        entries = {**entries, "a run groks": Line2D([], [], color="black", marker=2, linestyle="", markersize=5)}
         columns = 2 if figure.get_figwidth() > 4 else 1
     columns = columns if figure.get_figwidth() > 4 else 1
     figure.set_figheight(figure.get_figheight() + _LINE * -(-len(entries) // columns))

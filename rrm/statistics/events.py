@@ -16,7 +16,7 @@ TEST_LOSS, TEST_ACCURACY = "test/loss", "test/accuracy"
 ACCURACIES = (TRAIN_ACCURACY, TEST_ACCURACY)
 LEARNING_RATE = "learning_rate"
 # What the journal and the probes log beside losses and accuracies; a run has other series, of its evaluations.
-_STUDIED = ("probe/", "gates/", "routing/", "derived/")
+_STUDIED, _COST = ("probe/", "gates/", "routing/", "derived/"), "probe/cost/"
 
 # Train accuracy of a run that has memorised, and test accuracy of one that has grokked.
 MEMORISED, GROKKED = 0.98, 0.95
@@ -252,7 +252,7 @@ def early_signs(
 def studied(curves: Curves) -> list[str]:
     """The names of series that say how a network learns: of the journal and of probes, and none of evaluations."""
     journal = (TRAIN_LOSS, TEST_LOSS, *ACCURACIES, LEARNING_RATE)
-    return [name for name in curves if name in journal or name.startswith(_STUDIED)]
+    return [name for name in curves if name in journal or name.startswith(_STUDIED) and not name.startswith(_COST)]
 
 
 def between(curves: Curves, begin: int, end: int | None = None) -> Curves:
