@@ -35,20 +35,22 @@ class Adam(Probe):
     def measure(self, view: View) -> dict[str, Tensor]:
         moved = [(m, w) for m, w in zip(view.moments, view.weights, strict=True) if m is not None]
         rates = torch.cat([(m.rate / m.preconditioner).flatten() for m, _ in moved])
-        rates = rates[rates.isfinite() & (rates > 0)].double()
-        ratios = torch.cat([m.direction.abs().flatten() for m, _ in moved])
+        rates = rates.where(rates.isfinite() & (rates > 0), torch.nan)
+        ratios = torch.cat([m.direction.flatten() for m, _ in moved]).abs_()
+        seen = (~rates.isnan()).sum()
         found = {
-            "effective_lr_mean": rates.mean(),
-            "effective_lr_geometric_mean": rates.log().mean().exp(),
-            "effective_lr_max": rates.max() if len(rates) else rates.sum(),
-            "ratio_mean": ratios.mean(),
+            "effective_lr_mean": rates.nansum(dtype=torch.float64) / seen,
+            "effective_lr_geometric_mean": (rates.log().nansum(dtype=torch.float64) / seen).exp(),
+            "effective_lr_max": rates.nan_to_num(0.0).max(),
+            "ratio_mean": ratios.mean(dtype=torch.float64),
             "ratio_max": ratios.max(),
         }
-        decayed = [(m, w) for m, w in moved if m.weight_decay]
+        decayed = [(m.direction, m.weight_decay, w) for m, w in moved if m.weight_decay]
         if decayed:
-            updates = torch.stack([m.direction.double().norm() for m, _ in decayed]).norm()
-            decays = torch.stack([m.weight_decay * w.double().norm() for m, w in decayed]).norm()
-            found["update_to_decay"] = updates / decays
+            directions, decays, weights = zip(*decayed, strict=True)
+            shrunk = torch._foreach_mul(torch._foreach_norm(weights), decays)
+            updates = torch.stack(torch._foreach_norm(directions)).norm()
+            found["update_to_decay"] = updates / torch.stack(shrunk).norm()
         return found
 
 

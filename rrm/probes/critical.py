@@ -43,7 +43,7 @@ class CriticalStep(Probe):
             return bool(loss(factor) > start)
 
         self._factor = _first_rise(rises, self._factor)
-        rate = float(view.subject.groups()[0]["lr"])  # type: ignore[arg-type]
+        rate = float(view.subject.groups()[0]["lr"])
         found = torch.tensor(self._factor, dtype=torch.float64)
         return {"factor": found, "sharpness": 2 / (found * rate)}
 

@@ -33,7 +33,8 @@ class LocalLearningCoefficient(Probe):
         def loss(weights: Vector) -> Tensor:
             return subject.train.at(dict(zip(names, weights, strict=True))).losses.mean()
 
-        found = learning_coefficient(loss, view.weights, len(view.train.losses), view.generator(self.name))
+        rows, generator = len(view.train.losses), view.generator(self.name)
+        found = learning_coefficient(loss, view.weights, rows, generator, draws=DRAWS, burn_in=BURN_IN)
         return {"coefficient": found.by_chain.mean(), "spread": found.by_chain.std(), "r_hat": found.r_hat}
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from rrm.probes.adam import no_moments
-from rrm.probes.hessian import stored, warm_lanczos
+from rrm.probes.hessian import flat, flat_product, warm_lanczos
 from rrm.probes.probe import Probe
-from rrm.probes.view import Formula, Vector, View
+from rrm.probes.view import Formula, View
 
 
 class Sharpness(Probe):
@@ -23,7 +23,7 @@ class Sharpness(Probe):
     name = "preconditioned_sharpness"
 
     def __init__(self) -> None:
-        self._vector: Vector | None = None
+        self._vector: Tensor | None = None
 
     @classmethod
     def lacking(cls, model: nn.Module, formula: Formula | None) -> str | None:
@@ -31,13 +31,15 @@ class Sharpness(Probe):
 
     def measure(self, view: View) -> dict[str, Tensor]:
         known = [m for m in view.moments if m is not None]
-        roots = [
-            torch.zeros_like(w) if m is None else m.preconditioner.rsqrt().nan_to_num(0.0, posinf=0.0)
-            for m, w in zip(view.moments, view.weights, strict=True)
-        ]
+        roots = flat(
+            [
+                torch.zeros_like(w) if m is None else m.preconditioner.rsqrt()
+                for m, w in zip(view.moments, view.weights, strict=True)
+            ]
+        ).nan_to_num(0.0, posinf=0.0)
 
-        def times(v: Vector) -> Vector:
-            return list(torch._foreach_mul(view.hessian_times(torch._foreach_mul(roots, v)), roots))
+        def times(v: Tensor) -> Tensor:
+            return roots * flat_product(view, roots * v)
 
         top = warm_lanczos(times, self._vector, view, self.name)
         self._vector = top.vector
@@ -50,7 +52,7 @@ class Sharpness(Probe):
         return {"largest": top.value, "threshold": edge, "ratio": top.value / edge, "residual": top.residual}
 
     def tensors(self) -> dict[str, Tensor]:
-        return stored(self._vector)
+        return {} if self._vector is None else {"vector": self._vector}
 
     def load(self, view: View, tensors: Mapping[str, Tensor]) -> None:
-        self._vector = list(tensors.values())
+        self._vector = tensors["vector"]

@@ -7,10 +7,10 @@ bytes as one without.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -57,8 +57,12 @@ class ProbeRows(nn.Module, ABC):
         """A pass of all rows by the weights that the model holds."""
 
     @abstractmethod
-    def first(self, rows: int) -> "ProbeRows":
+    def first(self, rows: int) -> Self:
         """The first rows alone."""
+
+    @abstractmethod
+    def joined(self, others: Self) -> Self:
+        """These rows and then others of the same network."""
 
     def at(self, weights: Mapping[str, Tensor]) -> Pass:
         """A pass by other weights, by the names of the model's parameters."""
@@ -84,7 +88,7 @@ class Moments(NamedTuple):
 
 
 # The moments of one parameter from its state and group; by the class of the optimizer.
-Formula = Callable[[Mapping[str, Tensor], Mapping[str, object]], Moments]
+Formula = Callable[[Mapping[str, Tensor], Mapping[str, Any]], Moments]
 
 
 @dataclass
@@ -125,7 +129,7 @@ class Subject:
             found.setdefault(_layer(name), []).append(number)
         return found
 
-    def groups(self) -> list[Mapping[str, object]]:
+    def groups(self) -> list[Mapping[str, Any]]:
         """The group of the optimizer that each parameter is in."""
         of = {id(p): group for group in self.optimizer.param_groups for p in group["params"]}
         return [of[id(p)] for p in self.parameters.values()]
@@ -138,27 +142,34 @@ class Subject:
         else:
             self.previous = [p.clone() for p in now]
 
+    @cached_property
+    def modules(self) -> list[nn.Module]:
+        return list(self.model.modules())
+
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """Passes in here are eager, float32 or wider, in evaluation mode, with kernels that have second derivatives."""
-        compiled = [(m, m._compiled_call_impl) for m in self.model.modules() if m._compiled_call_impl is not None]
-        training = [m for m in self.model.modules() if m.training]
-        with ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if isinstance(self.model, RecursiveModel):
-                stack.enter_context(self.model.precision(torch.float32))
-            else:
-                stack.enter_context(own_precision())
-            for module, _ in compiled:
-                module._compiled_call_impl = None
-            self.model.eval()
+        """Passes in here are eager, in evaluation mode and in float32 or wider."""
+        compiled = [(m, m._compiled_call_impl) for m in self.modules if m._compiled_call_impl is not None]
+        training = [m for m in self.modules if m.training]
+        precise = self.model.precision(torch.float32) if isinstance(self.model, RecursiveModel) else own_precision()
+        with precise:
             try:
+                for module, _ in compiled:
+                    module._compiled_call_impl = None
+                for module in training:
+                    module.training = False
                 yield
             finally:
                 for module in training:
                     module.training = True
                 for module, call in compiled:
                     module._compiled_call_impl = call
+
+    @contextmanager
+    def differentiating(self) -> Iterator[None]:
+        """As `looking`, with kernels that have second derivatives."""
+        with self.looking(), sdpa_kernel(SDPBackend.MATH):
+            yield
 
 
 class View:
@@ -252,15 +263,13 @@ def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     return torch.stack([torch.dot(x.flatten(), y.flatten()) for x, y in zip(a, b, strict=True)]).sum()
 
 
-def scaled(a: Sequence[Tensor], by: Tensor | float) -> Vector:
-    """A vector times a number."""
-    return list(torch._foreach_mul(list(a), by))
-
-
 def signs(like: Sequence[Tensor], generator: torch.Generator) -> Vector:
     """A vector of independent entries +1 and -1."""
-    drawn = (torch.randint(0, 2, x.shape, generator=generator, dtype=torch.int8) for x in like)
-    return [(2 * entries - 1).to(x) for entries, x in zip(drawn, like, strict=True)]
+    sizes = [x.numel() for x in like]
+    # Eight to a byte: most of the time would go into the drawing.
+    drawn = torch.randint(0, 256, (-(-sum(sizes) // 8), 1), generator=generator, dtype=torch.uint8)
+    entries = ((drawn >> torch.arange(8, dtype=torch.uint8)) & 1).flatten()[: sum(sizes)].float().mul_(2).sub_(1)
+    return [part.view(x.shape).to(x) for part, x in zip(entries.split(sizes), like, strict=True)]
 
 
 def _layer(name: str) -> str:

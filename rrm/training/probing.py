@@ -60,10 +60,12 @@ class Probing(Hook):
         row = None
         with self._clock():
             view = View(self._subject, step, self._gradients, self._gradient_norms)
-            with self._subject.looking():
-                for probe in self._following:
-                    probe.after_step(view)
-                if step % self._settings.every == 0 and self._affordable():
+            if self._following:
+                with self._subject.looking():
+                    for probe in self._following:
+                        probe.after_step(view)
+            if step % self._settings.every == 0 and self._affordable():
+                with self._subject.differentiating():
                     row = self._measure(view)
             if self._following:
                 self._subject.remember()
@@ -96,7 +98,7 @@ class Probing(Hook):
         self._probes = {name: PROBES[name]() for name in names}
         self._following = [probe for probe in self._probes.values() if probe.every_step]
         view = View(self._subject, step)
-        with self._subject.looking():
+        with self._subject.differentiating():
             for name, probe in self._probes.items():
                 mine = {
                     key.removeprefix(f"{name}/"): value
@@ -158,7 +160,7 @@ class ProbingSettings(HookSettings):
     names: tuple[str, ...] = ()
     every: int = 16
     budget: float | None = None
-    rows: int = 256
+    rows: int = 128
 
     def __post_init__(self) -> None:
         names = (self.names,) if isinstance(self.names, str) else tuple(self.names)

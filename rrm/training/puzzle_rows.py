@@ -1,10 +1,11 @@
 """How probes see a network that learns puzzles."""
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rrm.models import Model, PlainModel, RecursiveModel
 from rrm.probes import Pass, ProbeRows
@@ -13,25 +14,33 @@ from rrm.training.part import Data, Loss
 from rrm.training.stream import to_batch
 
 
-class PlainRows(ProbeRows):
-    """Puzzles and a network without recursion, whose tokens are one-hot and not embedded."""
+class PuzzleRows(ProbeRows):
+    """Puzzles of a batch, as `Source.batch` gives them, and the loss of a cell."""
 
-    model: PlainModel
-
-    def __init__(self, model: PlainModel, batch: Mapping[str, Tensor], loss: Loss):
+    def __init__(self, model: nn.Module, batch: Mapping[str, Tensor], loss: Loss):
         super().__init__(model)
         self.batch, self.loss = batch, loss
         self.rows, self.answers = batch["inputs"].shape
 
-    def first(self, rows: int) -> "PlainRows":
-        return PlainRows(self.model, {name: value[:rows] for name, value in self.batch.items()}, self.loss)
+    def first(self, rows: int) -> Self:
+        return type(self)(self.model, {name: value[:rows] for name, value in self.batch.items()}, self.loss)
+
+    def joined(self, others: Self) -> Self:
+        both = {name: torch.cat((value, others.batch[name])) for name, value in self.batch.items()}
+        return type(self)(self.model, both, self.loss)
+
+
+class PlainRows(PuzzleRows):
+    """Puzzles and a network without recursion, whose tokens are one-hot and not embedded."""
+
+    model: PlainModel
 
     def forward(self) -> Pass:
         logits = self.model(self.batch["inputs"])
         return Pass(None, None, logits, score(logits, self.batch["labels"], self.loss).loss)
 
 
-class TruncatedSegment(ProbeRows):
+class TruncatedSegment(PuzzleRows):
     """Puzzles and one segment of a recursive model from its initial state, of which the last calls carry gradient.
 
     The loss is that of the answer, without a Q head's, and without the noise of a perturbed training. Gradients and
@@ -40,14 +49,6 @@ class TruncatedSegment(ProbeRows):
     """
 
     model: RecursiveModel
-
-    def __init__(self, model: RecursiveModel, batch: Mapping[str, Tensor], loss: Loss):
-        super().__init__(model)
-        self.batch, self.loss = batch, loss
-        self.rows, self.answers = batch["inputs"].shape
-
-    def first(self, rows: int) -> "TruncatedSegment":
-        return TruncatedSegment(self.model, {name: value[:rows] for name, value in self.batch.items()}, self.loss)
 
     def forward(self) -> Pass:
         # A model that draws noise draws the same in every pass: the loss is one function of the weights.

@@ -1,5 +1,6 @@
 """How probes see a network that classifies rows of tokens."""
 
+import torch
 from torch import Tensor
 
 from rrm.models import TokenModel
@@ -21,6 +22,10 @@ class TokenRows(ProbeRows):
 
     def first(self, rows: int) -> "TokenRows":
         return TokenRows(self.model, self.tokens[:rows], self.targets[:rows], self.loss, self.table)
+
+    def joined(self, others: "TokenRows") -> "TokenRows":
+        tokens, targets = torch.cat((self.tokens, others.tokens)), torch.cat((self.targets, others.targets))
+        return TokenRows(self.model, tokens, targets, self.loss, self.table)
 
     def forward(self) -> Pass:
         x = self.model.embed(self.tokens)

@@ -23,6 +23,9 @@ class FunctionRows(ProbeRows):
     def first(self, rows):
         return FunctionRows(self.model, rows)
 
+    def joined(self, others):
+        raise NotImplementedError
+
     def forward(self):
         losses = torch.stack([self.model.loss(self.model.w, row) for row in range(self.rows)])
         return Pass(None, None, losses[:, None] * torch.ones(2), losses)
@@ -57,6 +60,12 @@ class NetRows(ProbeRows):
 
     def first(self, rows):
         return NetRows(self.model, rows)
+
+    def joined(self, others):
+        both = NetRows(self.model)
+        both.tokens = torch.cat((self.tokens, others.tokens))
+        both.rows = len(both.tokens)
+        return both
 
     def forward(self):
         x = self.model.embed(self.tokens)
