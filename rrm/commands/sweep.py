@@ -38,6 +38,11 @@ def parse(
     add("--steps", type=int, metavar="N", help="optimizer steps of a plain trial (default: of the preset)")
     add("--evaluations", type=int, metavar="N", help="evaluations of a trial, each of which leaves a checkpoint "
         "(default: of the preset)")  # fmt: skip
+    add("--probes", nargs="+", metavar="NAME", help="look at weights, curvature, optimizer and path of every training: "
+        "light, standard or all, or names of rrm.probes; series of its curve file (default: none)")  # fmt: skip
+    add("--probe-every", type=int, metavar="N", help="steps between two measurements (default: 16)")
+    add("--probe-budget", type=float, metavar="SHARE", help="the most time for probes as a share of that of the "
+        "training: they measure less often to stay within it, such as 0.1 (default: no bound)")  # fmt: skip
     add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles, source,question,answer,rating as in "
         "Sudoku-Extreme: a CSV file, or a folder with train.csv and test.csv; or an npy folder of the field. As many "
         "as the preset says are drawn; repeated puzzles count once (default: generated)")  # fmt: skip
@@ -56,6 +61,8 @@ def parse(
     for sigma in args.sigma or []:
         if not 0 <= sigma < float("inf"):
             raise InputError(f"--sigma {sigma:g} is not a noise scale: use 0 (baseline) or a positive number")
+    if not args.probes and (args.probe_every is not None or args.probe_budget is not None):
+        raise InputError("--probe-every and --probe-budget are of probes: name some, such as --probes standard")
     if objectives[0] not in args.objectives or len(set(args.objectives)) < len(args.objectives):
         raise InputError(
             f"--objectives {' '.join(args.objectives)} is not possible: name {objectives[0]}, without which models "

@@ -21,6 +21,7 @@ from rrm.jobs.recipes import Recipes
 from rrm.jobs.record import TrialRecord, choose
 from rrm.jobs.spec import Config, Preset, SweepSpec
 from rrm.models import VARIANTS
+from rrm.probes import PRESETS
 from rrm.studies.checks import (
     LOOKED_AT,
     check_recipes,
@@ -34,6 +35,7 @@ from rrm.studies.sweep_run import SweepRun
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, cells_of
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
+from rrm.training.recipe import Recipe
 
 # Options that may differ between a sweep and its resumption.
 FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri")
@@ -45,8 +47,9 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     stop_on_signals()
     if unknown := [model for model in args.model if model not in (*VARIANTS, *spec.models)]:
         raise InputError(f"model {unknown[0]!r} is unknown: use one of {', '.join(VARIANTS)}")
+    spec = probed(spec, args)
     preset = spec.presets[args.preset]
-    given = {name: getattr(args, name) for name in ("trials", "seeds", "steps", "evaluations")}
+    given = {name: getattr(args, name, None) for name in ("trials", "seeds", "steps", "evaluations")}
     preset = replace(preset, **{name: value for name, value in given.items() if value})
     storage = Path(args.storage).resolve()
     folder = JobFolder(storage / args.name, "sweep")
@@ -105,6 +108,22 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
             except BaseException as error:
                 tracker.close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
                 raise
+
+
+def probed(spec: SweepSpec, args: Namespace) -> SweepSpec:
+    """The sweep with the probes of the command line in every recipe."""
+    names = getattr(args, "probes", None)
+    if not names:
+        return spec
+    asked = {"every": args.probe_every, "budget": args.probe_budget}
+    settings = {"preset": names[0]} if len(names) == 1 and names[0] in PRESETS else {"names": names}
+    settings |= {name: value for name, value in asked.items() if value is not None}
+
+    def recipe(*of: Any) -> Recipe:
+        made = spec.recipe(*of)
+        return replace(made, hooks=made.hooks | {"probes": settings})
+
+    return replace(spec, recipe=recipe)
 
 
 def _value(read: Any) -> Any:

@@ -10,6 +10,7 @@ from rrm.commands.sweep import parse_grid, run_command
 from rrm.jobs.data import DataKeys
 from rrm.jobs.recipes import Recipes
 from rrm.studies.checks import fixed_configurations
+from rrm.studies.sweep import probed
 
 FILE = Path(__file__).resolve().parents[2] / "tune_specs" / "grokking_sweep.py"
 
@@ -93,6 +94,15 @@ def at(recipe, place):
     return recipe
 
 
+def test_probes_reach_the_run(grid):
+    for names, chosen in ((["light"], {"preset": "light"}), (["path", "adam"], {"names": ["path", "adam"]})):
+        spec, args = parse_grid(grid, "", ["--probes", *names, "--probe-every", "8", "--probe-budget", "0.1"])
+        spec = probed(spec, args)
+        made = spec.recipe(fixed_configurations(spec, args.model, spec.presets["default"], 0)[0], None,
+                           spec.presets["default"], 0)  # fmt: skip
+        assert made.hooks["probes"] == chosen | {"every": 8, "budget": 0.1} and "journal" in made.hooks
+
+
 def test_presets_are_what_they_say(grid):
     eighteen, names = recipes(grid, "--preset", "eighteen")
     assert len(eighteen) == 18 == len(set(names)) and names[0] == "p 17, lr 0.0003, weight_decay 0.5"
@@ -121,6 +131,10 @@ def test_presets_are_what_they_say(grid):
         (["--batch-size", "9999"], "fewer than the batch size 9999"),
         (["--steps", "0"], "--steps 0 is too few"),
         (["--steps", "3"], "pays for 3 steps"),
+        (["--probes", "vibes"], "probe 'vibes' is unknown: use one of weight_norm"),
+        (["--probes", "heads", "--model", "token_mlp"], "probe 'heads' needs attention heads"),
+        (["--probes", "light", "--probe-budget", "-1"], "budget of the probes is -1.0"),
+        (["--probe-budget", "0.1"], "--probe-every and --probe-budget are of probes: name some"),
     ],
 )
 def test_bad_values_end_with_one_line_before_anything_starts(grid, tmp_path, capsys, argv, message):

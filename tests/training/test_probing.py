@@ -96,6 +96,11 @@ def test_what_cannot_be_measured_is_refused_before_training(splits, settings, me
         assemble(recipe("mlp", hooks={"probes": settings}), TASK, splits.train, splits.validation)
 
 
+def test_a_recipe_takes_a_preset_by_name():
+    assert cpu_sudoku(TASK, probes="light").hooks["probes"] == {"preset": "light"}
+    assert cpu_sudoku(TASK, probes={"names": ["path"]}).hook_settings["probes"].names == ("path",)
+
+
 def test_a_probe_of_moments_needs_them(splits):
     settings = recipe("trm_mlp", optimizer={"kind": "muon"}, hooks={"probes": {"names": ["adam"]}})
     with pytest.raises(InputError, match="probe 'adam' needs an optimizer with the moments of Adam"):
