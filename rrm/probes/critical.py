@@ -4,7 +4,7 @@ factor: the smallest c for which the loss of the training rows at w + c dw is ab
 the weights before it, within a factor of 2^(1/8); 1 or less is beyond the edge.  sharpness = 2 / (c lr) (arXiv
 2601.16979). Forward passes alone, so the loss may have any kernel. On rows that are all memorised the loss falls along
 the update almost without end, so the factor says little there; it is searched from 2^-12 to 2^12.
-From the factor of the last measurement on, 5 passes or a few more. Cost: .4 training steps.
+From the factor of the last measurement on, 5 passes or a few more. Cost: .1 training steps.
 """
 
 from collections.abc import Callable, Mapping

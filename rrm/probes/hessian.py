@@ -5,7 +5,7 @@ series); also of the diagonal block of each layer, from the same product. Both t
 compare them at equal loss.
 largest: the largest eigenvalue, not the largest in size, by Lanczos from the vector of the last measurement, two
 products each (twelve at the first).  residual = ||H u - largest u||: an eigenvalue lies within it.
-Unit: nats by squared weight. Cost: .6 training steps the first of the three products with the gradient, .25 each other.
+Unit: nats by squared weight. Cost: .8 training steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
