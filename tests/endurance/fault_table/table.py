@@ -23,7 +23,7 @@ TINY = Preset(
     trials=5, seeds=1, steps=8, evaluations=2, task="sudoku-4x4", givens=(7, 9), train=64, validation=32, test=70
 )
 DDP = replace(TINY, trials=1, steps=100, evaluations=10)
-SPEC = replace(SPEC, models=("trm_mlp", "srm_mlp"), presets={{"default": TINY, "ddp": DDP}})
+SPEC = replace(SPEC, models=("trm_mlp", "srm_mlp"), presets={{"default": TINY, "ddp": DDP}}, learns=0.0)
 
 if __name__ == "__main__":
     run_command(SPEC, "A tiny sweep.")
