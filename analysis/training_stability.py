@@ -1,6 +1,6 @@
 """Does a training that is about to generalise expand nearby trainings faster than one that never will?
 
-    python analysis/training_stability.py --out DIR                      # ten seeds, four arms: five minutes of a core
+    python analysis/training_stability.py --out DIR                      # ten seeds, four arms: seven minutes of a core
     python analysis/training_stability.py --out DIR --preset smoke       # a minute
     python analysis/training_stability.py --out DIR --window 0 1700      # the tangent from the first step to the last
 

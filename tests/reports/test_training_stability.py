@@ -65,6 +65,6 @@ def test_verdict_needs_five_seeds_and_names_decay_where_the_null_expands_as_fast
         runs = [made(arm, s, rate * (1 + spread[arm] * s)) for s in range(seeds) for arm, rate in rates.items()]
         return "\n".join(stability_lines(runs))
 
-    assert "does not hold to the 5 to 10 times" in text(0.003) and "a mark of weight decay" in text(0.003)
-    assert "lies within the 5 to 10 times" in text(0.007) and "tells more than decay and loss" in text(0.007)
+    assert "contradicts the 5 to 10 times" in text(0.003) and "a mark of weight decay" in text(0.003)
+    assert "confirms the 5 to 10 times" in text(0.007) and "tells more than decay and loss" in text(0.007)
     assert "4 seeds are too few" in text(0.003, 4)
