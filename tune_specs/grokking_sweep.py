@@ -70,14 +70,15 @@ PUBLISHED = {
 }  # fmt: skip
 
 PRICED = {
-    "model": ("gated_mlp", "gated_transformer"), "p": (31,), "num_layers": (4,), "weight_decay": (1.0,),
-    "price": (0.0, 1e-3, 1e-2, 1e-1), "stop_after": (1000,),
+    "model": ("gated_mlp", "gated_transformer"), "p": (31,), "train_share": (0.7,), "num_layers": (4,),
+    "weight_decay": (1.0,), "price": (0.0, 1e-3, 1e-2, 1e-1), "stop_after": (1000,),
 }  # fmt: skip
 
 PRESETS = {
     "default": GridPreset(Preset(trials=0, seeds=3, steps=5000, evaluations=5)),
     "smoke": GridPreset(
-        Preset(trials=0, seeds=2, steps=2500, evaluations=2), {"model": ("token_mlp",), "p": (31,)}
+        Preset(trials=0, seeds=2, steps=2000, evaluations=2),
+        {"model": ("token_mlp",), "p": (31,), "train_share": (0.7,)},
     ),
     "eighteen": GridPreset(Preset(trials=0, seeds=1, steps=100_000, evaluations=10), PUBLISHED),
     "depth": GridPreset(Preset(trials=0, seeds=3, steps=5000, evaluations=5), PRICED),
