@@ -64,7 +64,8 @@ def report(found: Sequence[Row]) -> Report:
         "and at least the smallest that counts; it does not hold if its interval excludes every effect that counts. "
         "The smallest effects that count are part of the claims, fixed before the measurement.",
     ]
-    said.note = markdown_table(cells)
+    # MLflow keeps 8,000 characters of a description; the whole table is an artifact.
+    said.note = markdown_table([{name: row[name] for name in _SHOWN} for row in cells])
     for row in found:
         said.metrics |= _metrics(row)
     said.metrics |= {f"verdicts/{v.replace(' ', '_')}": sum(r.judged.verdict == v for r in found) for v in VERDICTS}
