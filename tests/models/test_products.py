@@ -27,6 +27,13 @@ def test_product_and_gradients(shape, a_turned, b_turned):
     assert fake.stride() == product(a, b).stride()
 
 
+def test_gradient_of_a_sum():
+    """The gradient of the product is a single number, expanded."""
+    a, b = torch.randn(3, 4, requires_grad=True), torch.randn(4, 5, requires_grad=True)
+    found = torch.autograd.grad(product(a, b).sum(), (a, b))
+    torch.testing.assert_close(found, torch.autograd.grad((a @ b).sum(), (a, b)))
+
+
 def test_forward_mode():
     a, b = torch.randn(3, 4), torch.randn(4, 5)
     out, pushed = torch.func.jvp(lambda b: product(a, b), (b,), (b,))
