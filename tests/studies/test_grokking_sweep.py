@@ -63,10 +63,3 @@ def test_a_sweep_ends_runs_early_says_when_they_grok_and_carries_on(cluster, gri
         load_model(tmp_path / "grokking_sweep" / trial["checkpoint"])
     figures = {path.stem for path in (tmp_path / "grokking_sweep" / "figures").iterdir()}
     assert figures == {"grokking_survival", "grokking_training"}
-
-
-def test_a_trial_of_two_workers(cluster, grid, tmp_path, capsys):
-    argv = ["--p", "7", "--train-share", "0.5", "--twins", "no", "--steps", "20", "--evaluations", "2", "--seeds", "1"]
-    argv += ["--model", "gated_mlp", "--price", "0.01", "--weight-decay", "1", "--every", "5"]
-    run_command(grid, "", [*argv, "--workers-per-trial", "2", "--storage", str(tmp_path)])
-    assert "gated_mlp, p 7, weight_decay 1: 0 of 1 runs grok" in capsys.readouterr().out
