@@ -49,7 +49,8 @@ CASES = {
         {"micro_batches": 2} | NOISY | {"perturbation": NOISE | {"start": "fresh", "learns": "random"}},
         {"micro_batches": 4},
     ),
-    "2 by Muon": Case(2, {"optimizer": {"kind": "muon"}}),
+    # With seed 0 a cell of an answer is so close to a tie that rounding by other numbers of rows turns it.
+    "2 by Muon": Case(2, {"optimizer": {"kind": "muon"}, "seed": 1}),
     # Flossing comes before the first step: the weights of its gradients are rounded already. With some
     # other seeds flossing makes more of the rounding, 2e-4 of a loss, or a cell of an answer is that close to a tie.
     "2 flossed": Case(2, {"flossing": FLOSSING, "budget": BUDGET * 3, "seed": 2}, rounding=1e-5),
