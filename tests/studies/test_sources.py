@@ -65,7 +65,7 @@ def test_a_file_too_small_for_a_batch_says_how_many_puzzles_are_needed(tmp_path,
         run_command(spec, "", ["--preset", "smoke", "--data", str(tmp_path / "twenty.csv"), "--storage", str(tmp_path)])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and error.count("\n") == 1
-    assert "leaves 11 puzzles for training, and a step takes 32: give a file with at least 56 distinct puzzles" in error
+    assert "leaves 14 puzzles for training, and a step takes 32: give a file with at least 44 distinct puzzles" in error
 
 
 def test_rollouts_longer_than_any_memory():
