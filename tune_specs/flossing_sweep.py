@@ -45,7 +45,14 @@ def recipe(config, task, preset, seed):
     """The training run of one configuration."""
     from rrm.training.recipes import cpu_sudoku, flossed
 
-    made = cpu_sudoku(task, config["model"], budget=12 * 32 * preset.steps, evaluations=preset.evaluations, seed=seed)
+    made = cpu_sudoku(
+        task,
+        config["model"],
+        batch_size=preset.batch_size,
+        budget=12 * preset.batch_size * preset.steps,
+        evaluations=preset.evaluations,
+        seed=seed,
+    )
     if config["schedule"] == "none":
         return made
     changes = {name: config[name] for name in ("penalty", "target", "k", "late", "lr")}
@@ -66,7 +73,7 @@ SPEC = SweepSpec(
             task="sudoku-6x6", givens=(14, 18), train=3000, validation=256, test=512,
         ),
         "smoke": Preset(
-            trials=6, seeds=2, steps=160, evaluations=4,
+            trials=6, seeds=2, steps=160, evaluations=4, quick=True,
             task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128,
         ),
     },

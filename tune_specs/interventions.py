@@ -15,7 +15,7 @@ default preset, and replace cpu_sudoku(...):
 
     from rrm.training.recipes import flossed, trm_sudoku
 
-    made = trm_sudoku(task, config["model"], batch_size=24 * PUZZLES.get(config["arm"], 32),
+    made = trm_sudoku(task, config["model"], batch_size=round(768 * SHARES.get(config["arm"], 1)),
                       evaluations=preset.evaluations, seed=seed)
 
 `python tune_specs/my_sweep.py --model trm_mlp --data DIR_OR_CSV` is then 8 arms x 3 seeds, and a baseline trains for
@@ -37,8 +37,8 @@ ARMS = {
     "pre-flossing": {"flossing": "pre"},
     "interleaved flossing": {"flossing": "inter"},
 }
-# Four rollouts leave a quarter of the puzzles a step; where one of them learns, a good third at the same price.
-PUZZLES = {"clean copies": 8, "multi4": 8, "winner takes all": 12}
+# Of a batch: four rollouts leave a quarter of the puzzles a step; where one of them learns, a good third at that price.
+SHARES = {"clean copies": 1 / 4, "multi4": 1 / 4, "winner takes all": 3 / 8}
 # HRM learns half as fast as the mixers.
 STEPS = {"hrm": 2}
 
@@ -58,8 +58,8 @@ def recipe(config, task, preset, seed):
     made = cpu_sudoku(
         task,
         config["model"],
-        batch_size=PUZZLES.get(config["arm"], 32),
-        budget=12 * 32 * preset.steps * STEPS.get(config["model"], 1),
+        batch_size=round(preset.batch_size * SHARES.get(config["arm"], 1)),
+        budget=12 * preset.batch_size * preset.steps * STEPS.get(config["model"], 1),
         evaluations=preset.evaluations,
         seed=seed,
     )
@@ -87,7 +87,7 @@ SPEC = SweepSpec(
             task="sudoku-4x4", givens=(5, 8), train=1024, validation=256, test=512,
         ),
         "smoke": Preset(
-            trials=0, seeds=2, steps=60, evaluations=3,
+            trials=0, seeds=2, steps=60, evaluations=3, quick=True,
             task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128,
         ),
     },

@@ -1,6 +1,6 @@
 """Does training from perturbed latent states help, and are failed rollouts less stable than solved ones?
 
-    python tune_specs/perturb_sweep.py                  # about eight minutes on two CPU cores
+    python tune_specs/perturb_sweep.py                  # about six minutes on two CPU cores
     python tune_specs/perturb_sweep.py --preset smoke   # a minute or two, also with --data, to see the pipeline work
 
 Three axes: model type x perturbation (magnitude sigma, when there is noise, on which half of the state) x flossing

@@ -15,16 +15,16 @@ from rrm.commands.sweep import run_command
 from rrm.jobs.spec import Preset, SweepSpec, grid
 
 MODELS = ("trm_mlp",)  # hrm trains too; an SRM has no z_H to share
-# A perturbation, and the puzzles of a step: about as many steps for every arm.
+# A perturbation, and the share of a batch that a step takes: about as many steps for every arm.
 ARMS = {
-    "baseline": (None, 32),
-    "clean copies": ({"kind": "clean_copies", "copies": 3}, 8),
-    "winner takes all": ({"kind": "winner_take_all"}, 12),
-    "all learn": ({"kind": "all_learn"}, 8),
-    "a random one learns": ({"kind": "random_learns"}, 12),
-    "own z_H": ({"kind": "winner_own_H"}, 12),
-    "the first halts": ({"kind": "winner_first_halts"}, 12),
-    "fresh starts": ({"kind": "winner_take_all", "start": "fresh"}, 12),
+    "baseline": (None, 1),
+    "clean copies": ({"kind": "clean_copies", "copies": 3}, 1 / 4),
+    "winner takes all": ({"kind": "winner_take_all"}, 3 / 8),
+    "all learn": ({"kind": "all_learn"}, 1 / 4),
+    "a random one learns": ({"kind": "random_learns"}, 3 / 8),
+    "own z_H": ({"kind": "winner_own_H"}, 3 / 8),
+    "the first halts": ({"kind": "winner_first_halts"}, 3 / 8),
+    "fresh starts": ({"kind": "winner_take_all", "start": "fresh"}, 3 / 8),
 }
 
 
@@ -39,10 +39,14 @@ def recipe(config, task, preset, seed):
 
     from rrm.training.recipes import cpu_sudoku
 
-    perturbation, puzzles = ARMS[config["arm"]]
-    budget = 12 * 32 * preset.steps
+    perturbation, share = ARMS[config["arm"]]
     made = cpu_sudoku(
-        task, config["model"], batch_size=puzzles, budget=budget, evaluations=preset.evaluations, seed=seed
+        task,
+        config["model"],
+        batch_size=round(preset.batch_size * share),
+        budget=12 * preset.batch_size * preset.steps,
+        evaluations=preset.evaluations,
+        seed=seed,
     )
     made = replace(made, model=made.model | {"swiglu": "normalised"})
     return replace(made, perturbation=perturbation) if perturbation else made
@@ -60,7 +64,7 @@ SPEC = SweepSpec(
             task="sudoku-4x4", givens=(5, 9), train=1024, validation=256, test=512,
         ),
         "smoke": Preset(
-            trials=0, seeds=2, steps=40, evaluations=2,
+            trials=0, seeds=2, steps=40, evaluations=2, quick=True,
             task="sudoku-4x4", givens=(6, 8), train=256, validation=64, test=128,
         ),
     },

@@ -24,7 +24,7 @@ from rrm.models.official import load_strictly
 from rrm.tasks import PuzzleSet, get_task
 from rrm.training.evaluate import puzzle_scores
 
-SHARD = 64  # least number of puzzles a task: seconds of work, so that a lost worker loses little
+SHARD = 64  # puzzles a task where there are many: seconds of work, so that a lost worker loses little
 QUEUED = 2  # tasks handed out per running task: no worker waits for the driver, and the driver's memory is bounded
 NEWS_S = 900  # without a finished task for so long, a message: nodes may be missing, or the model be large
 
@@ -109,12 +109,16 @@ def score_model(
     return puzzle_scores(model, puzzles.subset(rows), get_task(puzzles.task), segments)
 
 
-def plan_batch(model: RecursiveModel, k: int, resources: dict[str, float], request: Request) -> int:
-    """`choose_batch` for the workers: on an accelerator the batch depends on its memory, which tasks share."""
+def plan_batch(model: RecursiveModel, k: int, count: int, resources: dict[str, float], request: Request) -> int:
+    """`choose_batch` for the workers: on an accelerator the batch depends on its memory, which tasks share.
+
+    `count` puzzles make two batches at least: batches are filled up with copies, and few puzzles would pay for many.
+    """
+    few = 1 << (_half(count) - 1).bit_length()
     if not request.gpus:
-        return choose_batch(model, k)
+        return min(few, choose_batch(model, k))
     job = (describe(model), k, min(1.0, request.gpus))
-    return next(run_tasks(_choose_batch_there, [job], resources, request))[1]
+    return min(few, next(run_tasks(_choose_batch_there, [job], resources, request))[1])
 
 
 def _choose_batch_there(description: dict, k: int, share: float) -> int:
@@ -196,10 +200,15 @@ def _measure_shards(
     def job(rows: np.ndarray) -> tuple:
         return *weights, puzzles.subset(rows), rows, settings, kept
 
-    shards = _cut(len(puzzles), settings.batch * -(-SHARD // settings.batch))
+    least = min(SHARD, _half(len(puzzles)))
+    shards = _cut(len(puzzles), settings.batch * -(-least // settings.batch))
     paths = [folder / f"shard-{number:06d}.safetensors" for number in range(len(shards))]
     _complete(_measure_shard, job, shards, paths, read, _write_shard, resources, request, progress)
     return paths
+
+
+def _half(count: int) -> int:
+    return max(1, -(-count // 2))
 
 
 def _cut(count: int, size: int) -> list[np.ndarray]:

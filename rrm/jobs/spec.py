@@ -55,7 +55,8 @@ class Preset:
     training seeds of the comparison that ends the sweep.  steps: optimizer steps of an unperturbed trial.  evaluations:
     validation points per trial, the clock of ASHA.  task, givens, train, validation, test: the puzzles generated when
     no data is named, as in `DataSpec`; without a task the sweep names its data itself.  batch_size: puzzles of a step.
-    quick: named data of more cells than the preset's own gets a smaller budget (`fitted`).
+    k: exponents per puzzle where spectra are measured.  quick: named data of more cells than the preset's own gets a
+    smaller budget (`fitted`).
     """
 
     trials: int
@@ -68,18 +69,21 @@ class Preset:
     validation: int = 0
     test: int = 0
     batch_size: int = 32
+    k: int = 8
     quick: bool = False
 
     def fitted(self, own_cells: int, cells: int) -> Preset:
         """The preset for puzzles of `cells` cells instead of `own_cells`: the cells of batch, training, validation and
         test stay about as many, so that a sweep takes about as long. Batches keep `LEAST` puzzles, enough for each of
-        several rollouts.
+        several rollouts, and a training enough steps to pay for an episode of flossing. Boards that are larger have 2
+        exponents at the most: a spectrum of attention grows with the square of the cells.
         """
         ratio = max(1.0, cells / own_cells)
         batch_size = max(LEAST, round(self.batch_size / ratio))
         steps = round(self.steps * min(1.0, self.batch_size / (batch_size * ratio)))
-        sizes = {name: max(2 * LEAST, round(getattr(self, name) / ratio)) for name in ("validation", "test")}
-        return replace(self, batch_size=batch_size, steps=max(steps, 4 * self.evaluations), quick=False, **sizes)
+        sizes = {name: max(LEAST, round(getattr(self, name) / ratio)) for name in ("validation", "test")}
+        sizes |= {"steps": max(steps, 5 * self.evaluations), "k": min(self.k, 2) if ratio > 1 else self.k}
+        return replace(self, batch_size=batch_size, quick=False, **sizes)
 
     @property
     def data(self) -> DataSpec | None:

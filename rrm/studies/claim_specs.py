@@ -35,7 +35,7 @@ def measure_all(run: SweepRun) -> None:
     """A stage: measure Lyapunov spectra of every trial, because the unit of a claim is the training seed."""
     tests = {key: splits.test for key, splits in run.splits.items()}
     names = provenance(run.tracker, run.record)
-    run.results, work = measure_trials(run.folder, run.trials, tests, names, run.resources, run.analysis)
+    run.results, work = measure_trials(run.folder, run.trials, tests, names, run.resources, run.analysis, run.preset.k)
     run.panels = panels(run.results)
     run.work_s += work
 

@@ -9,7 +9,6 @@ from rrm.dynamics import rollout
 from rrm.jobs.recipes import Recipes, TrialRecipe
 from rrm.jobs.spec import Config
 from rrm.models import recursive
-from rrm.studies.measured import K
 from rrm.studies.study import Frame
 from rrm.studies.sweep_run import SweepRun
 from rrm.tasks import PuzzleSet, get_task
@@ -57,7 +56,7 @@ def expected_seconds(run: SweepRun, fixed: Sequence[Config], count: int) -> floa
     rollouts = [_rollouts_s(run, kind[1], pace) for kind, pace in paces.items()]
     work += SCORED * (count + repeated) * sum(rollouts) / len(rollouts)
     if "measure" in run.spec.stages:
-        work += (1 + PER_EXPONENT * K) * (sum(rollouts) + rollouts[0])
+        work += (1 + PER_EXPONENT * run.preset.k) * (sum(rollouts) + rollouts[0])
     return OVERHEAD_S + work / run.at_once
 
 

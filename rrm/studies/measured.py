@@ -17,8 +17,6 @@ from rrm.terminal.progress import Bar
 from rrm.tracking import Tracker
 from rrm.training import checkpoint
 
-K = 8  # exponents per puzzle
-
 
 def choose_measured(
     trials: list[TrialRecord], scores: Scores, counts: Mapping[str, int], score: str = "exact"
@@ -55,8 +53,12 @@ def measure_trials(
     provenance: dict[str, str],
     resources: dict[str, float],
     request: Request,
+    k: int,
 ) -> tuple[dict[str, LyapunovResult], float]:
-    """Stability of each trial's best weights on its test puzzles (`tests`: by key), and the seconds of work it took."""
+    """Spectra of each trial's best weights on its test puzzles, and the seconds of work that they took.
+
+    `tests`: the puzzles by key.  `k`: exponents per puzzle.
+    """
     bar = Bar("Lyapunov spectra", sum(len(tests[trial.data or ""]) for trial in trials))
     work, results = 0.0, {}
 
@@ -69,7 +71,7 @@ def measure_trials(
         weights, test = folder.path / str(trial.checkpoint), tests[trial.data or ""]
         model = recursive(checkpoint.load_model(weights, "best"), "a Lyapunov spectrum")
         settings = Settings(
-            k=K,
+            k=k,
             segments=trial.best["segments"],
             calls_per_segment=len(model.segment_calls),
             seed=0,
@@ -79,7 +81,7 @@ def measure_trials(
             checkpoint_hash=checkpoint.weights_hash(weights, "best"),
             data_hash=test.content_hash(),
             transient=default_transient(trial.best["segments"]),
-            batch=plan_batch(model, K, resources, request),
+            batch=plan_batch(model, k, len(test), resources, request),
             device=device_of(request),
         )
         shards, target = folder.path / "lyapunov" / trial.name, folder.spectra(trial.name)

@@ -40,7 +40,7 @@ def run_study(args: Namespace) -> None:
     print(f"puzzles   {puzzles.task}: {len(puzzles)}")
 
     def plan(resources: dict[str, float]) -> dict:
-        return asdict(replace(settings, batch=plan_batch(model, settings.k, resources, frame.request)))
+        return asdict(replace(settings, batch=plan_batch(model, settings.k, len(puzzles), resources, frame.request)))
 
     def work(record: dict, resources: dict[str, float], run: str) -> None:
         said = report(_measure(frame, Settings(**record["settings"]), record, resources))

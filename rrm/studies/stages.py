@@ -41,7 +41,7 @@ def measure(run: SweepRun) -> None:
     measured = choose_measured(run.chosen_from, run.scores, run.counts, run.spec.score)
     names = provenance(run.tracker, run.record)
     tests = {key: splits.test for key, splits in run.splits.items()}
-    run.results, work = measure_trials(run.folder, measured, tests, names, run.resources, run.analysis)
+    run.results, work = measure_trials(run.folder, measured, tests, names, run.resources, run.analysis, run.preset.k)
     run.panels = panels(run.results)
     run.work_s += work
 

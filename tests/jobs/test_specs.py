@@ -45,6 +45,19 @@ def test_every_configuration_fits_its_budget_and_every_model_type_has_its_baseli
         assert len(arms) == len({tuple(sorted(config.items())) for config in fixed + drawn})
 
 
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_quick_sweep_fits_large_boards(name):
+    spec = SWEEPS[name]
+    preset, models = spec.presets["smoke"], list(spec.models)
+    assert preset.quick
+    fitted, maze = preset.fitted(get_task(preset.task).seq_len, 900), get_task("maze-30x30")
+    for config in spec.fixed(models) + sampled(spec, models, None, seed=0):
+        recipe = spec.recipe(config, maze, fitted, seed=0)
+        with torch.device("meta"):
+            model = build(recipe.model)
+        assert recipe.steps(model) >= recipe.evaluations and recipe.batch_size * recipe.trajectories <= 8
+
+
 def test_an_arm_says_what_was_changed():
     spec = SWEEPS["perturb_sweep"]
     preset = spec.presets["default"]

@@ -45,8 +45,8 @@ def test_a_quick_preset_keeps_the_cells_that_it_computes():
     larger = quick.fitted(16, 64)
     assert (larger.batch_size, larger.steps, larger.validation, larger.test) == (8, 64, 16, 32)
     largest = quick.fitted(16, 1600)
-    assert (largest.batch_size, largest.steps, largest.validation, largest.test) == (4, 16, 8, 8)
-    assert largest.fitted(16, 1600).quick is False
+    assert (largest.batch_size, largest.steps, largest.validation, largest.test) == (4, 20, 4, 4)
+    assert largest.quick is False and (quick.k, quick.fitted(16, 16).k, largest.k) == (8, 8, 2)
 
 
 def test_the_expected_time_of_a_sweep_with_a_search(monkeypatch):
@@ -58,7 +58,7 @@ def test_the_expected_time_of_a_sweep_with_a_search(monkeypatch):
     splits = SimpleNamespace(test=range(5), validation=range(5))
     run = SimpleNamespace(
         recipes=SimpleNamespace(make=lambda config: recipes[config["model"]]), splits={"": splits}, resources={},
-        request=SimpleNamespace(gpus=0), at_once=2, preset=SimpleNamespace(seeds=3),
+        request=SimpleNamespace(gpus=0), at_once=2, preset=SimpleNamespace(seeds=3, k=8),
         objectives={"accuracy": SimpleNamespace(measure=None)}, spec=SimpleNamespace(stages=("score",)),
     )  # fmt: skip
     monkeypatch.setattr(estimate, "run_tasks", lambda *_: [(1, Pace(1.0, 1.0), 0.0), (0, Pace(1.0, 1.0), 0.0)])
