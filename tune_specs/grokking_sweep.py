@@ -74,6 +74,9 @@ PRICED = {
     "weight_decay": (1.0,), "price": (0.0, 1e-3, 1e-2, 1e-1), "stop_after": (1000,),
 }  # fmt: skip
 
+# What weights, curvature, optimizer, structure and path do meanwhile: a fraction of a step for every step.
+PROBES = {"preset": "all", "every": 50, "budget": 0.1}
+
 PRESETS = {
     "default": GridPreset(Preset(trials=0, seeds=3, steps=5000, evaluations=5)),
     "smoke": GridPreset(
@@ -120,7 +123,7 @@ SPEC = GridSpec(
     recipe=recipe,
     matching="Arms are equal in steps; a run ends early once it knows the test pairs.",
     shown=("p", "weight_decay"),
-    rest={"stages": ("grokking", "log"), "score": "test_accuracy"},
+    rest={"stages": ("grokking", "log"), "score": "test_accuracy", "probes": PROBES},
 )
 
 if __name__ == "__main__":

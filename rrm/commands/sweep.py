@@ -8,7 +8,7 @@ from typing import Any
 from rrm.commands.job import resumable
 from rrm.commands.options import RawText, add_places, check_exists, check_name, check_places, check_seed
 from rrm.errors import InputError, OneLineParser, exit_on_bad_input
-from rrm.jobs.grid import Axis, GridSpec
+from rrm.jobs.grid import NONE, Axis, GridSpec
 from rrm.jobs.spec import SweepSpec
 from rrm.paths import user_path
 
@@ -39,10 +39,13 @@ def parse(
     add("--evaluations", type=int, metavar="N", help="evaluations of a trial, each of which leaves a checkpoint "
         "(default: of the preset)")  # fmt: skip
     add("--probes", nargs="+", metavar="NAME", help="look at weights, curvature, optimizer and path of every training: "
-        "light, standard or all, or names of rrm.probes; series of its curve file (default: none)")  # fmt: skip
-    add("--probe-every", type=int, metavar="N", help="steps between two measurements (default: 16)")
+        "light, standard or all, or names of rrm.probes; series of its curve file (default: "
+        f"{spec.probes.get('preset', NONE)})")  # fmt: skip
+    add("--probe-every", type=int, metavar="N", help="steps between two measurements (default: "
+        f"{spec.probes.get('every', 16)})")
     add("--probe-budget", type=float, metavar="SHARE", help="the most time for probes as a share of that of the "
-        "training: they measure less often to stay within it, such as 0.1 (default: no bound)")  # fmt: skip
+        "training: they measure less often to stay within it, such as 0.1 (default: "
+        f"{spec.probes.get('budget', 'no bound')})")  # fmt: skip
     add("--data", type=user_path, metavar="DIR_OR_CSV", help="puzzles, source,question,answer,rating as in "
         "Sudoku-Extreme: a CSV file, or a folder with train.csv and test.csv; or an npy folder of the field. As many "
         "as the preset says are drawn; repeated puzzles count once (default: generated)")  # fmt: skip
@@ -61,7 +64,8 @@ def parse(
     for sigma in args.sigma or []:
         if not 0 <= sigma < float("inf"):
             raise InputError(f"--sigma {sigma:g} is not a noise scale: use 0 (baseline) or a positive number")
-    if not args.probes and (args.probe_every is not None or args.probe_budget is not None):
+    watched = args.probes != [NONE] if args.probes else bool(spec.probes)
+    if not watched and (args.probe_every is not None or args.probe_budget is not None):
         raise InputError("--probe-every and --probe-budget are of probes: name some, such as --probes standard")
     if objectives[0] not in args.objectives or len(set(args.objectives)) < len(args.objectives):
         raise InputError(

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rrm.curves import thin
-from rrm.figures.style import COLOURS, DASHES, GREY, SMALL, Entries, legend_below, minus, panel_grid, paper_style
+from rrm.figures.style import DASHES, GREY, SMALL, Entries, colours_of, legend_below, minus, panel_grid, paper_style
 from rrm.statistics.events import GROKKED, MEMORISED, PHASES
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns
 
@@ -127,17 +127,18 @@ def history_figure(runs: TrainingRuns, panels: Sequence[Panel]) -> Figure | None
     shown = [panel for panel in panels if any(True for run in runs for _ in _drawn(run, panel))]
     if not shown:
         return None
-    colours = {arm: COLOURS[i % len(COLOURS)] for i, arm in enumerate(runs.arms)}
+    colours = dict(zip(runs.arms, colours_of(len(runs.arms)), strict=True))
     with paper_style():
         figure, axes = panel_grid([panel.title for panel in shown], columns=3 if len(shown) != 4 else 2, height=_ROW)
         for ax, panel in zip(axes, shown, strict=True):
             names = list(dict.fromkeys(name for run in runs for name, _, _ in _drawn(run, panel)))
+            hues = colours_of(len(names))
             looks = {name: DASHES[i % len(DASHES)] for i, name in enumerate(names)}
             for run in runs:
                 for name, steps, values in _drawn(run, panel):
                     few = len(runs) <= _FEW
                     # Layers of one run are told by colour, of several by dash alone.
-                    colour = COLOURS[names.index(name) % len(COLOURS)] if few else colours[run.label]
+                    colour = hues[names.index(name)] if few else colours[run.label]
                     width = 1.2 if few else 0.8
                     ax.plot(steps, values, color=colour, linestyle=looks[name], linewidth=width, alpha=0.75)
             _frame(ax, panel, runs)
@@ -208,8 +209,8 @@ def _mark(ax: Axes, runs: TrainingRuns, colours: Mapping[str, str]) -> None:
 
 def _name_series(ax: Axes, names: Sequence[str], looks: Mapping[str, object], few: bool) -> None:
     handles = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)] if few else "black", linestyle=looks[name], linewidth=1)  # type: ignore[arg-type]
-        for i, name in enumerate(names)
+        Line2D([], [], color=hue if few else "black", linestyle=looks[name], linewidth=1)  # type: ignore[arg-type]
+        for hue, name in zip(colours_of(len(names)), names, strict=True)
     ]
     ax.legend(handles, names, fontsize=SMALL - 2, loc="best", handlelength=1.6, borderaxespad=0.2, labelspacing=0.2)
 

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from rrm.figures.numbers_below import numbers_below
-from rrm.figures.style import COLOURS, COLUMN, DASHES, Look, legend_below, log_ticks, paper_style
+from rrm.figures.style import COLUMN, DASHES, Look, colours_of, legend_below, log_ticks, paper_style
 from rrm.statistics.grok_times import GrokTimes
 
 # Inches: the panel with its axis and names, and a line of the rows below it.
@@ -21,7 +21,10 @@ def grokking_survival(arms: Sequence[GrokTimes]) -> Figure:
     Args:
         arms: at least one, each with a run.
     """
-    looks = [Look(arm.arm, COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)], "") for i, arm in enumerate(arms)]
+    looks = [
+        Look(arm.arm, colour, DASHES[i % len(DASHES)], "")
+        for i, (arm, colour) in enumerate(zip(arms, colours_of(len(arms)), strict=True))
+    ]
     events = [step for arm in arms for step in (*arm.grokked.values(), *arm.memorised.values(), *arm.censored.values())]
     with paper_style():
         figure = Figure(figsize=(COLUMN, _PANEL + _LINE * (2 * len(arms) + 2)))

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from matplotlib.typing import LineStyleType
@@ -29,6 +30,14 @@ GREY = "0.45"
 # The muted scheme of Paul Tol, safe for the colour-blind; none of its colours stands for an outcome or a score.
 COLOURS = ("#332288", "#cc6677", "#117733", "#88ccee", "#999933", "#aa4499")
 DASHES: tuple[LineStyleType, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1.5, 1)))
+
+
+def colours_of(count: int) -> Sequence[str]:
+    """A colour for each of `count` things: those of `COLOURS`, or of viridis where there are not as many."""
+    if count <= len(COLOURS):
+        return COLOURS[:count]
+    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0, 0.92, count))]
+
 
 # Keyword arguments of an artist, such as {"color": "black", "linewidth": 0.8}.
 Keywords = dict[str, Any]

@@ -114,7 +114,8 @@ class SweepSpec:
 
     trainer(recipe, task, train, validation, *, rank, world, device, wrap, curve): the training of a recipe, by default
     `rrm.training.assemble.assemble`; task and puzzles are None where the objective brings its data.  read(known): the
-    recipe of its plain values, by default a `Recipe`. An experiment with parts of its own brings both.
+    recipe of its plain values, by default a `Recipe`. An experiment with parts of its own brings both.  probes:
+    settings of the hook "probes" in every trial, unless the command line names probes; none by default.
 
     stages: the stages after training, in order: names of `rrm.studies.stages.STAGES`, or functions of a
     `rrm.studies.sweep_run.SweepRun`.  objectives: the objectives that a search may have.  score: the score, a fraction
@@ -136,6 +137,7 @@ class SweepSpec:
     data: Callable[[Config, Preset], DataSpec | None] | None = None
     trainer: Callable[..., Trainer] | None = None
     read: Callable[[dict[str, Any]], Recipe] | None = None
+    probes: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[str | Callable[..., None], ...] = PERTURBATION_STAGES
     objectives: Mapping[str, SearchObjective] = field(default_factory=lambda: OBJECTIVES)
     score: str = "exact"

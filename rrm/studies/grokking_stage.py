@@ -36,6 +36,7 @@ def grokking(run: SweepRun) -> None:
     for name, panels in HISTORIES.items():
         if figure := history_figure(runs, panels):
             said.figures[f"grokking_{name}"] = figure
+    said.compared_by = TEST_ACCURACY
     if lost := [trial.name for trial in run.everyone if not trial.checkpoint]:
         said.lines.append(f"without a checkpoint: {', '.join(lost)}")
     for trial, of in zip(run.trials, runs, strict=True):

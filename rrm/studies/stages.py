@@ -115,7 +115,8 @@ def log(run: SweepRun) -> None:
         write_csv(rows, folder.path / "arms.csv")
         said.files["arms.csv"] = ""
     said.tags["rrm.best_trial"] = best.name
-    said.compared_by = f"test/best_{run.spec.score}" if best.data is not None else f"validation/best_{run.spec.score}"
+    scored = "test" if best.data is not None else "validation"
+    said.compared_by = said.compared_by or f"{scored}/best_{run.spec.score}"
     said.places.append(f"results   {folder.path}")
     publish(said, folder, tracker, run.parent)
     print(f"RUN_ID    {run.parent} of the sweep, {tracker.run('trial', best.name)} of its best trial")

@@ -17,6 +17,7 @@ from rrm.cluster.trial import Job
 from rrm.errors import InputError
 from rrm.jobs.data import DataKeys, load_data
 from rrm.jobs.folder import JobFolder, puzzles_file
+from rrm.jobs.grid import NONE
 from rrm.jobs.recipes import Recipes
 from rrm.jobs.record import TrialRecord, choose
 from rrm.jobs.spec import Config, Preset, SweepSpec
@@ -111,12 +112,14 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
 
 
 def probed(spec: SweepSpec, args: Namespace) -> SweepSpec:
-    """The sweep with the probes of the command line in every recipe."""
-    names = getattr(args, "probes", None)
-    if not names:
+    """The sweep with its probes, or those of the command line, in every recipe."""
+    names = getattr(args, "probes", None) or []
+    if names == [NONE] or not (names or spec.probes):
         return spec
+    settings = dict(spec.probes)
+    if names:
+        settings = {"preset": names[0]} if len(names) == 1 and names[0] in PRESETS else {"names": names}
     asked = {"every": args.probe_every, "budget": args.probe_budget}
-    settings = {"preset": names[0]} if len(names) == 1 and names[0] in PRESETS else {"names": names}
     settings |= {name: value for name, value in asked.items() if value is not None}
 
     def recipe(*of: Any) -> Recipe:

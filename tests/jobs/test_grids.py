@@ -95,6 +95,12 @@ def at(recipe, place):
 
 
 def test_probes_reach_the_run(grid):
+    for argv, chosen in (([], grid.rest["probes"]), (["--probes", "none"], None)):
+        spec, args = parse_grid(grid, "", argv)
+        spec = probed(spec, args)
+        made = spec.recipe(fixed_configurations(spec, args.model, spec.presets["default"], 0)[0], None,
+                           spec.presets["default"], 0)  # fmt: skip
+        assert made.hooks.get("probes") == chosen
     for names, chosen in ((["light"], {"preset": "light"}), (["path", "adam"], {"names": ["path", "adam"]})):
         spec, args = parse_grid(grid, "", ["--probes", *names, "--probe-every", "8", "--probe-budget", "0.1"])
         spec = probed(spec, args)
@@ -134,7 +140,7 @@ def test_presets_are_what_they_say(grid):
         (["--probes", "vibes"], "probe 'vibes' is unknown: use one of weight_norm"),
         (["--probes", "heads", "--model", "token_mlp"], "probe 'heads' needs attention heads"),
         (["--probes", "light", "--probe-budget", "-1"], "budget of the probes is -1.0"),
-        (["--probe-budget", "0.1"], "--probe-every and --probe-budget are of probes: name some"),
+        (["--probes", "none", "--probe-budget", "0.1"], "--probe-every and --probe-budget are of probes: name some"),
     ],
 )
 def test_bad_values_end_with_one_line_before_anything_starts(grid, tmp_path, capsys, argv, message):
