@@ -125,6 +125,8 @@ class TableCallback(tune.Callback):
                     "left": "" if over else self._left(trial, share),
                 }
             )
+        if not any(row["best %"] for row in rows):  # a training whose best weights are not chosen by this score
+            rows = [{name: value for name, value in row.items() if name != "best %"} for row in rows]
         if self._before < 0:
             self._before = work_done
         left = self._pace.left(work_done, self._before)

@@ -8,5 +8,8 @@ def trial_name(config: dict) -> str:
 
 def config_columns(config: dict) -> dict[str, str]:
     """The axes of a configuration as text for a table."""
-    return {key: f"{value:.2e}" if isinstance(value, float) and value else str(value) if value != 0 else "0"
-            for key, value in config.items() if key != "trial"}  # fmt: skip
+    return {
+        key: f"{value:.3g}" if isinstance(value, float) else str(value)
+        for key, value in config.items()
+        if key != "trial"
+    }
