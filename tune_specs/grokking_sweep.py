@@ -75,7 +75,7 @@ PRICED = {
 }  # fmt: skip
 
 # What weights, curvature, optimizer, structure and path do meanwhile: a fraction of a step for every step.
-PROBES = {"preset": "all", "every": 50, "budget": 0.1}
+PROBES = {"preset": "standard", "every": 50, "budget": 0.1}
 
 PRESETS = {
     "default": GridPreset(Preset(trials=0, seeds=3, steps=5000, evaluations=5)),

@@ -20,6 +20,8 @@ from rrm.statistics.training_runs import TrainingRun, TrainingRuns
 _POINTS = 600
 # Phases by lightness: the brighter, the later; grokking alone has a colour.
 _SHADES = dict(zip(PHASES, ("0.86", "0.94", "#f6e3b4", "1.0"), strict=True))
+# Points between a panel and its title, in which the steps of grokking are marked.
+_PAD = 10
 # Inches: a row of panels, and a line of the legend.
 _ROW, _LINE = 2.2, 0.17
 # Runs whose events have lines of their own; of more, the steps of grokking are ticks above the panel.
@@ -141,6 +143,7 @@ def history_figure(runs: TrainingRuns, panels: Sequence[Panel]) -> Figure | None
                     colour = hues[names.index(name)] if few else colours[run.label]
                     width = 1.2 if few else 0.8
                     ax.plot(steps, values, color=colour, linestyle=looks[name], linewidth=width, alpha=0.75)
+            ax.set_title(ax.get_title("left"), pad=_PAD)
             _frame(ax, panel, runs)
             _mark(ax, runs, colours)
             if len(names) > 1:

@@ -68,10 +68,10 @@ class GrokTimes:
 
     def words(self) -> str:
         """The arm in one line."""
-        return (
-            f"{self.arm}: {len(self.grokked)} of {self.n} runs grok, median step {self.median_words} "
-            f"({self.range_words})"
-        )
+        found = f"{self.arm}: {len(self.grokked)} of {self.n} runs grok"
+        if not self.grokked:
+            return f"{found} within {min(self.censored.values())} steps"
+        return f"{found}, median step {self.median_words} ({self.range_words})"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def test_runs_that_never_grok_are_censored_and_not_dropped():
     assert times.median == 2825 and times.range_words == "2475 to 2900"
     assert times.words() == "wd 1: 3 of 3 runs grok, median step 2825 (2475 to 2900)"
     control = arm("wd 0", [], range(3))
-    assert control.median == math.inf and control.words() == "wd 0: 0 of 3 runs grok, median step > 7700 (> 7700)"
+    assert control.median == math.inf and control.words() == "wd 0: 0 of 3 runs grok within 7700 steps"
     mixed = arm("wd .1", [3000], range(2))
     assert mixed.median_words == "> 7700" and mixed.range_words == "3000 to > 7700"
     # Of four runs of which one never groks, half have grokked at the second step.

@@ -48,7 +48,7 @@ def test_the_summary_shows_runs_that_never_grok():
     assert rows["a"]["test >= 95 %"] == "70" and list(rows)[-1] == "c"
     assert [times.words() for times in RUNS.grok_times()] == [
         "token_mlp, weight decay 1: 2 of 2 runs grok, median step 300 (300 to 500)",
-        "token_mlp, weight decay 0: 0 of 1 runs grok, median step > 1000 (> 1000)",
+        "token_mlp, weight decay 0: 0 of 1 runs grok within 1000 steps",
     ]
 
 
