@@ -39,7 +39,7 @@ def parse(
     add("--evaluations", type=int, metavar="N", help="evaluations of a trial, each of which leaves a checkpoint "
         "(default: of the preset)")  # fmt: skip
     add("--probes", nargs="+", metavar="NAME", help="look at weights, curvature, optimizer and path of every training: "
-        "light, standard or all, or names of rrm.probes; series of its curve file (default: "
+        "light, standard, layered or all, or names of rrm.probes; series of its curve file (default: "
         f"{spec.probes.get('preset', NONE)})")  # fmt: skip
     add("--probe-every", type=int, metavar="N", help="steps between two measurements (default: "
         f"{spec.probes.get('every', 16)})")

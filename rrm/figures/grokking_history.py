@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from rrm.curves import thin
 from rrm.figures.style import DASHES, GREY, SMALL, Entries, colours_of, legend_below, minus, panel_grid, paper_style
 from rrm.statistics.events import GROKKED, MEMORISED, PHASES
+from rrm.statistics.layer_names import layer_groups
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns
 
 # Points of a series that are drawn at most.
@@ -24,6 +25,7 @@ _SHADES = dict(zip(PHASES, ("0.86", "0.94", "#f6e3b4", "1.0"), strict=True))
 _PAD = 10
 # Inches: a row of panels, and a line of the legend.
 _ROW, _LINE = 2.2, 0.17
+_LAYERS = "probe/layers"
 # Runs whose events have lines of their own; of more, the steps of grokking are ticks above the panel.
 _FEW = 1
 
@@ -93,6 +95,7 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
             {"restricted": "probe/structure/restricted_loss", "excluded": "probe/structure/excluded_loss"},
             log=True,
         ),
+        Panel("power at low frequencies", {"": "probe/structure/low_frequencies*"}),
         Panel("learning coefficient", {"": "probe/llc/coefficient"}),
         Panel("cosine of heads", {"": "probe/heads/cosine"}),
     ),
@@ -105,6 +108,12 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
             levels=(1.0,),
         ),
     ),
+    "layers": (
+        Panel("norm of what leaves a layer", {"": f"{_LAYERS}/representation/*"}),
+        Panel("Jacobian, squared norm", {"": f"{_LAYERS}/jacobian/*"}, log=True),
+        Panel("input Hessian, trace", {"": f"{_LAYERS}/input_hessian/*"}),
+        Panel("weight Hessian, trace", {"": "probe/hessian/trace/*"}),
+    ),
     "computation": (
         Panel("effective depth (layers)", {"": "gates/effective_depth"}),
         Panel("gates", {"": "gates/layer_*"}),
@@ -112,6 +121,16 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
         Panel("use of heads", {"": "routing/*/head_*"}),
     ),
 }
+
+
+def layer_panels(runs: TrainingRuns) -> tuple[Panel, ...]:
+    """Panels of the norms of all weight matrices, by block and part of a block, as the probe `layers` has them."""
+    head = f"{_LAYERS}/weight_norm/"
+    names = [name.removeprefix(head) for name in runs.series if name.startswith(head)]
+    groups = layer_groups(name for name in names if not name.endswith("bias"))
+    return tuple(
+        Panel(group, {label: head + name for label, name in members.items()}) for group, members in groups.items()
+    )
 
 
 def history_figure(runs: TrainingRuns, panels: Sequence[Panel]) -> Figure | None:

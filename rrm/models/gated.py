@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rrm.models.layers import rms_norm
 from rrm.models.routed import ResidualMLP
 from rrm.models.token_mlp import TokenMLPConfig
-from rrm.models.tokens import Answer
+from rrm.models.tokens import Answer, by_layer
 from rrm.models.transformer import CausalAttention, DecoderModel, FeedForward, TransformerConfig
 
 OPEN = 2.0  # logit of a gate at the start, which is then 0.88
@@ -50,10 +50,11 @@ class GatedMLP(ResidualMLP):
         return {"gates.logits"}
 
     def respond(self, x: Tensor) -> Answer:
-        h, gates = rms_norm(self.projection(x.flatten(1))), self.gates()
+        h, found, gates = rms_norm(self.projection(x.flatten(1))), [], self.gates()
         for gate, layer in zip(gates, self.layers, strict=True):
             h = gated(h, gate, layer(h))
-        return Answer(self.unembedding(h), h, gates=gates)
+            found.append(h)
+        return Answer(self.unembedding(h), h, by_layer(found), gates=gates)
 
 
 class GatedTransformer(DecoderModel):
@@ -83,7 +84,8 @@ class GatedTransformer(DecoderModel):
     def undecayed(self) -> set[str]:
         return {"gates.logits"}
 
-    def stream(self, x_BSD: Tensor, asking: int) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+    def stream(self, x_BSD: Tensor, asking: int) -> tuple[list[Tensor], dict[str, Tensor], Tensor | None]:
+        found: list[Tensor] = []
         h, gates, length = rms_norm(x_BSD), self.gates(), x_BSD.shape[1]
         for number, (gate, layer) in enumerate(zip(gates, self.layers, strict=True)):
             if isinstance(layer, CausalAttention):
@@ -91,4 +93,5 @@ class GatedTransformer(DecoderModel):
                 h = gated(h[:, -asked:], gate, layer(h, asked))
             else:
                 h = gated(h, gate, layer(h))
-        return h, {}, gates
+            found.append(h)
+        return found, {}, gates

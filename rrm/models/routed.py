@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rrm.errors import InputError
 from rrm.models.token_mlp import ReadingModel, TokenMLPConfig
-from rrm.models.tokens import Answer, Linear
+from rrm.models.tokens import Answer, Linear, by_layer
 from rrm.models.transformer import CausalAttention, DecoderModel, FeedForward, TransformerConfig, norm
 
 
@@ -65,10 +65,11 @@ class SingleHead(ResidualMLP):
         super().__init__(config, (FeedForward(*shape) for _ in range(config.num_layers)))
 
     def respond(self, x: Tensor) -> Answer:
-        h = self.projection(x.flatten(1))
+        h, found = self.projection(x.flatten(1)), []
         for layer in self.layers:
             h = h + layer(h)
-        return Answer(self.unembedding(h), h)
+            found.append(h)
+        return Answer(self.unembedding(h), h, by_layer(found))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +102,13 @@ class RoutedMLP(ResidualMLP):
         return _of_routers(self)
 
     def respond(self, x: Tensor) -> Answer:
-        h, routing = self.projection(x.flatten(1)), {}
+        h, found, routing = self.projection(x.flatten(1)), [], {}
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, RoutedFeedForward)
             out, weights = layer.routed(h)
             h, routing[f"layer_{number}"] = h + out, weights.unsqueeze(1)
-        return Answer(self.unembedding(h), h, routing)
+            found.append(h)
+        return Answer(self.unembedding(h), h, by_layer(found), routing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +155,15 @@ class RoutedTransformer(DecoderModel):
     def undecayed(self) -> set[str]:
         return _of_routers(self)
 
-    def stream(self, x_BSD: Tensor, asking: int) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+    def stream(self, x_BSD: Tensor, asking: int) -> tuple[list[Tensor], dict[str, Tensor], Tensor | None]:
+        found: list[Tensor] = []
         routing: dict[str, Tensor] = {}
         for number, layer in enumerate(self.layers):
             last = number + 1 == len(self.layers)
             x_BSD, of_attention, of_mlp = layer(x_BSD, asking if last else x_BSD.shape[1])
+            found.append(x_BSD)
             routing |= {f"layer_{number}_attention": of_attention, f"layer_{number}_mlp": of_mlp}
-        return x_BSD, routing, None
+        return found, routing, None
 
 
 def _of_routers(model: nn.Module) -> set[str]:

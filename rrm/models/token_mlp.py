@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrm.errors import InputError
-from rrm.models.tokens import ACTIVATIONS, Answer, Linear, TokenConfig, TokenModel, table
+from rrm.models.tokens import ACTIVATIONS, Answer, Linear, TokenConfig, TokenModel, by_layer, table
 
 # The positions of [a, operation, b, =] that a network without attention reads.
 READS = {"operands": (0, 2), "operation": (0, 1, 2)}
@@ -58,7 +58,8 @@ class TokenMLP(ReadingModel):
         self.unembedding = Linear(config.mlp_size, config.classes)
 
     def respond(self, x: Tensor) -> Answer:
-        h = x.flatten(1)
+        h, found = x.flatten(1), []
         for layer in self.layers:
             h = ACTIVATIONS[self.config.activation](layer(h))
-        return Answer(self.unembedding(h), h)
+            found.append(h)
+        return Answer(self.unembedding(h), h, by_layer(found))

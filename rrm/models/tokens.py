@@ -4,7 +4,7 @@ Shape suffixes: B batch, S tokens, D hidden width, C classes, H heads.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -51,13 +51,15 @@ class TokenConfig:
 class Answer:
     """All that a forward pass of a token network finds.
 
-    logits: [B, C].  representation: [B, R], the input of the unembedding.  routing: by router its weights [B, P, H], at
-    P positions, which add up to 1 over H heads; empty without routers.  gates: [G] from 0 (closed) to 1, one a layer;
+    logits: [B, C].  representation: [B, R], the input of the unembedding.  layers: what leaves each layer, [B, K], or
+    [B, P, K] at P positions, by the layer's name as `TokenModel.layers_of` has it.  routing: by router its weights
+    [B, P, H], which add up to 1 over H heads; empty without routers.  gates: [G] from 0 (closed) to 1, one a layer;
     None without gates.
     """
 
     logits: Tensor
     representation: Tensor
+    layers: dict[str, Tensor]
     routing: dict[str, Tensor] = field(default_factory=dict)
     gates: Tensor | None = None
 
@@ -124,6 +126,11 @@ class TokenModel(nn.Module, ABC):
             for name, layer in self.named_modules()
             if isinstance(layer, Linear) and name.startswith("layers.")
         }
+
+
+def by_layer(found: Iterable[Tensor]) -> dict[str, Tensor]:
+    """What leaves the layers of a network, in their order, by their names."""
+    return {f"layers.{number}": x for number, x in enumerate(found)}
 
 
 def table(rows: int, width: int) -> nn.Parameter:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrm.errors import InputError
-from rrm.models.tokens import ACTIVATIONS, Answer, Linear, TokenConfig, TokenModel, table
+from rrm.models.tokens import ACTIVATIONS, Answer, Linear, TokenConfig, TokenModel, by_layer, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +134,15 @@ class DecoderModel(TokenModel):
 
         The last layer computes those positions alone: the others cannot change the answer.
         """
-        h, routing, gates = self.stream(x_BSD, asking)
-        h = self.final_norm(h[:, 0])
-        return Answer(self.unembed(h), h, routing, gates)
+        found, routing, gates = self.stream(x_BSD, asking)
+        h = self.final_norm(found[-1][:, 0])
+        return Answer(self.unembed(h), h, by_layer(found), routing, gates)
 
-    def stream(self, x_BSD: Tensor, asking: int) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
-        """-> (the stream after all layers at the last `asking` positions, and routing and gates as in `Answer`)."""
+    def stream(self, x_BSD: Tensor, asking: int) -> tuple[list[Tensor], dict[str, Tensor], Tensor | None]:
+        """-> (the stream after each layer, and routing and gates as in `Answer`).
+
+        After the last layer the stream has the last `asking` positions alone.
+        """
         raise NotImplementedError
 
 
@@ -149,7 +152,9 @@ class Transformer(DecoderModel):
     def __init__(self, config: TransformerConfig):
         super().__init__(config, (Block(config) for _ in range(config.num_layers)))
 
-    def stream(self, x_BSD: Tensor, asking: int) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+    def stream(self, x_BSD: Tensor, asking: int) -> tuple[list[Tensor], dict[str, Tensor], Tensor | None]:
+        found: list[Tensor] = []
         for number, layer in enumerate(self.layers, start=1):
             x_BSD = layer(x_BSD, asking if number == len(self.layers) else x_BSD.shape[1])
-        return x_BSD, {}, None
+            found.append(x_BSD)
+        return found, {}, None

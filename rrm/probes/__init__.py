@@ -14,6 +14,7 @@ from rrm.probes.heads import Heads
 from rrm.probes.hessian import Hessian
 from rrm.probes.input_hessian import InputHessian
 from rrm.probes.jacobian import Jacobian
+from rrm.probes.layers import Layers
 from rrm.probes.llc import LocalLearningCoefficient
 from rrm.probes.path import Path
 from rrm.probes.probe import Probe
@@ -25,15 +26,17 @@ PROBES: dict[str, type[Probe]] = {
     probe.name: probe
     for probe in (
         WeightNorm, UpdateNorm, Alignment, Path, Adam, Logits, Representation, Lost, Jacobian, InputHessian, Gradient,
-        Fisher, Hessian, Sharpness, CriticalStep, Heads, FourierSpectrum, FourierStructure, LocalLearningCoefficient,
+        Fisher, Hessian, Sharpness, CriticalStep, Heads, FourierSpectrum, FourierStructure, Layers,
+        LocalLearningCoefficient,
     )
 }  # fmt: skip
 
-# light: without a pass of the network, but for that of the path.  standard: all but those that look at all pairs, or
-# that cost hundreds of steps.
+# light: without a pass of the network, but for that of the path.  standard: all but those that look at all pairs, that
+# look at each layer by itself, or that cost hundreds of steps.  layered: the standard ones, and layer by layer.
 PRESETS: dict[str, tuple[str, ...]] = {
     "light": ("weight_norm", "update_norm", "alignment", "path", "adam"),
-    "standard": tuple(name for name in PROBES if name not in ("llc", "structure")),
+    "standard": tuple(name for name in PROBES if name not in ("llc", "layers", "structure")),
+    "layered": tuple(name for name in PROBES if name not in ("llc", "structure")),
     "all": tuple(PROBES),
 }
 

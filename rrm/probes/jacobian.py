@@ -2,7 +2,7 @@
 
 ||J||_F^2 = E ||J^T v||^2 for v ~ N(0, I), J = d logits / d embeddings of a row; one draw of v for each held-out row,
 averaged over the rows. `squared_frobenius` is in squared logits per squared unit of an embedding and grows with the
-scale of the logits; `relative` is divided by their variance. Also with respect to the output of each block.
+scale of the logits; `relative` is divided by their variance. The probe `layers` has the same of what leaves each layer.
 Hutchinson's estimator as in Hoffman et al., arXiv 1908.02729. Cost: .1 training steps.
 """
 

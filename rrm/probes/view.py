@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -29,12 +30,14 @@ class Pass(NamedTuple):
 
     embeddings: what the tokens became, [B, ...]; None for a network without an embedding.  representation: what the
     unembedding reads, [B, ..., D]; None where the network does not tell.  logits: [B, ..., V].  losses: [B], nats.
+    layers: what leaves each layer, [B, ..., K] by its name; empty where the network does not tell.
     """
 
     embeddings: Tensor | None
     representation: Tensor | None
     logits: Tensor
     losses: Tensor
+    layers: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class ProbeRows(nn.Module, ABC):

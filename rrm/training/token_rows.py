@@ -30,4 +30,4 @@ class TokenRows(ProbeRows):
     def forward(self) -> Pass:
         x = self.model.embed(self.tokens)
         answer = self.model.respond(x)
-        return Pass(x, answer.representation, answer.logits, self.loss(answer.logits, self.targets))
+        return Pass(x, answer.representation, answer.logits, self.loss(answer.logits, self.targets), answer.layers)
