@@ -19,7 +19,7 @@ from rrm.studies.measured import choose_measured, measure_trials, provenance
 from rrm.studies.publish import publish
 from rrm.studies.sweep_run import SweepRun
 from rrm.terminal.table import markdown_table, table, write_csv
-from rrm.training import checkpoint
+from rrm.training import checkpoint, snapshots
 
 Stage = Callable[[SweepRun], None]
 
@@ -126,8 +126,8 @@ def _log_trial(run: SweepRun, trial: TrialRecord) -> None:
     tracker, folder = run.tracker, run.folder
     logged = tracker.run("trial", trial.name, *describe(run)(trial.config))
     source = folder.path / str(trial.checkpoint)
-    for name in ("checkpoint.json", *(f"{which}.safetensors" for which in checkpoint.WEIGHTS)):
-        if (source / name).exists():  # trials of an older rrm have no initial weights
+    for name in ("checkpoint.json", *(f"{which}.safetensors" for which in (*checkpoint.WEIGHTS, snapshots.NAME))):
+        if (source / name).exists():  # trials of an older rrm have no initial weights, and some have no snapshots
             tracker.artifact(logged, source / name, "checkpoint")
     curves = curve_path(folder.path, trial.name)
     if curves.exists():  # trials of an older rrm have none

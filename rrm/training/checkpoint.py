@@ -7,6 +7,7 @@
     best.safetensors      averaged weights at the best validation score so far
     training.safetensors  raw weights, EMA shadow, optimizer moments, carry, state of source and hooks: all that
                           resuming needs besides the step
+    HOOK.safetensors      tensors of a hook that others read, such as `rrm.training.snapshots`
 
 Version 1 had a flat recipe (`rrm.training.recipe.upgrade` reads it) and one hook, flossing.
 """

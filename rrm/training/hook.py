@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from rrm.training.objective import Objective, ObjectiveSettings, Outcome
-from rrm.training.optim import OptimizerSettings
+from rrm.training.optim import EMA, OptimizerSettings
 from rrm.training.part import Context, PartSettings
 from rrm.training.source import Source
 
@@ -17,13 +17,14 @@ from rrm.training.source import Source
 class Training(Protocol):
     """What a hook sees of the training that it is part of.
 
-    step: training steps done.  total_steps: those of the whole training.
+    ema: the averaged weights.  step: training steps done.  total_steps: those of the whole training.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     objective: Objective
     source: Source
+    ema: EMA
     step: int
     total_steps: int
 
@@ -38,9 +39,11 @@ class Hook:
     """Work at fixed places of every step. With several workers, all of them call each method at the same time.
 
     training: set before the first step.  records: plain values that go into the JSON of a checkpoint.
+    own_file: whether a checkpoint keeps its tensors in a file NAME.safetensors, for others to read.
     """
 
     training: Training
+    own_file: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []

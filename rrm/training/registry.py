@@ -15,6 +15,7 @@ from rrm.training.part import Loss
 from rrm.training.probing import ProbingSettings
 from rrm.training.rows import TableRowsSettings
 from rrm.training.schedule import Schedule, constant, cosine
+from rrm.training.snapshots import SnapshotsSettings
 from rrm.training.source import SourceSettings
 from rrm.training.stream import OriginalsSettings, UniformSettings
 from rrm.training.supervised import SupervisedSettings
@@ -55,4 +56,5 @@ HOOKS: dict[str, type[HookSettings]] = {
     "gradient_filter": GradientFilterSettings,
     "journal": JournalSettings,
     "probes": ProbingSettings,
+    "snapshots": SnapshotsSettings,
 }

@@ -235,6 +235,9 @@ class Trainer:
             if held is not None:
                 checkpoint.save_tensors(held, folder / f"{name}.safetensors")
         checkpoint.save_tensors(tensors, folder / "training.safetensors")
+        for name, hook in self.hooks.items():
+            if hook.own_file:
+                checkpoint.save_tensors(hook.tensors(), folder / f"{name}.safetensors")
         meta: dict[str, Any] = {
             "recipe": self.recipe.to_dict(),
             "task": self.objective.task_name,
@@ -276,7 +279,8 @@ class Trainer:
         self.carry = self.carry.replaced(part.get("carry", {})).part(self.mine)
         self.source.load(part.get("source", {}))
         for name, hook in self.hooks.items():
-            hook.load(part.get(f"hook.{name}", {}), meta["hooks"][name])
+            own = checkpoint.load_tensors(folder / f"{name}.safetensors") if hook.own_file else None
+            hook.load(part.get(f"hook.{name}", {}) if own is None else own, meta["hooks"][name])
         # What once did not fit the memory is not tried again.
         parts = meta.get("parts", 1) // self.world
         self.parts.count = max(self.micro_batches, parts if parts and self.share % parts == 0 else 1)
@@ -293,7 +297,7 @@ class Trainer:
             "optimizer": optimizer_tensors(self.optimizer, dict(self.model.named_parameters())),
             "carry": self._whole_carry().tensors(),
             "source": self.source.tensors(),
-            **{f"hook.{name}": hook.tensors() for name, hook in self.hooks.items()},
+            **{f"hook.{name}": hook.tensors() for name, hook in self.hooks.items() if not hook.own_file},
         }
         return {f"{head}/{name}": value for head, tensors in held.items() for name, value in tensors.items()}
 

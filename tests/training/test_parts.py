@@ -36,6 +36,7 @@ AT_WORK = {
     "gradient_filter": {"filter": "window", "window": 3},
     "journal": {"every": 2, "memorised": 0.2, "grokked": 0.1},
     "probes": {"every": 2},
+    "snapshots": {"every": 3},
 }
 ON_TABLES = {"classification", "rows", "journal"}
 
