@@ -23,8 +23,8 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
         "JOB/TRIAL of the storage folder, also while the job runs")  # fmt: skip
     add("--checkpoint", nargs="+", default=[], type=user_path, metavar="DIR",
         help="checkpoint folders, for their Fourier structure alone")  # fmt: skip
-    add("--weights", default="final", metavar="NAME", help=f"weights of the Fourier structure: {', '.join(WEIGHTS)} "
-        "(default: %(default)s)")  # fmt: skip
+    add("--weights", default="final", metavar="NAME", help=f"weights of the Fourier structure: {', '.join(WEIGHTS)}, "
+        "or the step of a snapshot (default: %(default)s)")  # fmt: skip
     add("--threshold", type=float, default=0.15, metavar="F", help="share of the largest power from which a frequency "
         "is a key frequency, of embedding, logits and ablations (default: %(default)s)")  # fmt: skip
     add("--name", help="folder and MLflow name of this study (default: grokking-study-HASH)")
@@ -35,8 +35,10 @@ def parse(description: str, argv: list[str] | None = None) -> argparse.Namespace
         raise InputError("there is nothing to read: give --run RUN_ID or --checkpoint DIR")
     if "" in args.run:
         raise InputError("--run is empty: give the id of a run, as the MLflow UI shows it")
-    if args.weights not in WEIGHTS:
-        raise InputError(f"--weights {args.weights!r} are unknown: use one of {', '.join(WEIGHTS)}")
+    if args.weights not in WEIGHTS and not args.weights.isdecimal():
+        raise InputError(
+            f"--weights {args.weights!r} are unknown: use one of {', '.join(WEIGHTS)}, or the step of a snapshot"
+        )
     if not 0 < args.threshold <= 1:
         raise InputError(f"--threshold {args.threshold:g} is no share of the largest power: use a number up to 1")
     for path in args.checkpoint:

@@ -4,7 +4,8 @@ from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
 from rrm.figures.arms import arm_differences
 from rrm.figures.flossing_toy import flossing_toy_figure
 from rrm.figures.grokking_fourier import fourier_figure
-from rrm.figures.grokking_history import HISTORIES, history_figure
+from rrm.figures.grokking_history import HISTORIES, history_figure, layer_panels
+from rrm.figures.grokking_routing import routing_evolution, routing_figure
 from rrm.figures.grokking_survival import grokking_survival
 from rrm.figures.horizon import horizon_figure
 from rrm.figures.kicks import kick_figure
@@ -27,9 +28,12 @@ __all__ = [
     "horizon_figure",
     "kick_figure",
     "lambda_distributions",
+    "layer_panels",
     "leading_spectrum",
     "local_exponents",
     "null_ladder",
+    "routing_evolution",
+    "routing_figure",
     "save",
     "settling_figure",
     "survival_figure",

@@ -1,4 +1,6 @@
-"""What a network of tokens answers to every pair (a, b) of an operation, whether it was trained on the pair or not."""
+"""What a network of tokens does with every pair (a, b) of an operation, whether it was trained on the pair or not."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -25,10 +27,26 @@ def pair_tokens(p: int, operation: int, vocab_size: int) -> Tensor:
 @torch.no_grad()
 def pair_logits(model: TokenModel, p: int, operation: int = 0) -> np.ndarray:
     """Logits float64 [p, p, C] of every pair of an operation, by a, b and class."""
-    tokens = pair_tokens(p, operation, model.config.vocab_size)
-    device = next(model.parameters()).device
-    parts = [model(part.to(device)).double().cpu() for part in tokens.split(CHUNK)]
+    parts = [model(part).double().cpu() for part in _pairs(model, p, operation)]
     return torch.cat(parts).unflatten(0, (p, p)).numpy()
+
+
+@torch.no_grad()
+def pair_routing(model: TokenModel, p: int, operation: int = 0) -> dict[str, np.ndarray]:
+    """Weights float64 [p, p, H] of the H heads of each router by its name, at the last position, which answers.
+
+    Empty for a network without routers.
+    """
+    found = [model.respond(model.embed(part)).routing for part in _pairs(model, p, operation)]
+    joined = {name: torch.cat([routing[name][:, -1] for routing in found]).double().cpu() for name in found[0]}
+    return {name: weights.unflatten(0, (p, p)).numpy() for name, weights in joined.items()}
+
+
+def _pairs(model: TokenModel, p: int, operation: int) -> Iterator[Tensor]:
+    """Tokens of every pair in parts, on the device of the network."""
+    device = next(model.parameters()).device
+    for part in pair_tokens(p, operation, model.config.vocab_size).split(CHUNK):
+        yield part.to(device)
 
 
 def number_vectors(model: TokenModel, p: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from rrm.statistics.events import PHASES, TEST_ACCURACY, between, studied, value
 from rrm.statistics.fourier import Fourier
 from rrm.statistics.grok_times import LEAST_SEEDS, GrokTimes, TimeComparison, compare_times, grok_table
 from rrm.statistics.histories import aggregates, correlations
+from rrm.statistics.routing import Routing
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns
 from rrm.terminal.table import table
 
@@ -30,12 +32,17 @@ ACTIONS: Mapping[str, str] = {
 _MOST = 25
 
 
-def report(runs: TrainingRuns, structures: Mapping[str, Fourier]) -> Report:
+def report(
+    runs: TrainingRuns,
+    structures: Mapping[str, Fourier],
+    routings: Mapping[str, Sequence[Routing]] = MappingProxyType({}),
+) -> Report:
     """The whole report.
 
     Args:
-        runs: none for a report on structures alone.
+        runs: none for a report on networks alone.
         structures: Fourier structure of networks by their name.
+        routings: of networks with routers by their name, at some steps in their order.
     """
     said = Report()
     if len(runs):
@@ -47,7 +54,9 @@ def report(runs: TrainingRuns, structures: Mapping[str, Fourier]) -> Report:
         said.tables[f"Fourier structure of {label}"] = _fourier_lines(found)
         said.sentences.append(_fourier_sentence(label, found))
         said.metrics |= {_plain(f"{label}/fve"): found.fve, _plain(f"{label}/key_frequencies"): float(len(found.keys))}
-    said.figures = _figures(runs, structures)
+    for label, steps in routings.items():
+        said.tables[f"use of heads in {label}, %"] = table(_use_of_heads(steps))
+    said.figures = _figures(runs, structures, routings)
     return said
 
 
@@ -218,6 +227,15 @@ def _fourier_sentence(label: str, found: Fourier) -> str:
     )
 
 
+def _use_of_heads(steps: Sequence[Routing]) -> list[dict[str, str]]:
+    return [
+        {"step": str(found.step), "router": router}
+        | {f"head {head}": f"{100 * share:.0f}" for head, share in enumerate(found.use(router))}
+        for router in steps[0].weights
+        for found in steps
+    ]
+
+
 def _sentences(
     times: Sequence[GrokTimes], signs: Sequence[SharedSign], compared: Sequence[TimeComparison]
 ) -> Iterator[str]:
@@ -256,17 +274,32 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "", name)
 
 
-def _figures(runs: TrainingRuns, structures: Mapping[str, Fourier]) -> dict[str, Figure]:
-    from rrm.figures import HISTORIES, fourier_figure, grokking_survival, history_figure
+def _figures(
+    runs: TrainingRuns, structures: Mapping[str, Fourier], routings: Mapping[str, Sequence[Routing]]
+) -> dict[str, Figure]:
+    from rrm.figures import (
+        HISTORIES,
+        fourier_figure,
+        grokking_survival,
+        history_figure,
+        layer_panels,
+        routing_evolution,
+        routing_figure,
+    )
 
     figures = {}
     if len(runs):
-        drawn = {f"grokking_{name}": history_figure(runs, panels) for name, panels in HISTORIES.items()}
+        histories = {**HISTORIES, "matrices": layer_panels(runs)}
+        drawn = {f"grokking_{name}": history_figure(runs, panels) for name, panels in histories.items()}
         figures = {name: figure for name, figure in drawn.items() if figure is not None}
         figures["grokking_survival"] = grokking_survival(runs.grok_times())
     for number, (label, found) in enumerate(structures.items()):
         name = "grokking_fourier" if len(structures) == 1 else f"grokking_fourier_{number}"
         figures[name] = fourier_figure(label, found)
+    for number, (label, steps) in enumerate(routings.items()):
+        end = "" if len(routings) == 1 else f"_{number}"
+        figures[f"grokking_routing{end}"] = routing_figure(label, steps[-1])
+        figures[f"grokking_routing_steps{end}"] = routing_evolution(label, steps)
     return figures
 
 

@@ -18,26 +18,25 @@ import numpy as np
 from rrm.curves import Curves
 from rrm.errors import InputError
 from rrm.jobs.folder import JobFolder
-from rrm.models import TokenModel
 from rrm.models.pairs import number_vectors, pair_logits
 from rrm.reports.grokking import report, statistics_rows
 from rrm.statistics.events import ACCURACIES
 from rrm.statistics.fourier import THRESHOLD, Fourier, fourier
+from rrm.statistics.routing import Routing
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns
+from rrm.studies.networks import Networks, checkpoint_folder, open_reader
 from rrm.studies.publish import publish
 from rrm.tasks.modular import ModularArithmetic
 from rrm.terminal.table import write_csv
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
-from rrm.tracking.folder_reader import FolderReader
-from rrm.tracking.read import download
 from rrm.tracking.reader import Reader, Run
-from rrm.tracking.store_reader import StoreReader
-from rrm.training import checkpoint
 
 EXPERIMENT = "grokking-study"
 STATISTICS = "statistics.csv"
 # Networks whose Fourier structure is computed: the first runs of so many arms.
 MOST_NETWORKS = 6
+# Steps of a training whose routing is computed.
+MOST_STEPS = 4
 
 
 def run_study(args: Namespace) -> None:
@@ -49,10 +48,12 @@ def run_study(args: Namespace) -> None:
     runs = load_runs(args.run, storage, uri)
     folders = dict(_checkpoints(runs, args.run, storage, uri))
     folders |= {Path(path).resolve().name: Path(path) for path in args.checkpoint}
+    networks = {name: Networks(path) for name, path in folders.items()}
     structures = dict(
-        found for name, path in folders.items() for found in structure(path, name, args.weights, args.threshold)
+        found for name, of in networks.items() for found in structure(of, name, args.weights, args.threshold)
     )
-    said = report(runs, structures)
+    routings = dict(found for name, of in networks.items() for found in routing(of, name))
+    said = report(runs, structures, routings)
     arguments = {name: getattr(args, name) for name in ("run", "checkpoint", "weights", "threshold")}
     name = args.name or f"{EXPERIMENT}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}"
     folder, tracker = JobFolder(storage / name, "study"), Tracker(uri, EXPERIMENT, name, storage / "artifacts")
@@ -88,7 +89,7 @@ def load_runs(ids: Sequence[str], storage: str | Path = "runs", uri: str | None 
     storage = Path(storage).resolve()
     found: dict[str, TrainingRun] = {}
     for identity in ids:
-        reader = _reader(identity, storage, uri)
+        reader = open_reader(identity, storage, uri)
         run = reader.run(identity)
         children = [child for child in _siblings(reader, run) if child.parent == run.id]
         read = {of.id: _training_run(of, reader) for of in children or [run]}
@@ -108,37 +109,44 @@ def load_runs(ids: Sequence[str], storage: str | Path = "runs", uri: str | None 
 
 
 def structure(
-    folder: Path, label: str, weights: str = "final", threshold: float = THRESHOLD
+    networks: Networks, label: str, weights: str = "final", threshold: float = THRESHOLD
 ) -> Iterator[tuple[str, Fourier]]:
-    """(name, Fourier structure) of the network of a checkpoint folder, for each operation of its table.
+    """(name, Fourier structure) of a network of a training, for each operation of its table.
 
     Args:
-        folder: of the checkpoint.
-        label: name of the network.
-        weights: "initial", "best" or "final".
+        networks: of the training.
+        label: name of the training.
+        weights: a name of `Networks.steps`, such as "final", or "500" of a snapshot.
         threshold: as for `rrm.statistics.fourier.key_frequencies`.
 
     Raises:
         InputError: a network that was not trained on modular arithmetic, or a p for which an operation is no group.
     """
-    model, recipe = checkpoint.load_model(folder, weights), checkpoint.read_meta(folder).get("recipe", {})
-    if not isinstance(model, TokenModel) or not recipe.get("table"):
-        raise InputError(f"{folder} is no network of modular arithmetic: give a checkpoint of a grokking sweep")
-    table = ModularArithmetic(**recipe["table"])
-    for place, operation in enumerate(table.operations):
-        name = f"{label}, {operation}" if len(table.operations) > 1 else label
+    model, table = networks.token_model(weights), networks.table
+    for place, name in _operations(table, label):
         try:
             logits, vectors = pair_logits(model, table.p, place), number_vectors(model, table.p)
-            found = fourier(logits, operation, vectors, table.trained(place), threshold)
+            found = fourier(logits, table.operations[place], vectors, table.trained(place), threshold)
         except ValueError as error:
-            raise InputError(f"{folder}: {error}") from None
+            raise InputError(f"{networks.folder}: {error}") from None
         yield name, found
 
 
-def _reader(identity: str, storage: Path, uri: str | None) -> Reader:
-    if (storage / identity.partition("/")[0]).is_dir():
-        return FolderReader(storage)
-    return StoreReader(tracking_uri(uri, storage), storage / "downloads", storage)
+def routing(networks: Networks, label: str, most: int = MOST_STEPS) -> Iterator[tuple[str, list[Routing]]]:
+    """(name, routing at `most` steps of the training, spread evenly) for each operation; nothing without routers."""
+    names = list(networks.steps)
+    chosen = [names[round(place)] for place in np.linspace(0, len(names) - 1, min(most, len(names)))]
+    if not networks.routing(names[-1]).weights:
+        return
+    for place, name in _operations(networks.table, label):
+        found = {at.step: at for at in (networks.routing(weights, place) for weights in chosen)}
+        yield name, list(found.values())
+
+
+def _operations(table: ModularArithmetic, label: str) -> Iterator[tuple[int, str]]:
+    """(place, label of a training with the operation where there are several) of each operation of a table."""
+    for place, operation in enumerate(table.operations):
+        yield place, f"{label}, {operation}" if len(table.operations) > 1 else label
 
 
 def _siblings(reader: Reader, run: Run) -> list[Run]:
@@ -172,23 +180,11 @@ def _checkpoints(runs: TrainingRuns, ids: Sequence[str], storage: Path, uri: str
     """(label, folder) of the first run of each arm whose checkpoint is at hand."""
     sources: dict[str, tuple[Reader, Run]] = {}
     for identity in ids:
-        reader = _reader(identity, storage, uri)
+        reader = open_reader(identity, storage, uri)
         run = reader.run(identity)
         sources |= {of.name: (reader, of) for of in (run, *_siblings(reader, run))}
     for arm in runs.arms[:MOST_NETWORKS]:
         for of in runs:
-            if of.label == arm and of.name in sources and (folder := _checkpoint(*sources[of.name], storage)):
+            if of.label == arm and of.name in sources and (folder := checkpoint_folder(*sources[of.name], storage)):
                 yield f"{arm}, seed {of.seed}" if arm else of.name, folder
                 break
-
-
-def _checkpoint(reader: Reader, run: Run, storage: Path) -> Path | None:
-    """The checkpoint folder of a run; None where there is none yet."""
-    if isinstance(reader, StoreReader):
-        files = reader.files(run)
-        known = "checkpoint/checkpoint.json" in files
-        return download(reader.uri, run.id, "checkpoint", reader.cache) if known else None
-    phases = JobFolder(storage / run.group, "sweep").read("trials") or {}
-    trials = {trial["name"]: trial for listed in phases.values() for trial in listed}
-    path = trials.get(run.name, {}).get("checkpoint")
-    return storage / run.group / path if path else None

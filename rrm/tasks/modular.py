@@ -134,6 +134,13 @@ class ModularArithmetic:
         found[a, b] = self.train[rows]
         return found
 
+    def answers(self, place: int) -> np.ndarray:
+        """int64 [p, p]: the answers of the operation at this place, by a and b; -1 for a pair without one."""
+        rows, found = self.tokens[:, 1] == self.p + place, np.full((self.p, self.p), -1)
+        a, _, b, _ = self.tokens[rows].T
+        found[a, b] = self.targets[rows]
+        return found
+
     def text(self, row: int) -> str:
         """A row as an equation, such as "3 + 58 = 2 (mod 59)"."""
         a, operation, b, _ = self.tokens[row].tolist()

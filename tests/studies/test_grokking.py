@@ -10,6 +10,7 @@ from rrm.curves import CurveFile, curve_path
 from rrm.errors import InputError
 from rrm.models.pairs import number_vectors, pair_logits, pair_tokens
 from rrm.studies.grokking import load_runs, structure
+from rrm.studies.networks import Networks
 from rrm.tasks.modular import ModularArithmetic
 from rrm.training import checkpoint
 from rrm.training.assemble import assemble
@@ -69,7 +70,7 @@ def test_the_answers_to_all_pairs(job):
 
 
 def test_structure_of_each_operation_in_its_own_group(job):
-    found = dict(structure(job / "checkpoints" / "trial-1", "net"))
+    found = dict(structure(Networks(job / "checkpoints" / "trial-1"), "net"))
     assert {name: len(of.frequency) for name, of in found.items()} == {"net, subtract": 3, "net, divide": 3}
     assert found["net, divide"].logit_power.shape == (6, 6) and found["net, subtract"].logit_power.shape == (7, 7)
     assert ("full", "test") in found["net, divide"].ablations
