@@ -41,6 +41,9 @@ AXES = {
     "routing_weight": Axis((0.01,), "weight of the regulariser"),
     "price": Axis((0.0,), "nats for a cost of 1 of the open gates"),
     "cost": Axis(("sum",), "of open gates: sum, flops or entropy"),
+    "smoothness": Axis((0.0,), "nats for logits without low frequencies over the table of pairs"),
+    "smooth_radius": Axis((0.25,), "of low frequencies, as a share of p"),
+    "smooth_every": Axis((1,), "steps between two that count smoothness"),
     # the optimizer
     "optimizer": Axis(("adamw",), "adamw, adam, sgd, adam_atan2 or muon"),
     "lr": Axis((3e-3,), "learning rate"),
@@ -60,13 +63,15 @@ AXES = {
     # the journal
     "every": Axis((25,), "steps between two rows of the journal, the resolution of all events"),
     "stop_after": Axis((200,), "end a run so many steps after 99 % of the test pairs are right; none", optional=True),
+    # what is kept beside the checkpoint
+    "snapshot_every": Axis((500,), "steps between two snapshots of the weights; none", optional=True),
 }  # fmt: skip
 
 PUBLISHED = {
     "model": ("transformer",), "operations": ("add",), "p": (17, 113), "train_share": (0.5,), "twins": (False,),
     "hidden_size": (128,), "mlp_size": (512,), "num_layers": (2,), "activation": ("gelu",), "norm": ("pre",),
     "lr": (3e-4, 1e-3, 3e-3), "weight_decay": (0.5, 1.0, 2.0), "warmup_steps": (500,), "clip_norm": (1.0,),
-    "every": (100,), "stop_after": (None,),
+    "every": (100,), "stop_after": (None,), "snapshot_every": (10_000,),
 }  # fmt: skip
 
 PRICED = {
@@ -99,6 +104,9 @@ def recipe(config, task, preset, seed):
         "filter": config["gradient_filter"], "gain": config["filter_gain"], "decay": config["filter_decay"],
         "window": config["filter_window"],
     }  # fmt: skip
+    hooks = {} if config["gradient_filter"] == "none" else {"gradient_filter": filtered}
+    if config["snapshot_every"] is not None:
+        hooks["snapshots"] = {"every": config["snapshot_every"]}
     return grokking(
         config["model"],
         operations=config["operations"].split("+"),
@@ -106,11 +114,12 @@ def recipe(config, task, preset, seed):
         steps=preset.steps,
         network=of("hidden_size", "mlp_size", "num_layers", "num_heads", "num_ffn_heads", "activation", "norm", "tied"),
         journal=of("every", "stop_after"),
-        hooks={} if config["gradient_filter"] == "none" else {"gradient_filter": filtered},
+        hooks=hooks,
         optimizer={"kind": config["optimizer"]},
         betas=(config["beta1"], config["beta2"]),
         **of("lr", "weight_decay", "eps", "momentum", "schedule", "warmup_steps", "clip_norm"),
         **of("loss", "precision", "routing", "routing_weight", "price", "cost"),
+        **of("smoothness", "smooth_radius", "smooth_every"),
         evaluations=preset.evaluations,
         seed=seed,
     )

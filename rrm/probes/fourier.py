@@ -5,7 +5,8 @@ of power by the discrete Fourier transform of the embedding in the order of the 
 for one wave (early sign of arXiv 2301.05217). keys = number of frequencies with at least .15 of the largest power.
 structure: from the logits of all p^2 pairs, explained = the fraction of their variance that the characters of the
 operation explain, inverse = that of the inverse operation; restricted_loss = cross-entropy (nats) on test pairs of the
-mean logits and the key frequencies alone, excluded_loss = on training pairs of the logits without them.
+mean logits and the key frequencies alone, excluded_loss = on training pairs of the logits without them;
+low_frequencies = the share of the power of the logits at low 2-D frequencies (`rrm.models.smoothness`).
 With several operations each number has the name of its operation behind it, gini/add. An operation whose numbers are
 no cyclic group (a product for a p that is no prime) has none.
 Cost: fourier .02 training steps, structure a pass of all pairs, about 1.
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from rrm.models import TokenModel
 from rrm.models.pairs import number_vectors, pair_logits
+from rrm.models.smoothness import low_frequencies
 from rrm.probes.probe import Probe
 from rrm.probes.view import Formula, View
 from rrm.statistics.fourier import embedding_power, fourier, gini, group_order, key_frequencies
@@ -43,7 +45,7 @@ class FourierSpectrum(Probe):
 
 
 class FourierStructure(Probe):
-    """explained, inverse, restricted_loss, excluded_loss."""
+    """explained, inverse, restricted_loss, excluded_loss, low_frequencies."""
 
     name = "structure"
 
@@ -53,12 +55,14 @@ class FourierStructure(Probe):
 
     def measure(self, view: View) -> dict[str, Tensor]:
         def numbers(model: TokenModel, table: ModularArithmetic, place: int) -> dict[str, float]:
-            found = fourier(pair_logits(model, table.p, place), table.operations[place], train=table.trained(place))
+            logits = pair_logits(model, table.p, place)
+            found = fourier(logits, table.operations[place], train=table.trained(place))
             return {
                 "explained": found.fve,
                 "inverse": found.inverse,
                 "restricted_loss": found.ablations["restricted", "test"].loss,
                 "excluded_loss": found.ablations["excluded", "train"].loss,
+                "low_frequencies": low_frequencies(torch.from_numpy(logits)).item(),
             }
 
         return by_operation(view, numbers)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from rrm.errors import InputError
 from rrm.models import Answer, TokenModel, describe
+from rrm.models.pairs import pair_tokens
+from rrm.models.smoothness import RADIUS, low_frequencies
 from rrm.tasks.modular import ModularArithmetic
 from rrm.training.computation import COSTS, ROUTING, gate_numbers, routing_numbers
 from rrm.training.objective import Carry, Objective, ObjectiveSettings, Outcome
@@ -23,6 +25,8 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 class Classification(Objective):
     """loss(answer) + routing_weight * regulariser(routing) + price * cost(gates), averaged over the batch.
 
+    At every `smooth_every`-th step also smoothness * (1 - share of low frequencies), of the logits of all pairs.
+
     The best weights are those of the least loss on the *training* pairs: what is chosen on test pairs is no test. All
     scores are those of the loss alone, without what is added to it.
     """
@@ -33,7 +37,7 @@ class Classification(Objective):
     def __init__(self, model: TokenModel, loss: Loss, table: ModularArithmetic, settings: "ClassificationSettings"):
         super().__init__(model)
         self.loss, self.table, self.settings = loss, table, settings
-        self.task_name = table.name
+        self.task_name, self.smooth_step = table.name, False
         self._sides = {
             side: (torch.from_numpy(table.tokens[rows]), torch.from_numpy(table.targets[rows]))
             for side, rows in (("train", table.train), ("test", ~table.train))
@@ -42,6 +46,9 @@ class Classification(Objective):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the network."""
         self.model.compile(*args, **kwargs)
+
+    def before_step(self, step: int, total_steps: int, optimizer: torch.optim.Optimizer) -> None:
+        self.smooth_step = self.settings.smoothness > 0 and step % self.settings.smooth_every == 0
 
     def forward(
         self, carry: Carry, batch: Mapping[str, Tensor], generator: torch.Generator
@@ -68,7 +75,19 @@ class Classification(Objective):
             added = added + settings.routing_weight * found.mean()
         if settings.price and answer.gates is not None:
             added = added + settings.price * COSTS[settings.cost](answer.gates, self.model.layer_costs)
+        if self.smooth_step:
+            added = added + settings.smoothness * self.roughness()
         return added
+
+    def roughness(self) -> Tensor:
+        """1 - the share of low frequencies in the logits of all pairs, test pairs too: no answer of theirs is used."""
+        p, vocabulary = self.table.p, self.table.vocab_size
+        device = next(self.model.parameters()).device
+        found = []
+        for place in range(len(self.table.operations)):
+            logits = self.model(pair_tokens(p, place, vocabulary).to(device)).unflatten(0, (p, p))
+            found.append(1 - low_frequencies(logits, self.settings.smooth_radius))
+        return torch.stack(found).mean()
 
     @torch.no_grad()
     def measure(self, model: nn.Module) -> dict[str, float]:
@@ -114,6 +133,9 @@ class ClassificationSettings(ObjectiveSettings):
 
     routing, routing_weight: a regulariser, a name of `rrm.training.computation.ROUTING` or "none", and its weight.
     price, cost: what open gates cost, nats for a cost of 1, and a name of `rrm.training.computation.COSTS`.
+    smoothness: nats for logits without low frequencies, as `rrm.models.smoothness` has them with the radius
+    `smooth_radius`, at every `smooth_every`-th step. Such a step makes a pass of all pairs more, which the budget of
+    call units does not count.
     """
 
     precision: str = "float32"
@@ -121,14 +143,21 @@ class ClassificationSettings(ObjectiveSettings):
     routing_weight: float = 0.01
     price: float = 0.0
     cost: str = "sum"
+    smoothness: float = 0.0
+    smooth_radius: float = RADIUS
+    smooth_every: int = 1
 
     def __post_init__(self) -> None:
         chosen(PRECISIONS, "precision of a loss", self.precision)
         chosen(COSTS, "cost of gates", self.cost)
         chosen({"none": None, **ROUTING}, "routing regulariser", self.routing)
-        for name in ("routing_weight", "price"):
+        for name in ("routing_weight", "price", "smoothness"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name):g}: use 0 or more")
+        if not 0 < self.smooth_radius < 1:
+            raise InputError(f"smooth_radius is {self.smooth_radius:g}: use a share of p between 0 and 1")
+        if type(self.smooth_every) is not int or self.smooth_every < 1:
+            raise InputError(f"smooth_every is {self.smooth_every!r}: use a number of steps from 1")
 
     def build(self, context: Context) -> Classification:
         model, table = context.model, context.table

@@ -10,6 +10,7 @@ import pytest
 
 from rrm.cluster.callbacks import TrackingCallback
 from rrm.commands.sweep import run_command
+from rrm.studies.networks import find_networks
 from rrm.training.checkpoint import load_model
 
 FILE = Path(__file__).resolve().parents[2] / "tune_specs" / "grokking_sweep.py"
@@ -62,4 +63,7 @@ def test_a_sweep_ends_runs_early_says_when_they_grok_and_carries_on(cluster, gri
     for trial in trials:
         load_model(tmp_path / "grokking_sweep" / trial["checkpoint"])
     figures = {path.stem for path in (tmp_path / "grokking_sweep" / "figures").iterdir()}
-    assert figures == {"grokking_survival", "grokking_training"}
+    assert {"grokking_survival", "grokking_training", "grokking_action"} <= figures
+    logged = find_networks(control.info.run_id, tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert logged.steps.keys() == {"initial", "500", "1000", "1500", "best", "final"}
+    assert logged.token_model("500").config.classes == 13 == logged.table.p

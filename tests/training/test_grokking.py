@@ -24,6 +24,7 @@ CASES = {
     "transformer in batches, clipped": {"model": "transformer", "batch_size": 8, "clip_norm": 0.5},
     "routed_mlp by Adam": {"model": "routed_mlp", "routing": "entropy", "optimizer": {"kind": "adam"}},
     "gated_transformer by SGD": {"model": "gated_transformer", "price": 0.01, "optimizer": SGD},
+    "token_mlp, smoothed": {"smoothness": 0.5, "smooth_every": 3, "operations": ["add", "subtract"]},
     "gated_mlp, float64": {"model": "gated_mlp", "price": 0.01, "cost": "flops", "precision": "float64"},
 }  # fmt: skip
 
@@ -37,6 +38,7 @@ def untimed(history):
     return [{name: value for name, value in metrics.items() if "time/" not in name} for metrics in history]
 
 
+# Fault 13 of an earlier system: a resumed training overwrote the history before it.
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
 def test_a_training_goes_on_bit_for_bit(tmp_path, changes):
     made = small(**changes)
@@ -105,6 +107,7 @@ def test_a_training_that_ended_early_stays_ended(tmp_path):
     assert assemble(small(journal={"every": 2})).total_steps == 24
 
 
+# Fault 15 of an earlier system: its best weights were chosen on the test pairs.
 def test_test_pairs_decide_nothing(tmp_path):
     """Other answers to the test pairs change what the journal says, and neither weights nor the choice of the best."""
     runs = []
@@ -131,6 +134,17 @@ def test_decay_makes_a_network_grok_long_after_it_has_memorised(seed):
     (last,) = assemble(control).run()
     assert "grokking/grokked_step" not in last and last["grokking/memorised_step"] <= 150
     assert last["train/accuracy"] == 1 and last["test/accuracy"] < 0.1
+
+
+# Fault 6 of an earlier system: it planned for fewer training pairs to make a network grok sooner.
+def test_more_training_pairs_make_a_network_grok_sooner():
+    found = []
+    for share in (0.7, 0.9):
+        made = grokking(p=23, train_share=share, twins=False, lr=0.01, steps=2000, evaluations=1,
+                        journal={"every": 20, "stop_after": 0})  # fmt: skip
+        (last,) = assemble(made).run()
+        found.append(last["grokking/grokked_step"])
+    assert found[1] < 0.6 * found[0]
 
 
 def test_decay_reaches_every_weight_but_gates_and_routers():
@@ -162,6 +176,7 @@ def test_gradient_filters_are_their_formulas():
             assert torch.allclose(weight.grad, expected, atol=1e-6)
 
 
+# Fault 5 of an earlier system: a regulariser in its documentation that its constructor refused.
 @pytest.mark.parametrize("name", computation.ROUTING)
 def test_every_regulariser_builds_and_is_least_where_it_should_be(name):
     assemble(small(model="routed_transformer", routing=name, steps=3))
@@ -206,6 +221,8 @@ def test_a_loss_in_float64_keeps_what_float32_rounds_away():
         ({"price": 0.1}, "price 0.1 needs a gated network, TokenMLP has no gates"),
         ({"routing": "gini"}, "routing 'gini' needs a routed network"),
         ({"routing": "spectral"}, "routing regulariser 'spectral' is unknown: use one of none, entropy"),
+        ({"smoothness": -1.0}, "smoothness is -1: use 0 or more"),
+        ({"smooth_radius": 0.0}, "smooth_radius is 0: use a share of p between 0 and 1"),
         ({"cost": "time"}, "cost of gates 'time' is unknown"),
         ({"optimizer": {"kind": "lion"}}, "optimizer 'lion' is unknown"),
         ({"model": "rnn"}, "model family 'rnn' is unknown"),
