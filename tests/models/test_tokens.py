@@ -76,6 +76,7 @@ def test_torch_func_takes_it(name):
     assert torch.allclose(flat, flat.mT, atol=1e-8) and flat.any()
 
 
+# Fault 1 of an earlier system: a mask that was added to the scores, so that routed networks saw later tokens.
 @pytest.mark.parametrize("norm", ["none", "pre"])
 @pytest.mark.parametrize("name", DECODERS)
 def test_no_position_sees_a_later_one(name, norm):

@@ -51,6 +51,7 @@ def test_layers_of_a_network():
     assert {"layer/table", "layer/layers.0", "layer/head"} < found.keys()
 
 
+# Fault 3 of an earlier system: a squared norm under the name of the norm.
 def test_jacobian_of_a_linear_map_is_its_squared_norm():
     model = Net()
     watched, probe = subject(model), PROBES["jacobian"]()
@@ -218,6 +219,8 @@ def moments(formula, m, v, t, lr, wd, w, **group):
     return View(subject(model, optimizer=optimizer, formula=formula), t)
 
 
+# Fault 2 of an earlier system: sqrt(wd) for wd, no bias correction, eps under the root.
+# Fault 3 of an earlier system: an effective rate that rose where steps shrank.
 def test_adam_numbers_of_a_state_made_by_hand():
     """Bias corrections of both moments, eps outside of the root, decay to the first power of wd."""
     m, v, t, lr, wd, w = [0.1, -0.3, 0.0], [0.04, 0.01, 0.0], 3, 0.01, 0.5, [3.0, -4.0, 5.0]
@@ -399,6 +402,7 @@ def test_r_hat_sees_chains_that_do_not_agree():
     assert r_hat(draws + torch.arange(4)[:, None]).item() > 1.5
 
 
+# Fault 15 of an earlier system: probes drew from the generator of the training.
 @pytest.mark.parametrize("name", PROBES)
 def test_contract(name, monkeypatch):
     """Finite scalars, the same from the tensors of a checkpoint, and nothing in the network or generator moves."""

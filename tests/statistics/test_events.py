@@ -49,6 +49,7 @@ def test_a_run_that_generalises_at_once_has_no_plateau():
     assert events.delay == -500 and events.phases == {"memorisation": (0, 2500), "after": (2500, 4001)}
 
 
+# Fault 8 of an earlier system: thresholds counted in logged rows.
 @pytest.mark.parametrize("every", [1, 25, 100])
 def test_events_do_not_depend_on_how_often_rows_are_logged(every):
     events = find_events(history(every=every, lost=(3000, 3300)))

@@ -33,6 +33,7 @@ def ideal(p, operation, keys=KEYS, weights=None):
     return logits
 
 
+# Fault 9 of an earlier system: characters of a - b on its page of a + b, so that an ideal network explained half.
 @pytest.mark.parametrize("operation", INVERSE)
 def test_an_ideal_network_is_explained_by_its_operation_alone(operation):
     found = fourier(ideal(59, operation), operation)
@@ -43,6 +44,7 @@ def test_an_ideal_network_is_explained_by_its_operation_alone(operation):
     assert decoy.fve == pytest.approx(0, abs=1e-12) and decoy.inverse == pytest.approx(1)
 
 
+# Fault 10 of an earlier system: products in the additive basis.
 def test_multiplication_is_no_wave_of_the_additive_group():
     logits = ideal(59, "multiply")
     assert explained(logits, "multiply").sum() == pytest.approx(1)
@@ -88,6 +90,7 @@ def test_ablations_of_a_network_that_memorised():
     assert found.ablations["excluded", "train"].accuracy == 1 and found.fve < 0.3
 
 
+# Fault 11 of an earlier system: its threshold changed the spectrum of the embedding alone.
 def test_one_threshold_acts_on_embedding_logits_and_ablations():
     p, weights = 59, [10.0, 5.0, 3.0]
     angles = 2 * np.pi * np.outer(np.arange(p), KEYS) / p

@@ -12,6 +12,7 @@ def arm(name, grokked, never=(), budget=7700):
     return GrokTimes(name, dict(zip(seeds, grokked, strict=False)), {len(grokked) + i: budget for i in never})
 
 
+# Fault 7 of an earlier system: one seed, and runs that never grok left out.
 def test_runs_that_never_grok_are_censored_and_not_dropped():
     times = arm("wd 1", [2475, 2900, 2825])
     assert times.median == 2825 and times.range_words == "2475 to 2900"
@@ -25,6 +26,7 @@ def test_runs_that_never_grok_are_censored_and_not_dropped():
     assert [row["grok"] for row in grok_table([times, control])] == ["3 of 3", "0 of 3"]
 
 
+# Fault 7 of an earlier system: verdicts from one seed.
 def test_fewer_than_five_seeds_give_no_verdict():
     (few,) = compare_times([(arm("a", [100, 110, 120, 130]), arm("b", [], range(4)))])
     assert few.p < 0.05 and math.isnan(few.p_holm)

@@ -20,6 +20,7 @@ def test_a_summary_is_over_steps_and_not_over_rows():
     assert np.isnan(summarise(*series((0, np.nan))).mean)
 
 
+# Fault 4 of an earlier system: smoothness with the opposite sign.
 def test_derived_series_and_their_signs():
     e = np.e
     curves = {
