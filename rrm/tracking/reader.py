@@ -1,20 +1,22 @@
 """Read groups, runs, curves and files back, whatever kind of job has logged them.
 
     reader = StoreReader(uri, cache)      # an MLflow store of any kind
+    reader = SqliteReader(file)           # a sqlite store, many runs at once
     reader = FolderReader(storage)        # job folders, also while the jobs run and without any store
     for group in reader.groups():
         for run in reader.runs(group):
             steps, values = reader.history(run, "train/loss")
             curves = reader.curves(run)
 
-Neither reader imports torch, and the second imports no MLflow either.
+No reader imports torch, and only the first imports MLflow.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,22 @@ class Reader(ABC):
     def curves(self, run: Run) -> Curves:
         """The series of a run's curve file, whole; empty where the run has no such file."""
 
+    def every_run(self) -> list[Run]:
+        """The runs of all jobs, those of the newest job first."""
+        return [run for group in self.groups() for run in self.runs(group)]
+
+    def histories(self, runs: Iterable[Run], names: Sequence[str]) -> dict[str, Curves]:
+        """The series of many runs, by id: whole where a curve file has them, else as the store has them.
+
+        names: of the series; a name with a * stands for all that fit.
+        """
+        found: dict[str, Curves] = {}
+        for run in runs:
+            curves = {name: series for name, series in self.curves(run).items() if fits(name, names)}
+            others = [name for name in run.metrics if name not in curves and fits(name, names)]
+            found[run.id] = curves | {name: self.history(run, name) for name in others}
+        return found
+
     @abstractmethod
     def files(self, run: Run) -> list[str]:
         """Paths of the files that belong to a run, such as "figures/accuracy.png", sorted."""
@@ -99,6 +117,31 @@ class Reader(ABC):
     @abstractmethod
     def file(self, run: Run, name: str) -> Path:
         """Where a file of the run can be read on this machine; InputError where the run has no such file."""
+
+
+def run_of_store(
+    id: str,
+    experiment: str,
+    name: str | None,
+    status: str,
+    times_ms: tuple[int | None, int | None],
+    params: dict[str, str],
+    tags: dict[str, str],
+    metrics: dict[str, float],
+) -> Run:
+    """The run that MLflow has under this id, whatever version of rrm logged it; times_ms: its start and its end."""
+    role = tags.get("rrm.role", "")
+    # Runs of older versions name no group, and their rrm.kind is a setting of training.
+    kind = tags["rrm.kind"] if "rrm.group" in tags else {"trial": "sweep", "study": experiment}.get(role, role)
+    started, ended = (time / 1000 if time else None for time in times_ms)
+    group, parent = tags.get("rrm.group") or tags.get("rrm.job", ""), tags.get("mlflow.parentRunId")
+    name = tags.get("rrm.name") or name or ""
+    return Run(id, group, kind, role, name, parent, status, started, ended, params, tags, metrics)
+
+
+def fits(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a series is named; a pattern with a * names all that fit."""
+    return any(name == pattern or "*" in pattern and fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

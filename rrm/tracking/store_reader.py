@@ -12,7 +12,7 @@ from rrm.curves import FOLDER, Curves, curve_path, read_curves
 from rrm.errors import InputError
 from rrm.tracking.failure import answering
 from rrm.tracking.read import download, find_run, open_client
-from rrm.tracking.reader import Group, Reader, Run
+from rrm.tracking.reader import Group, Reader, Run, run_of_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient, entities
@@ -116,21 +116,8 @@ def _search(client: MlflowClient, experiments: list[str], query: str) -> list[en
 
 
 def _run(found: entities.Run, experiment: str) -> Run:
-    tags, info = found.data.tags, found.info
-    role = tags.get("rrm.role", "")
-    # Runs of older versions name no group, and their rrm.kind is a setting of training.
-    kind = tags["rrm.kind"] if "rrm.group" in tags else {"trial": "sweep", "study": experiment}.get(role, role)
-    return Run(
-        id=info.run_id,
-        group=tags.get("rrm.group") or tags.get("rrm.job", ""),
-        kind=kind,
-        role=role,
-        name=tags.get("rrm.name") or info.run_name or "",
-        parent=tags.get("mlflow.parentRunId"),
-        status=info.status,
-        started=info.start_time / 1000 if info.start_time else None,
-        ended=info.end_time / 1000 if info.end_time else None,
-        params=found.data.params,
-        tags=tags,
-        metrics=found.data.metrics,
+    data, info = found.data, found.info
+    times = info.start_time, info.end_time
+    return run_of_store(
+        info.run_id, experiment, info.run_name, info.status, times, data.params, data.tags, data.metrics
     )

@@ -12,6 +12,7 @@ from rrm.curves import CurveFile, curve_path
 from rrm.errors import InputError
 from rrm.tracking import Tracker, default_uri
 from rrm.tracking.folder_reader import FolderReader
+from rrm.tracking.sqlite_reader import SqliteReader
 from rrm.tracking.store_reader import StoreReader
 
 PARAMS = {"sigma": "0.1", "recipe.lr": "0.001", "recipe.model.depth": "2"}
@@ -126,9 +127,58 @@ def test_job_folders_are_read_without_a_store(job):
             refused()
 
 
-@pytest.mark.parametrize(("kind", "loaded"), [("store", ["mlflow"]), ("folder", [])])
+def test_a_sqlite_store_is_read_as_mlflow_reads_it(job, tmp_path):
+    fast, slow = SqliteReader(job / "mlflow.db"), StoreReader(default_uri(job), tmp_path / "cache")
+    assert fast.groups() == slow.groups()
+    assert fast.every_run() == slow.every_run() == fast.runs(*fast.groups())
+    head, _, second = fast.every_run()
+    names = ["train/*", "probe/norm"]
+    for one, other in zip(
+        (fast.histories([second], names)[second.id], {"train/loss": fast.history(second, "train/loss")}),
+        (slow.histories([second], names)[second.id], {"train/loss": slow.history(second, "train/loss")}),
+        strict=True,
+    ):
+        assert set(one) == set(other)
+        for name, (steps, values) in one.items():
+            np.testing.assert_array_equal(steps, other[name][0])
+            np.testing.assert_array_equal(values, other[name][1])
+            assert steps.dtype == np.int64
+    assert len(one["train/loss"][0]) == 4 and not len(fast.history(second, "none")[0])
+    assert fast.files(second) == slow.files(second) and fast.run(second.id) == second
+    assert fast.file(head, "deep/down/sweep.json").read_text() == (job / "job" / "sweep.json").read_text()
+    (fast.file(head, "deep/down/sweep.json").parent / "out").symlink_to("/etc/hostname")
+    for refused in (
+        lambda: fast.run("0" * 32),
+        lambda: fast.file(head, "../secret"),
+        lambda: fast.file(head, "deep/down/out"),
+        SqliteReader(job / "none.db").every_run,
+    ):
+        with pytest.raises(InputError):
+            refused()
+
+
+def test_points_of_a_run_that_runs_are_read_on(storage):
+    with Tracker(default_uri(storage), "experiment", "job", storage / "artifacts", kind="sweep") as tracker:
+        run = tracker.run("sweep", "job")
+        reader, seen = SqliteReader(storage / "mlflow.db"), []
+        for step, value in ((0, 1.0), (1, math.nan), (7, -math.inf)):
+            version = reader.version()
+            tracker.metrics(run, {"train/loss": value, "other": 0.0}, step)
+            assert reader.version() != version
+            seen = reader.histories(reader.every_run(), ["train/loss"])[run]["train/loss"]
+        assert seen[0].tolist() == [0, 1, 7]
+        np.testing.assert_array_equal(seen[1], [1.0, np.nan, -np.inf])
+        tracker.finish(run, "FINISHED")
+        assert len(reader.history(*reader.every_run(), "train/loss")[0]) == 3
+
+
+@pytest.mark.parametrize(("kind", "loaded"), [("store", ["mlflow"]), ("sqlite", []), ("folder", [])])
 def test_reading_imports_little(job, tmp_path, kind, loaded):
-    arguments = f"{default_uri(job)!r}, Path({str(tmp_path / 'cache')!r})" if kind == "store" else f"Path({str(job)!r})"
+    arguments = {
+        "store": f"{default_uri(job)!r}, Path({str(tmp_path / 'cache')!r})",
+        "sqlite": f"Path({str(job / 'mlflow.db')!r})",
+        "folder": f"Path({str(job)!r})",
+    }[kind]
     code = LIGHT.format(module=f"{kind}_reader", reader=f"{kind.title()}Reader", arguments=arguments)
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.split() == ["2", *loaded]
