@@ -79,8 +79,8 @@ PRICED = {
     "weight_decay": (1.0,), "price": (0.0, 1e-3, 1e-2, 1e-1), "stop_after": (1000,),
 }  # fmt: skip
 
-# What weights, curvature, optimizer, structure and path do meanwhile: a fraction of a step for every step.
-PROBES = {"preset": "standard", "every": 50, "budget": 0.1}
+# What weights, curvature, optimizer, structure and path do meanwhile, slow probes at every 128th step.
+PROBES = {"preset": "standard", "every": 16, "budget": 0.1}
 
 PRESETS = {
     "default": GridPreset(Preset(trials=0, seeds=3, steps=5000, evaluations=5)),

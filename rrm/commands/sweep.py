@@ -39,8 +39,8 @@ def parse(
     add("--evaluations", type=int, metavar="N", help="evaluations of a trial, each of which leaves a checkpoint "
         "(default: of the preset)")  # fmt: skip
     add("--probes", nargs="+", metavar="NAME", help="look at weights, curvature, optimizer and path of every training: "
-        "light, standard, layered or all, or names of rrm.probes; series of its curve file (default: "
-        f"{spec.probes.get('preset', NONE)})")  # fmt: skip
+        "light, standard, layered or all, of which slow ones take turns, or names of rrm.probes; series of its curve "
+        f"file (default: {spec.probes.get('preset', NONE)})")  # fmt: skip
     add("--probe-every", type=int, metavar="N", help="steps between two measurements (default: "
         f"{spec.probes.get('every', 16)})")
     add("--probe-budget", type=float, metavar="SHARE", help="the most time for probes as a share of that of the "
@@ -96,9 +96,7 @@ def _reader(name: str, axis: Axis) -> Callable[[str], Any]:
     return read
 
 
-def parse_grid(
-    spec: GridSpec, description: str, argv: list[str] | None = None
-) -> tuple[SweepSpec, argparse.Namespace]:
+def parse_grid(spec: GridSpec, description: str, argv: list[str] | None = None) -> tuple[SweepSpec, argparse.Namespace]:
     """The sweep of a grid on the axes of its preset and of the command line, and the options."""
     args = parse(spec.sweep("default", {}), description, argv, spec.axes)
     made = spec.sweep(args.preset, {name: getattr(args, name) for name in spec.axes})

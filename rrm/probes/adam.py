@@ -35,12 +35,15 @@ class Adam(Probe):
     def measure(self, view: View) -> dict[str, Tensor]:
         moved = [(m, w) for m, w in zip(view.moments, view.weights, strict=True) if m is not None]
         rates = torch.cat([(m.rate / m.preconditioner).flatten() for m, _ in moved])
-        rates = rates.where(rates.isfinite() & (rates > 0), torch.nan)
+        logs = rates.log()
+        # 1, or nan where the rate is no positive number: on a CPU several times as fast as a mask.
+        ones = logs - logs + 1
+        rates, logs = rates * ones, logs * ones
         ratios = torch.cat([m.direction.flatten() for m, _ in moved]).abs_()
-        seen = (~rates.isnan()).sum()
+        seen = ones.nansum(dtype=torch.float64)
         found = {
             "effective_lr_mean": rates.nansum(dtype=torch.float64) / seen,
-            "effective_lr_geometric_mean": (rates.log().nansum(dtype=torch.float64) / seen).exp(),
+            "effective_lr_geometric_mean": (logs.nansum(dtype=torch.float64) / seen).exp(),
             "effective_lr_max": rates.nan_to_num(0.0).max(),
             "ratio_mean": ratios.mean(dtype=torch.float64),
             "ratio_max": ratios.max(),
@@ -62,11 +65,12 @@ def no_moments(formula: Formula | None) -> str | None:
 def adamw(state: Mapping[str, Tensor], group: Mapping[str, Any]) -> Moments:
     """Of torch.optim.AdamW and torch.optim.Adam."""
     first, second = _corrections(state, group)
-    P = (state["exp_avg_sq"] / second).sqrt() + group["eps"]
+    v = state["exp_avg_sq"]
+    P = (v / second).sqrt() + group["eps"]
     direction = state["exp_avg"] / first / P
     decay = group["weight_decay"] if group.get("decoupled_weight_decay", True) else 0.0
     lr = float(group["lr"])
-    seen = P.where(state["exp_avg_sq"] > 0, torch.nan)
+    seen = P * (v / v)  # 0 / 0 is nan where no gradient ever came
     return Moments(direction, seen, lr, lr / first, lr, decay, group["betas"][0])
 
 

@@ -2,10 +2,8 @@
 
 descent = cos(-g, w), g the gradient of the last step: near 1 the loss falls by growth of the weights alone ("naive loss
 minimisation", Prieto et al., arXiv 2501.04697).  update = cos(dw, w): below 0 the weights shrink.
-Cost: .02 training steps.
+nan where one of the two is 0. Cost: .02 training steps.
 """
-
-from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -20,10 +18,9 @@ class Alignment(Probe):
     every_step = True  # the weights before each step have to be kept
 
     def measure(self, view: View) -> dict[str, Tensor]:
-        found = {"update": _cosine(view.update, view.weights)}
-        return found if view.gradients is None else found | {"descent": -_cosine(view.gradients, view.weights)}
-
-
-def _cosine(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """nan where one of them is 0."""
-    return (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).double()
+        w, size = view.weights, view.weight_norms.norm()
+        found = {"update": dot(view.update, w) / view.update_norms.norm() / size}
+        if view.gradients is None:
+            return found
+        # Of the gradients as they are now: clipping may have made them shorter than the norms of the step.
+        return found | {"descent": -dot(view.gradients, w) / dot(view.gradients, view.gradients).sqrt() / size}

@@ -24,6 +24,7 @@ class CriticalStep(Probe):
     """factor, sharpness = 2 / (factor lr)."""
 
     name = "critical"
+    turns = 8
     every_step = True  # the weights before each step have to be kept
 
     def __init__(self) -> None:

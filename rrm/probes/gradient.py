@@ -22,7 +22,7 @@ class Gradient(Probe):
     name = "gradient"
 
     def measure(self, view: View) -> dict[str, Tensor]:
-        found = {} if view.gradient_norms is None else {"norm": view.gradient_norms.norm()}
+        found = {} if view.gradient_norms is None else {"norm": view.gradient_norms.double().norm()}
         variance = gradient_variance(view)
         if variance is None:
             return found

@@ -18,6 +18,7 @@ class InputHessian(Probe):
     """trace."""
 
     name = "input_hessian"
+    turns = 8
 
     @classmethod
     def lacking(cls, model: nn.Module, formula: Formula | None) -> str | None:

@@ -22,6 +22,7 @@ class Layers(Probe):
     """representation/LAYER, jacobian/LAYER, input_hessian/LAYER, weight_norm/PARAMETER."""
 
     name = "layers"
+    turns = 8
 
     @classmethod
     def lacking(cls, model: nn.Module, formula: Formula | None) -> str | None:

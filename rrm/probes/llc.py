@@ -26,6 +26,7 @@ class LocalLearningCoefficient(Probe):
     """coefficient, spread (standard deviation over chains), r_hat."""
 
     name = "llc"
+    turns = 256
 
     def measure(self, view: View) -> dict[str, Tensor]:
         subject, names = view.subject, view.subject.names

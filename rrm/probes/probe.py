@@ -15,11 +15,13 @@ class Probe:
     `tests/benchmarks/probes.py`. A probe may keep what saves it work at the next call, such as an eigenvector.
 
     name: of the registry; its numbers are the series probe/NAME/NUMBER.
-    every_step: whether `after_step` has work.
+    every_step: whether `after_step` has work, or the weights before each step have to be kept.
+    turns: in a preset this probe has one of so many measurements, so that slow probes take turns.
     """
 
     name: ClassVar[str]
     every_step: ClassVar[bool] = False
+    turns: ClassVar[int] = 1
 
     @classmethod
     def lacking(cls, model: nn.Module, formula: Formula | None) -> str | None:
@@ -33,7 +35,7 @@ class Probe:
         """Before the first step of a training that is not resumed."""
 
     def after_step(self, view: View) -> None:
-        """Add up what happened in the last step, on the device, without waiting for a number."""
+        """Take down what happened in the last step, on the device, without waiting for a number."""
 
     def measure(self, view: View) -> dict[str, Tensor]:
         """The numbers, scalars without gradient, at the present weights."""

@@ -8,7 +8,7 @@ bytes as one without.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
@@ -69,7 +69,22 @@ class ProbeRows(nn.Module, ABC):
 
     def at(self, weights: Mapping[str, Tensor]) -> Pass:
         """A pass by other weights, by the names of the model's parameters."""
-        return torch.func.functional_call(self, {f"model.{name}": value for name, value in weights.items()}, ())
+        given = {f"model.{name}": value for name, value in weights.items()}
+        return torch.func.functional_call(self, given, (), tie_weights=self.tied)
+
+    def logits_at(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """The logits [B, ..., V] alone, by other weights."""
+        return self.at(weights).logits
+
+    @cached_property
+    def tied(self) -> bool:
+        """Whether a parameter has several names; to look for them takes as long as a pass of a small network."""
+        return len(list(self.model.named_parameters(remove_duplicate=False))) > len(list(self.model.parameters()))
+
+    @property
+    def moving(self) -> bool:
+        """Whether a training changes answers by more than the trained parameters."""
+        return False
 
 
 class Moments(NamedTuple):
@@ -100,7 +115,7 @@ class Subject:
 
     train, held_out: rows that the training learns from, and rows that it does not (None where there are none).
     formula: reads the moments of the optimizer; None for an optimizer without them.
-    seed: of all that probes draw.  previous: the weights before the last step.
+    seed: of all that probes draw.  before: the weights before the last step, one after the other, [N].
     """
 
     model: nn.Module
@@ -109,7 +124,7 @@ class Subject:
     held_out: ProbeRows | None = None
     formula: Formula | None = None
     seed: int = 0
-    previous: Vector = field(default_factory=list)
+    before: Tensor | None = None
 
     @cached_property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -138,12 +153,19 @@ class Subject:
         return [of[id(p)] for p in self.parameters.values()]
 
     def remember(self) -> None:
-        """Keep the present weights as those before the next step."""
-        now = [p.detach() for p in self.parameters.values()]
-        if self.previous:
-            torch._foreach_copy_(self.previous, now)
-        else:
-            self.previous = [p.clone() for p in now]
+        """Keep the present weights as those before the next step, in a tensor of their own."""
+        self.before = flat([p.detach() for p in self.parameters.values()])
+
+    def parts(self, vector: Tensor) -> Vector:
+        """The vector of [N] entries as one tensor for each parameter."""
+        parts = vector.split([p.numel() for p in self.parameters.values()])
+        return [part.view(p.shape) for part, p in zip(parts, self.parameters.values(), strict=True)]
+
+    @property
+    def previous(self) -> Vector:
+        """The weights before the last step."""
+        assert self.before is not None
+        return self.parts(self.before)
 
     @cached_property
     def modules(self) -> list[nn.Module]:
@@ -179,7 +201,7 @@ class View:
     """A subject when `step` steps are done. Passes and gradients are computed once, however many probes ask.
 
     gradients: those that the last step was made of, on its own batch.  gradient_norms: their norms before they were
-    clipped, float64 [P]. Both are None before the first step.
+    clipped, [P]. Both are None before the first step.
     """
 
     def __init__(
@@ -259,6 +281,11 @@ class View:
         assert formula is not None
         pairs = zip(self.subject.parameters.values(), self.subject.groups(), strict=True)
         return [formula(state[p], group) if "exp_avg_sq" in state.get(p, {}) else None for p, group in pairs]
+
+
+def flat(parts: Sequence[Tensor]) -> Tensor:
+    """All entries of the parts of a vector, [N]."""
+    return torch.cat([part.flatten() for part in parts])
 
 
 def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:

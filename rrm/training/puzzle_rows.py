@@ -50,6 +50,11 @@ class TruncatedSegment(PuzzleRows):
 
     model: RecursiveModel
 
+    @property
+    def moving(self) -> bool:
+        """Depth may grow, and the vectors of puzzles train by an optimizer of their own."""
+        return True
+
     def forward(self) -> Pass:
         # A model that draws noise draws the same in every pass: the loss is one function of the weights.
         generator = torch.Generator().manual_seed(0)

@@ -1,5 +1,7 @@
 """How probes see a network that classifies rows of tokens."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,9 @@ class TokenRows(ProbeRows):
     def joined(self, others: "TokenRows") -> "TokenRows":
         tokens, targets = torch.cat((self.tokens, others.tokens)), torch.cat((self.targets, others.targets))
         return TokenRows(self.model, tokens, targets, self.loss, self.table)
+
+    def logits_at(self, weights: Mapping[str, Tensor]) -> Tensor:
+        return torch.func.functional_call(self.model, dict(weights), (self.tokens,), tie_weights=self.tied)
 
     def forward(self) -> Pass:
         x = self.model.embed(self.tokens)

@@ -1,25 +1,26 @@
-"""What probes cost: each by itself in training steps, and the standard suite at every 1, 4, 16 and 64 steps.
+"""What probes are worth and cost: exact values, each probe in training steps, and the suite at every 1 to 64 steps.
 
     python tests/benchmarks/probes.py [--model token_mlp transformer trm_mlp] [--rounds 5]
 
 Networks of tokens: p 59, a + b, train share .4, full batch of 1,392 pairs, AdamW, as `rrm.training.grokking`.
 trm_mlp: that of `cpu_sudoku` on 6 x 6 Sudoku, batch 32, AdamATan2.
-Overhead: trainings without probes and at each interval take turns of 64 steps, in CPU seconds of one thread; the median
-over rounds of probed over plain. Cockpit's published figures on a CPU (its MLP on MNIST) at every 1, 4, 16, 64 steps:
-economy 63, 18, 5.2, 2.1 times the training time, full 260, 67, 17, 5.1.
+Overhead: trainings without probes and at each interval take turns of 16 steps, 32 to a round, in CPU seconds of one
+thread; the median over rounds of probed over plain. "at once" is the standard suite without turns. That of all probes
+is the standard one's and the cost of structure and llc, divided by their turns.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+import probe_oracles
 import torch
 
-from rrm.probes import PROBES, Probe, View
+from rrm.probes import PRESETS, PROBES, Probe, View
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training.assemble import assemble
@@ -28,7 +29,10 @@ from rrm.training.recipes import cpu_sudoku
 from rrm.training.trainer import Trainer
 
 INTERVALS = (1, 4, 16, 64)
-TURN = 64  # steps
+TURN, TURNS = 16, 32  # steps, and turns of a round: at every 64th step each slow probe has its turn
+# Cockpit's published times of training on a CPU, its MLP on MNIST, by tracking interval (results_grid.zip of
+# fsschneider/cockpit-experiments).
+COCKPIT = {"economy": (63, 18, 5.2, 2.1), "full": (260, 67, 17, 5.1)}
 
 
 def trainer(model: str, hooks: dict) -> Trainer:
@@ -48,19 +52,35 @@ def seconds(work: Callable[[], object], repeat: int = 1) -> float:
     return time.process_time() - began
 
 
-def by_probe(model: str, rounds: int) -> None:
-    """The cost of each probe, of what it adds to those above it in the suite, and of its work at every step."""
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    print()
+    for cells in (header, ["---"] * len(header), *rows):
+        print("| " + " | ".join(cells) + " |")
+    print(flush=True)
+
+
+def oracles() -> None:
+    rows = []
+    for line in probe_oracles.lines():
+        error = abs(line.measured - line.exact) / (abs(line.exact) or 1.0)
+        spread = "" if line.spread is None else f"{line.spread:.2f}"
+        rows.append([line.number, line.oracle, f"{line.exact:.6g}", f"{line.measured:.6g}", f"{error:.0e}", spread])
+    markdown(["number", "oracle", "exact", "measured", "relative error", "spread of one draw"], rows)
+
+
+def by_probe(model: str, rounds: int) -> dict[str, tuple[float, float, float]]:
+    """Of each probe its cost in training steps: alone, beside the others of the suite, and at every step."""
     run = trainer(model, {"probes": {"preset": "all", "every": 10**9}})
     for _ in range(TURN):
         run._train_step()
     hook = run.hooks["probes"]
     costs: dict[str, list[tuple[float, float, float]]] = {name: [] for name in hook._probes}
     for _ in range(rounds):
-        plain = seconds(run._train_step, 16) / 16
+        plain = trainer_seconds(run, 16)
         hook._subject.remember()
+        trainer_seconds(run, 1)
         gradients = [torch.randn_like(p) for p in hook._subject.parameters.values()]
-        norms = torch.stack(torch._foreach_norm(gradients)).double()
-        run._update()
+        norms = torch.stack(torch._foreach_norm(gradients))
         seen = (hook._subject, run.step, gradients, norms)
         shared = View(*seen)
         with hook._subject.differentiating():
@@ -69,16 +89,21 @@ def by_probe(model: str, rounds: int) -> None:
                     continue
                 if not costs[name]:
                     probe.measure(View(*seen))  # the first measurement of a probe may cost more
-                following = seconds(partial(_follow, probe, seen))
+                following = seconds(partial(_follow, probe, seen), 64) / 64 if PROBES[name].every_step else 0.0
                 alone = seconds(partial(_measure, probe, seen))
                 beside = seconds(partial(probe.measure, shared))
                 costs[name].append((alone / plain, beside / plain, following / plain))
-    print(f"\n{model}: {hook._subject.train.rows} rows; training step {1e3 * plain:.2f} ms")
-    print(f"{'probe':26} {'alone':>8} {'in suite':>9} {'each step':>10}   (training steps)")
-    for name in PROBES:
-        if name in costs:
-            alone, beside, following = (statistics.median(values) for values in zip(*costs[name], strict=True))
-            print(f"{name:26} {alone:8.3f} {beside:9.3f} {following if PROBES[name].every_step else 0:10.3f}")
+    return {
+        name: tuple(statistics.median(values) for values in zip(*found, strict=True)) for name, found in costs.items()
+    }
+
+
+def trainer_seconds(run: Trainer, steps: int) -> float:
+    """The time of a step, without that of its probes."""
+    hooks, run.hooks = run.hooks, {}
+    took = seconds(run._train_step, steps) / steps
+    run.hooks = hooks
+    return took
 
 
 def _measure(probe: Probe, seen: tuple) -> None:
@@ -89,18 +114,23 @@ def _follow(probe: Probe, seen: tuple) -> None:
     probe.after_step(View(*seen))
 
 
-def overhead(model: str, rounds: int) -> None:
-    runs = {0: trainer(model, {})} | {k: trainer(model, {"probes": {"every": k}}) for k in INTERVALS}
+def overhead(model: str, standard: list[str], rounds: int) -> dict[str, float]:
+    """The time of training with probes, in that of training without, by what is measured."""
+    at_once = {"names": standard, "every": 16}
+    settings = {f"every {k}": {"every": k} for k in INTERVALS} | {"at once": at_once, "each step": {"every": 10**9}}
+    runs = {"plain": trainer(model, {})} | {name: trainer(model, {"probes": one}) for name, one in settings.items()}
     for run in runs.values():
         for _ in range(TURN):
             run._train_step()
-    took: dict[int, list[float]] = {k: [] for k in runs}
+    took: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for k, run in runs.items():
-            took[k].append(seconds(run._train_step, TURN))
-    ratios = {k: statistics.median(b / a for a, b in zip(took[0], took[k], strict=True)) for k in INTERVALS}
-    print(f"{model}: training time with the standard suite at every "
-          + ", ".join(f"{k} steps x {ratio:.2f}" for k, ratio in ratios.items()), flush=True)  # fmt: skip
+        sums = dict.fromkeys(runs, 0.0)
+        for _ in range(TURNS):
+            for name, run in runs.items():
+                sums[name] += seconds(run._train_step, TURN)
+        for name, total in sums.items():
+            took[name].append(total)
+    return {name: statistics.median(b / a for a, b in zip(took["plain"], took[name], strict=True)) for name in settings}
 
 
 def main() -> None:
@@ -109,9 +139,29 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    oracles()
+    costs = {model: by_probe(model, args.rounds) for model in args.model}
+    rows = [
+        [name, str(PROBES[name].turns)]
+        + [
+            f"{found[name][1]:.3f}" + (f" + {found[name][2]:.3f} a step" if found[name][2] else "")
+            if name in found
+            else "-"
+            for found in costs.values()
+        ]
+        for name in PROBES
+    ]
+    markdown(["probe", "one of so many measurements", *(f"{model} (training steps)" for model in args.model)], rows)
+    rows = []
     for model in args.model:
-        by_probe(model, args.rounds)
-        overhead(model, args.rounds)
+        found = overhead(model, [name for name in PRESETS["standard"] if name in costs[model]], args.rounds)
+        rare = sum(costs[model][name][1] / PROBES[name].turns for name in ("structure", "llc") if name in costs[model])
+        rows.append([f"{model}, standard", *(f"x {found[f'every {k}']:.3f}" for k in INTERVALS)])
+        rows.append([f"{model}, all", *(f"x {found[f'every {k}'] + rare / k:.3f}" for k in INTERVALS)])
+        rows.append([f"{model}, standard at once", "", "", f"x {found['at once']:.3f}", ""])
+        rows.append([f"{model}, what is added up at every step", "", "", f"x {found['each step']:.3f}", ""])
+    rows += [[f"Cockpit, {name}", *(f"x {value:g}" for value in values)] for name, values in COCKPIT.items()]
+    markdown(["training time at every", *(f"{k} steps" for k in INTERVALS)], rows)
 
 
 if __name__ == "__main__":

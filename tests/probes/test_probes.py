@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.sparse.linalg import eigsh
 
 from rrm.models import build
 from rrm.models.layers import Attention
@@ -11,6 +12,7 @@ from rrm.models.transformer import CausalAttention
 from rrm.probes import PROBES, View, llc
 from rrm.probes.adam import adam_atan2, adamw
 from rrm.probes.heads import head_numbers
+from rrm.probes.hessian import flat_product
 from rrm.probes.llc import learning_coefficient, r_hat
 from rrm.tasks.modular import ModularArithmetic
 from rrm.training.losses import cross_entropy
@@ -147,9 +149,9 @@ def test_the_largest_eigenvalue_is_not_the_one_of_largest_size():
 
 
 def test_curvature_agrees_with_curvlinops():
-    curvlinops = pytest.importorskip("curvlinops", reason="the oracle curvlinops is not installed")
-    from scipy.sparse.linalg import eigsh
-
+    curvlinops = pytest.importorskip(
+        "curvlinops", reason="the oracle curvlinops is not installed: pip install -e .[test]"
+    )
     model = Net(hidden=4)
     watched = subject(model)
     rows = watched.train
@@ -167,7 +169,9 @@ def test_curvature_agrees_with_curvlinops():
     H = curvlinops.HessianLinearOperator(
         Logits(), torch.nn.CrossEntropyLoss(), parameters, [(rows.tokens, targets)], check_deterministic=False
     )
-    probe = PROBES["hessian"]()
+    view, probe = View(watched, 1), PROBES["hessian"]()
+    v = torch.randn(sum(p.numel() for p in parameters), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(flat_product(view, v), H @ v, rtol=1e-9, atol=1e-12)
     found = [numbers(probe.measure(View(watched, step))) for step in range(30)]
     assert found[-1]["largest"] == pytest.approx(eigsh(H.to_scipy(), k=1, which="LA")[0][0], rel=1e-6)
 

@@ -1,5 +1,6 @@
 """The hook of probes: it changes no byte of a training, keeps its budget, and refuses what cannot be measured."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,13 @@ import torch
 from rrm.curves import CurveFile, read_curves
 from rrm.errors import InputError
 from rrm.models import build
+from rrm.probes import PRESETS, PROBES
 from rrm.tasks import get_task
 from rrm.tasks.splits import generate_splits
 from rrm.training.assemble import assemble
 from rrm.training.grokking import grokking
 from rrm.training.optim import optimizer_tensors
+from rrm.training.probing import FORMULAS
 from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
 
@@ -56,8 +59,11 @@ def bytes_of(splits, settings, curve=None):
 def test_a_training_with_probes_is_the_same_bytes(splits, tmp_path, model):
     plain, metrics = bytes_of(splits, recipe(model))
     curve = CurveFile(tmp_path / "curve.jsonl")
+    shown = assemble(recipe(model), TASK, splits.train, splits.validation)
+    formula = FORMULAS[type(shown.optimizer)]
     preset = "all" if model == "mlp" else "standard"
-    probed, again = bytes_of(splits, recipe(model, hooks={"probes": {"preset": preset, "every": 2}}), curve)
+    names = [name for name in PRESETS[preset] if not PROBES[name].lacking(shown.model, formula)]
+    probed, again = bytes_of(splits, recipe(model, hooks={"probes": {"names": names, "every": 2}}), curve)
     assert metrics == again and plain.keys() == probed.keys()
     assert all(torch.equal(value, probed[name]) for name, value in plain.items())
     curve.close()
@@ -69,6 +75,30 @@ def test_a_training_with_probes_is_the_same_bytes(splits, tmp_path, model):
     assert ("probe/jacobian/squared_frobenius" in curves) == (model != "mlp")
     finite = {name for name, (_, values) in curves.items() if all(map(torch.isfinite, torch.from_numpy(values)))}
     assert curves.keys() - finite <= {"probe/gradient/noise_scale"}
+
+
+def test_slow_probes_of_a_preset_take_turns(splits, tmp_path):
+    """One at each measurement, and on with the next one after a resumption."""
+    settings = replace(recipe("token_mlp", hooks={"probes": {"every": 2}}), evaluations=2)
+    settings = replace(settings, budget=6 * settings.budget)
+    turns = {"critical": [2, 18], "preconditioned_sharpness": [4, 20], "hessian": [6, 22], "input_hessian": [8, 24]}
+    whole, later = (CurveFile(tmp_path / f"{name}.jsonl") for name in ("whole", "later"))
+    run = assemble(settings, curve=whole)
+    rows = run.run()
+    next(rows)
+    run.save(tmp_path, "")
+    resumed = assemble(settings, curve=later)
+    resumed.load(tmp_path)
+    for _ in itertools.chain(rows, resumed.run()):
+        pass
+    for curve, saved in ((whole, 0), (later, 12)):
+        curve.close()
+        curves = read_curves(curve.path).items()
+        steps = {name.split("/")[1]: found.tolist() for name, (found, _) in curves if name.startswith("probe/")}
+        assert {name: steps[name] for name in turns} == {name: [s for s in turns[name] if s > saved] for name in turns}
+        assert steps["fisher"] == [*range(saved + 2, 25, 2)]
+    one, other = (read_curves(curve.path)["probe/preconditioned_sharpness/largest"][1] for curve in (whole, later))
+    assert one[-1] == other[-1]
 
 
 def test_a_budget_stretches_the_interval(splits, tmp_path):
