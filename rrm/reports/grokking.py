@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rrm.reports.report import Report
 from rrm.statistics.early_signs import SharedSign, shared_signs
-from rrm.statistics.events import PHASES, TEST_ACCURACY, between, studied, value_at
+from rrm.statistics.events import PHASES, TEST_ACCURACY, between, studied
 from rrm.statistics.fourier import Fourier
 from rrm.statistics.grok_times import LEAST_SEEDS, GrokTimes, TimeComparison, compare_times, grok_table
 from rrm.statistics.histories import aggregates, correlations
@@ -101,14 +101,18 @@ def statistics_rows(runs: TrainingRuns) -> list[dict[str, str]]:
 
 
 def actions_at(run: TrainingRun) -> dict[str, tuple[float, float]]:
-    """(at memorisation, at grokking or at the last step) of every action that a run has; nan before the first row."""
-    end = run.events.last if run.events.grokked is None else run.events.grokked
-    start = run.events.memorised
-    return {
-        name: (math.nan if start is None else value_at(*run.curves[series], start), value_at(*run.curves[series], end))
-        for name, series in ACTIONS.items()
-        if series in run.curves
-    }
+    """(at memorisation, at grokking or else in the last row) of every action that a run has.
+
+    Between rows an action is linear; before the first row and after the last one the action is nan.
+    """
+    found = {}
+    for name, series in ACTIONS.items():
+        if series in run.curves:
+            steps, values = run.curves[series]
+            ends = run.events.memorised, steps[-1] if run.events.grokked is None else run.events.grokked
+            start, end = (math.nan if at is None else np.interp(at, steps, values, math.nan, math.nan) for at in ends)
+            found[name] = float(start), float(end)
+    return found
 
 
 def _phases(runs: TrainingRuns) -> list[dict[str, str]]:

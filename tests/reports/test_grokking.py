@@ -1,5 +1,7 @@
 """The report on runs that grok, from made-up series."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,9 @@ def test_verdicts_need_five_seeds():
 
 def test_actions_are_read_at_the_events():
     assert actions_at(RUNS[0]) == {"kinetic action": (pytest.approx(700), 7000)}
+    action = {"probe/path/kinetic_action": (np.array([0, 1000]), np.array([0.0, 10.0]))}
+    sparse = replace(RUNS[0], curves=RUNS[0].curves | action)
+    assert actions_at(sparse) == {"kinetic action": (pytest.approx(1), pytest.approx(np.nan, nan_ok=True))}
     text = report(RUNS, {}).text
     assert "mlp, decay 0  grokking or the last step     700 -> 7000" in text
     assert "validation/area" not in text and "5 of 5" in text and "> 4000" in text
