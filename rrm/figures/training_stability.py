@@ -20,7 +20,7 @@ def training_stability_figure(arms: Mapping[str, Sequence[tuple[ArrayLike, Array
             [T] each; a rate that is nan leaves a gap.
     """
     with paper_style():
-        figure, (by_step, by_loss) = panel_grid(["growth rate by step", "by training loss"], columns=2, height=2.6)
+        figure, (by_step, by_loss) = panel_grid(["growth of |dw| by step", "by training loss"], columns=2, height=2.6)
         entries = {}
         for (arm, trainings), look in zip(arms.items(), _LOOKS, strict=False):
             for step, loss, rate in trainings:
@@ -30,7 +30,7 @@ def training_stability_figure(arms: Mapping[str, Sequence[tuple[ArrayLike, Array
                     )
         by_loss.set_xscale("log")
         by_loss.invert_xaxis()
-        by_step.set(xlabel="step", ylabel=r"growth of $|dw|$ ($10^{-3}$ nats per step)")
+        by_step.set(xlabel="step", ylabel=r"growth ($10^{-3}$ nats per step)")
         by_loss.set(xlabel="training loss (nats)")
         for ax in (by_step, by_loss):
             ax.axhline(0, color=GREY, linewidth=0.7, linestyle=":", zorder=0)

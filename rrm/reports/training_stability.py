@@ -53,27 +53,36 @@ def plateau_rate(run: StabilityRun, norm: str = "weights") -> float:
     return rate(run, (run.setting["plateau"] + last) // 2 if run.arm == "decay off" else first, last, norm)
 
 
-def matched_rates(run: StabilityRun, control: StabilityRun, norm: str = "weights") -> tuple[float, float]:
-    """The rates of two trainings while each crosses the training losses that both cross in their settled windows.
+def common_losses(run: StabilityRun, control: StabilityRun) -> tuple[float, float]:
+    """The highest and the lowest training loss, nats, that two trainings both cross in their settled windows.
 
     Both nan where the losses of the two do not overlap.
     """
-    spans = []
-    for of in (run, control):
-        first, last = settled(of)
-        step = np.array(of.curves["step"])
-        inside = (step >= first) & (step <= last)
-        # The loss of a full batch falls almost without a break; its running minimum falls without any.
-        spans.append((step[inside], np.minimum.accumulate(np.log(np.array(of.curves["train/loss"])[inside]))))
-    high = min(loss[0] for _, loss in spans)
-    low = max(loss[-1] for _, loss in spans)
-    if not low < high:
+    falls = [_falling_loss(of)[1] for of in (run, control)]
+    high, low = min(loss[0] for loss in falls), max(loss[-1] for loss in falls)
+    return (math.exp(high), math.exp(low)) if low < high else (math.nan, math.nan)
+
+
+def matched_rates(run: StabilityRun, control: StabilityRun, norm: str = "weights") -> tuple[float, float]:
+    """The rates of two trainings while each crosses their `common_losses`; both nan where they have none."""
+    bounds = np.log(common_losses(run, control))
+    if np.isnan(bounds).any():
         return math.nan, math.nan
     found = []
-    for of, (step, loss) in zip((run, control), spans, strict=True):
-        first, last = np.interp([-high, -low], -loss, step)
+    for of in (run, control):
+        step, loss = _falling_loss(of)
+        first, last = np.interp(-bounds, -loss, step)
         found.append(rate(of, first, last, norm))
     return found[0], found[1]
+
+
+def _falling_loss(run: StabilityRun) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and ln training loss of the settled window."""
+    first, last = settled(run)
+    step = np.array(run.curves["step"])
+    inside = (step >= first) & (step <= last)
+    # The loss of a full batch falls almost without a break; its running minimum falls without any.
+    return step[inside], np.minimum.accumulate(np.log(np.array(run.curves["train/loss"])[inside]))
 
 
 def ratio_interval(rates: Sequence[float], controls: Sequence[float]) -> Interval:
@@ -110,8 +119,9 @@ def first_apart(values: np.ndarray, controls: np.ndarray, steps: Sequence[int]) 
 
 
 # By name the series of a training that could announce that it will generalise, a value a row.
+GROWTH = f"growth rate of {RUNNING} steps"
 INDICATORS: dict[str, Callable[[StabilityRun], np.ndarray]] = {
-    f"growth rate of {RUNNING} steps": running_rate,
+    GROWTH: running_rate,
     "gini": lambda run: np.array(run.curves["gini"]),
     "weight norm": lambda run: np.array(run.curves["weight_norm"]),
     "test loss": lambda run: np.array(run.curves["test/loss"]),
@@ -156,7 +166,7 @@ def _norms(arms: Runs) -> list[str]:
 
 
 def _twins(arms: Runs) -> list[str]:
-    lines = ["twin beside tangent after the plateau step: largest difference of their rates, and jumps of the twin"]
+    lines = ["twin beside tangent after the plateau step: largest difference of their rates between jumps, and jumps"]
     for arm, of in arms.items():
         worst = max(abs(run.twin - run.tangent) for run in of)
         lines.append(f"  {arm:17} {worst:9.1e} nats per step, {sum(run.jumps for run in of)} jumps")
@@ -172,6 +182,9 @@ def _matched(arms: Runs) -> list[str]:
         lines.append(f"  {arm:17} equal steps         {ratio_interval(*same_steps):.2f}")
         if arm == "decay off":
             continue
+        pairs = zip(arms["grokking"], of, strict=True)
+        high, low = np.exp(np.mean(np.log([common_losses(*pair) for pair in pairs]), 0))
+        lines.append(f"  {'':17} losses of both      {high:.2g} to {low:.2g} nats, means over seeds")
         for norm in NORMS:
             lines.append(f"  {'':17} equal loss {norm:9}{_matched_ratio(arms, arm, norm):.2f}")
     return lines
@@ -223,8 +236,7 @@ def sentences(arms: Runs) -> list[str]:
         found.append(
             f"At equal training loss, the map of a training that will generalise expands {ratio:.2f} times as fast as "
             f"without weight decay ({steps:.2f} times at equal steps; {of_function:.2f} times in the change of the "
-            f"logits at equal loss; {len(grokking)} seeds), which {held} the {low:g} to {high:g} times of the first "
-            "look."
+            f"logits at equal loss; {_known(grokking)}), which {held} the {low:g} to {high:g} times of the first look."
         )
     if "shuffled answers" in arms:
         ratio = _matched_ratio(arms, "shuffled answers", "weights")
@@ -238,7 +250,32 @@ def sentences(arms: Runs) -> list[str]:
             f"With the same weight decay and shuffled answers, which never generalise, the map expands as well: the "
             f"training that will generalise expands {ratio:.2f} times as fast at equal training loss, {verdict}."
         )
+        found.append(_order(grokking, arms["shuffled answers"]))
     return found
+
+
+def _known(runs: Sequence[StabilityRun]) -> str:
+    """How many seeds there are, and how many of them have come to know the test pairs."""
+    half, most = (sum(_crossed(run, level) is not None for run in runs) for level in (0.5, 0.95))
+    last = runs[0].curves["step"][-1]
+    return f"{len(runs)} seeds, of which {half} know half of the test pairs by step {last:g} and {most} know 95 %"
+
+
+def _order(runs: Sequence[StabilityRun], controls: Sequence[StabilityRun]) -> str:
+    """Whether the growth rate tells two arms apart before the other series that could do it early."""
+    names = {GROWTH: "the growth rate", "gini": "the Gini coefficient", "weight norm": "the weight norm"}
+    found = {name: _apart(runs, controls, INDICATORS[name]) for name in names}
+    steps = {name: math.inf if step is None else step for name, step in found.items()}
+    order = sorted(names, key=lambda name: steps[name])
+    told = ", ".join(
+        f"{names[name]} {'never' if found[name] is None else f'from step {found[name]} on'}" for name in order
+    )
+    leads = order[0] == GROWTH and steps[order[0]] < steps[order[1]]
+    known = settled(runs[0])[0] + RUNNING
+    return (
+        f"The growth rate {'leads' if leads else 'does not lead'}: all seeds lie on one side of those with shuffled "
+        f"answers in {told} (growth is known from step {known})."
+    )
 
 
 def _matched_ratio(arms: Runs, control: str, norm: str) -> Interval:

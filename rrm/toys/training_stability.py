@@ -100,8 +100,9 @@ class StabilityRun:
         curves: by name the value at every row. `step`; `train/loss`, `train/accuracy`, `test/loss`, `test/accuracy`;
             `weight_norm`; `gini` of the Fourier power of the embedding; `growth/<norm>`, the logarithm of the growth of
             the tangent since the window began, nats; nan outside of the window.
-        twin, tangent: growth rate of twin and tangent over the steps after the plateau step, nats per step.
-        jumps: how many of these steps the twin jumped in.
+        twin, tangent: growth rate of twin and tangent over the steps after the plateau step in which the twin does not
+            jump, nats per step; nan where it jumps in all of them.
+        jumps: how many steps the twin jumped in.
         cpu_seconds: of the run.
     """
 
@@ -162,7 +163,8 @@ def measure_training(arm: str, seed: int, setting: StabilitySetting) -> Stabilit
                 write(first + t, z, {name: growth + math.log(float(norms[name])) for name in NORMS})
     if arm == "grokking":
         alone(TrainingMap(journal.loss, after, z, end), setting.steps)
-    rates = float(twin.twin.mean()), float(twin.tangent.mean())
+    between = ~twin.jumps
+    rates = float(twin.twin[between].mean()), float(twin.tangent[between].mean())
     return StabilityRun(arm, seed, asdict(setting), curves, *rates, int(twin.jumps.sum()), time.process_time() - began)
 
 

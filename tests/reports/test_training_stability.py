@@ -68,3 +68,14 @@ def test_verdict_needs_five_seeds_and_names_decay_where_the_null_expands_as_fast
     assert "contradicts the 5 to 10 times" in text(0.003) and "a mark of weight decay" in text(0.003)
     assert "confirms the 5 to 10 times" in text(0.007) and "tells more than decay and loss" in text(0.007)
     assert "4 seeds are too few" in text(0.003, 4)
+
+
+def test_a_sign_leads_where_it_tells_the_seeds_of_two_arms_apart_first():
+    runs = [made(arm, s, r) for s in range(5) for arm, r in (("grokking", 0.003), ("shuffled answers", 0.004))]
+    lines = "\n".join(stability_lines(runs))
+    assert "The growth rate leads" in lines and "in the growth rate from step 300 on, the Gini coefficient nev" in lines
+    for run in runs[::2]:
+        run.curves["gini"] = [value + 2 for value in run.curves["gini"]]
+    lines = "\n".join(stability_lines(runs))
+    assert "The growth rate does not lead" in lines
+    assert "the Gini coefficient from step 25 on, the growth rate from step 300 on, the weight norm never" in lines
