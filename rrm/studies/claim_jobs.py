@@ -21,7 +21,7 @@ from rrm.jobs.data import load_data
 from rrm.jobs.folder import JobFolder
 from rrm.jobs.objectives import OBJECTIVES
 from rrm.jobs.record import TrialRecord
-from rrm.jobs.spec import SweepSpec
+from rrm.jobs.spec import Preset, SweepSpec
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.stability import examples, kept
 from rrm.statistics import Examples
@@ -135,7 +135,7 @@ class SweepJob(Job):
         configs = fixed_configurations(spec, list(spec.models), preset, seed)
         keys, _ = load_data(spec.name, [preset.data], None, seed, context.storage / "puzzles")
         return {
-            "preset": asdict(preset),
+            "preset": _preset(preset),
             "trials": [
                 {"config": config, "recipe": _told(spec.recipe(config, task, preset, config["seed"]))}
                 for config in configs
@@ -171,6 +171,12 @@ class SweepJob(Job):
             of_trial = examples(result, np.flatnonzero(kept(result.finite)), {})
             spectra.setdefault(trial.model, {})[trial.config["seed"]] = of_trial
         return Evidence(spectra=spectra, runs=runs)
+
+
+def _preset(preset: Preset) -> dict[str, Any]:
+    """The preset, without `k` at its default: jobs were finished before presets had it."""
+    plain = asdict(preset)
+    return {name: value for name, value in plain.items() if name != "k" or value != Preset.k}
 
 
 def _told(recipe: Recipe) -> dict[str, Any]:

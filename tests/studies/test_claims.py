@@ -12,7 +12,7 @@ from rrm.errors import InputError
 from rrm.reports.claims.evidence import Evidence
 from rrm.reports.claims.registry import CLAIMS
 from rrm.studies.checks import fixed_configurations
-from rrm.studies.claim_jobs import HASH, Job, claim_jobs, digest
+from rrm.studies.claim_jobs import HASH, Context, Job, claim_jobs, digest
 from rrm.studies.claim_specs import ARMS_SPEC, MODELS_SPEC, TOY_SPEC
 from rrm.studies.claims import run_study
 from rrm.tasks import get_task
@@ -112,6 +112,13 @@ def test_a_job_with_other_settings_is_not_taken_for_this_one(cluster, tmp_path):
     run_study(options(tmp_path), stubs([]), SOME)
     with pytest.raises(InputError, match="claims-quick-a was made with other settings"):
         run_study(options(tmp_path), stubs([], steps=2), SOME)
+
+
+def test_jobs_of_earlier_versions_are_found(tmp_path):
+    # The settings of a job that was finished before presets named the number of exponents.
+    (toy,) = [job for job in claim_jobs(options(tmp_path, preset="full")) if job.name.endswith("toy")]
+    found = digest(toy.settings(Context(options(tmp_path, preset="full"), "")))
+    assert found == "5936c6fce8c07ed82c9822aeb6ee879a668758f24d70f4f6d046a456d623f8ca"
 
 
 @pytest.mark.parametrize("preset", ["quick", "full"])
