@@ -52,6 +52,8 @@ def routing_figure(label: str, found: Routing) -> Figure:
 def routing_evolution(label: str, steps: Sequence[Routing]) -> Figure:
     """The head with the largest weight for each pair, at some steps of a training; a row for each router.
 
+    A pair without an answer, or whose heads have equal weights, is white.
+
     Args:
         label: name of the network.
         steps: at least one, with the same routers.

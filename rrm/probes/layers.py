@@ -7,7 +7,8 @@ rows, as `jacobian` has it of the embeddings; one draw of v serves all layers.
 input_hessian/LAYER = E v^T (d^2 l / dx_l^2) v for v of random signs, l the largest logit: the trace of the Hessian,
 mean over rows, as `input_hessian` has it of the embeddings; one draw for each layer.
 weight_norm/PARAMETER = ||w|| of each parameter tensor; `rrm.statistics.layer_names` has names and groups for readers.
-Units: those of the stream, of squared logits and of logits by its square. Cost: .3 training steps, and .1 a layer.
+Units: those of the stream, of squared logits and of logits by its square. Cost: .3 training steps, of four layers as of
+one.
 """
 
 import torch

@@ -33,5 +33,8 @@ class Routing:
             return sums / counts[:, None]
 
     def chosen(self, router: str) -> np.ndarray:
-        """int [p, p] the head of the largest weight for each pair; -1 for a pair without an answer."""
-        return np.where(self.answers >= 0, self.weights[router].argmax(-1), -1)
+        """int [p, p] the head of the largest weight for each pair; -1 without one, and for a pair without an answer."""
+        weights = np.sort(self.weights[router], -1)
+        # Routers begin equal: none of their heads is chosen.
+        apart = weights[..., -1] > weights[..., -2:-1].max(-1, initial=0) + 1e-6
+        return np.where(apart & (self.answers >= 0), self.weights[router].argmax(-1), -1)

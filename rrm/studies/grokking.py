@@ -134,13 +134,12 @@ def structure(
 
 def routing(networks: Networks, label: str, most: int = MOST_STEPS) -> Iterator[tuple[str, list[Routing]]]:
     """(name, routing at `most` steps of the training, spread evenly) for each operation; nothing without routers."""
-    names = list(networks.steps)
+    names = list({step: name for name, step in networks.steps.items()}.values())  # one of each step
     chosen = [names[round(place)] for place in np.linspace(0, len(names) - 1, min(most, len(names)))]
     if not networks.routing(names[-1]).weights:
         return
     for place, name in _operations(networks.table, label):
-        found = {at.step: at for at in (networks.routing(weights, place) for weights in chosen)}
-        yield name, list(found.values())
+        yield name, [networks.routing(weights, place) for weights in chosen]
 
 
 def _operations(table: ModularArithmetic, label: str) -> Iterator[tuple[int, str]]:

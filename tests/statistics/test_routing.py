@@ -14,5 +14,7 @@ def test_use_of_heads_by_answer_and_choice():
     assert found.use("layer_0") == pytest.approx([0.625, 0.375])
     assert found.by_answer("layer_0").tolist() == [[0.25, 0.75], [1.0, 0.0]]
     assert found.chosen("layer_0").tolist() == [[-1, 1], [-1, 0]]
+    weights[1, 1] = 0.5  # as routers begin
+    assert found.chosen("layer_0").tolist() == [[-1, 1], [-1, -1]]
     lonely = Routing(5, np.array([[0, 0], [0, 0]]), {"layer_0": weights})
     assert np.isnan(lonely.by_answer("layer_0")[1]).all()
