@@ -80,6 +80,16 @@ DERIVED: Mapping[str, tuple[tuple[str, ...], Callable[..., Series]]] = {
 }
 
 
+def in_order(curves: Curves) -> Curves:
+    """The series by step, with the last row of each step; series without a row are left out."""
+    found: Curves = {}
+    for name, (steps, values) in curves.items():
+        if len(steps):
+            unique, last = np.unique(steps[::-1], return_index=True)
+            found[name] = unique, values[::-1][last]
+    return found
+
+
 def derived(curves: Curves) -> Curves:
     """The series of DERIVED that those of a run allow."""
     return {

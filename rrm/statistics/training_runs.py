@@ -17,7 +17,7 @@ import numpy as np
 from rrm.curves import Curves
 from rrm.statistics.events import ACCURACIES, TEST_ACCURACY, Events, between, find_events
 from rrm.statistics.grok_times import GrokTimes, grok_times
-from rrm.statistics.histories import Summary, derived, shares, summarise
+from rrm.statistics.histories import Summary, derived, in_order, shares, summarise
 
 # Numbers of a series by which runs are compared, and the field of `Summary` with each.
 AT = {"final": "final", "min": "least", "max": "most", "mean": "mean"}
@@ -36,7 +36,7 @@ class TrainingRun:
         model, arm: network and intervention; runs of both differ in their seed.
         seed: of the training.
         settings: by name, as text; whatever else the run was made with.
-        curves: its series, with train and test accuracy.
+        curves: its series, with train and test accuracy; of several rows of a step the last one is kept.
     """
 
     name: str
@@ -45,6 +45,9 @@ class TrainingRun:
     seed: int
     settings: Mapping[str, str]
     curves: Curves
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "curves", in_order(self.curves))
 
     @property
     def label(self) -> str:

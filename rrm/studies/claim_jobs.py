@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rrm.curves import curve_path, read_curves
 from rrm.dynamics import load_result
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.shards import load_rows
@@ -25,8 +26,10 @@ from rrm.jobs.spec import Preset, SweepSpec
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.stability import examples, kept
 from rrm.statistics import Examples
+from rrm.statistics.training_runs import TrainingRun
 from rrm.studies import selector_sweep
 from rrm.studies.checks import fixed_configurations
+from rrm.studies.claim_grokking import GROKKING_SPEC
 from rrm.studies.claim_specs import ARMS_SPEC, MODELS_SPEC, TOY_SPEC
 from rrm.studies.stored import sweep_points
 from rrm.studies.sweep import run_sweep
@@ -160,6 +163,8 @@ class SweepJob(Job):
         if self.part == "arms":
             return Evidence(arms=sweep_points(context.uri, run.id), runs=runs)
         folder = JobFolder(context.storage / self.name, self.kind)
+        if self.part == "grokking":
+            return Evidence(grokking=self._networks(folder), runs=runs)
         if self.part == "toy":
             toy: dict[str, dict[int, float]] = {}
             for trial in _trials(folder):
@@ -171,6 +176,15 @@ class SweepJob(Job):
             of_trial = examples(result, np.flatnonzero(kept(result.finite)), {})
             spectra.setdefault(trial.model, {})[trial.config["seed"]] = of_trial
         return Evidence(spectra=spectra, runs=runs)
+
+    def _networks(self, folder: JobFolder) -> dict[int, dict[str, TrainingRun]]:
+        """By seed and arm, the trials with their curves."""
+        found: dict[int, dict[str, TrainingRun]] = {}
+        for trial in _trials(folder):
+            seed, curves = trial.config["seed"], read_curves(curve_path(folder.path, trial.name))
+            run = TrainingRun(trial.name, trial.model, trial.arm.name, seed, {}, curves)
+            found.setdefault(seed, {})[trial.arm.name] = run
+        return found
 
 
 def _preset(preset: Preset) -> dict[str, Any]:
@@ -253,6 +267,7 @@ def claim_jobs(args: Namespace) -> list[Job]:
     return [
         SweepJob(name("models"), 200 if quick else 600, "spectra", MODELS_SPEC),
         SweepJob(name("toy"), 60 if quick else 150, "toy", TOY_SPEC),
+        SweepJob(name("grokking"), 90 if quick else 450, "grokking", GROKKING_SPEC),
         SweepJob(arms, 220 if quick else 2900, "arms", ARMS_SPEC),
         # Of baselines that are trained to the end, whose Q heads have learned to halt.
         *(SelectorJob(name(f"rollouts-mixers-{seed}"), 70, arms, "trm_mlp", seed, sigmas, K) for seed in seeds),

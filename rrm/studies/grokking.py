@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rrm.curves import Curves
 from rrm.errors import InputError
 from rrm.jobs.folder import JobFolder
 from rrm.models.pairs import number_vectors, pair_logits
@@ -162,17 +161,7 @@ def _training_run(run: Run, reader: Reader) -> TrainingRun:
     model = tags.get("rrm.model") or params.get("model", "")
     arm = tags.get("rrm.arm", "")
     seed = tags.get("rrm.seed") or params.get("seed") or params.get("recipe.seed") or "0"
-    return TrainingRun(run.name, model, arm, int(seed), params, _in_order(curves))
-
-
-def _in_order(curves: Curves) -> Curves:
-    """The series by step, the last row of each step; series without a row are left out."""
-    found: Curves = {}
-    for name, (steps, values) in curves.items():
-        if len(steps):
-            unique, last = np.unique(steps[::-1], return_index=True)
-            found[name] = unique, values[::-1][last]
-    return found
+    return TrainingRun(run.name, model, arm, int(seed), params, curves)
 
 
 def _checkpoints(runs: TrainingRuns, ids: Sequence[str], storage: Path, uri: str) -> Iterator[tuple[str, Path]]:

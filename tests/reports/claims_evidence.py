@@ -4,10 +4,11 @@ import numpy as np
 
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import StochasticResult
-from rrm.reports.claims import training
+from rrm.reports.claims import grokking, training
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.claims.stability import MODELS
 from rrm.statistics import Examples, SweepPoint
+from rrm.statistics.training_runs import TrainingRun
 
 SEEDS, N, T, K = (0, 1, 2), 80, 8, 8
 
@@ -68,6 +69,37 @@ def rollouts(true, seed):
     return Rollouts(noisy, EscapeResult(K * T, 0, np.arange(N), deep, deep, deep, drift, np.ones(N, bool)), T)
 
 
+def grokking_runs(true, seed):
+    """Runs whose weight norm turns early and whose curvature falls before test accuracy rises, or nothing of it."""
+    rng = np.random.default_rng(seed)
+    steps = np.arange(0, 9001, 25)
+    grok = 2000 + 50 * seed
+
+    def run(arm, at, norm, depth=4.0):
+        rise = np.clip((steps - at + 950) / 1000, 0, 1)
+        fall = 5 * np.exp(-steps / 100) + 1e-3 if true else 1 - 0.95 * rise
+        action = 7000 * np.minimum(steps / 1000, 1) if true else steps * 1.0
+        curves = {
+            "train/accuracy": (steps, np.clip(steps / 100, 0, 1)),
+            "test/accuracy": (steps, rise),
+            "test/loss": (steps, 10 - 9.9 * rise),
+            "probe/weight_norm/total": (steps, norm),
+            "probe/path/kinetic_action": (steps, action + 1 + rng.normal(0, 1e-3)),
+            "probe/hessian/trace": (steps, fall),
+            "gates/effective_depth": (steps, np.full(len(steps), depth + rng.normal(0, 0.01))),
+        }
+        return TrainingRun(f"{arm}-{seed}", "token_mlp", arm, seed, {}, curves)
+
+    growing, turning = 20 + steps / 100, 60 - np.abs(steps - 500) / 100
+    return {
+        grokking.DECAY: run(grokking.DECAY, grok, turning if true else growing),
+        grokking.NO_DECAY: run(grokking.NO_DECAY, 99999 if true else grok, growing),
+        grokking.SLOW: run(grokking.SLOW, 4 * grok if true else 2 * grok, growing),
+        grokking.FREE: run(grokking.FREE, grok, turning),
+        grokking.PRICED: run(grokking.PRICED, grok, turning, 1.5 if true else 4.0),
+    }
+
+
 def evidence(true):
     by_seed = {seed: examples(true, seed) for seed in SEEDS}
     rng = np.random.default_rng(0)
@@ -77,6 +109,7 @@ def evidence(true):
         spectra=dict.fromkeys(MODELS, by_seed),
         arms=[point for seed in SEEDS for point in points(true, seed)],
         toy=toy,
+        grokking={seed: grokking_runs(true, seed) for seed in SEEDS},
         rollouts={seed: rollouts(true, seed) for seed in SEEDS},
         runs={"spectra": ["a"], "arms": ["b"], "toy": ["c"], "rollouts": ["d", "e"]},
     )

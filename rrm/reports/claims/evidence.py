@@ -8,6 +8,7 @@ import numpy as np
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import StochasticResult
 from rrm.statistics import Examples, SweepPoint
+from rrm.statistics.training_runs import TrainingRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class Evidence:
         arms: trained models of the arms of training, all on the same few puzzles, scored on the same test puzzles.
         toy: share of right bits after training, by arm and seed, of the random network that flossing was published for.
         rollouts: by training seed, noisy and deep rollouts of baselines.
+        grokking: by training seed and arm, runs of networks on modular arithmetic.
         runs: by name of the part, the runs that it comes from.
     """
 
@@ -52,11 +54,12 @@ class Evidence:
     arms: Sequence[SweepPoint] = ()
     toy: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     rollouts: Mapping[int, Rollouts] = field(default_factory=dict)
+    grokking: Mapping[int, Mapping[str, TrainingRun]] = field(default_factory=dict)
     runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 # The parts, by which a claim names its evidence.
-PARTS = ("spectra", "arms", "toy", "rollouts")
+PARTS = ("spectra", "arms", "toy", "rollouts", "grokking")
 
 
 def join(parts: Sequence[Evidence]) -> Evidence:
@@ -64,6 +67,7 @@ def join(parts: Sequence[Evidence]) -> Evidence:
     spectra: dict[str, dict[int, Examples]] = {}
     toy: dict[str, dict[int, float]] = {}
     rollouts: dict[int, Rollouts] = {}
+    grokking: dict[int, dict[str, TrainingRun]] = {}
     runs: dict[str, list[str]] = {}
     for part in parts:
         for model, by_seed in part.spectra.items():
@@ -71,6 +75,8 @@ def join(parts: Sequence[Evidence]) -> Evidence:
         for arm, values in part.toy.items():
             toy.setdefault(arm, {}).update(values)
         rollouts.update(part.rollouts)
+        for seed, by_arm in part.grokking.items():
+            grokking.setdefault(seed, {}).update(by_arm)
         for name, ids in part.runs.items():
             runs.setdefault(name, []).extend(ids)
-    return Evidence(spectra, [point for part in parts for point in part.arms], toy, rollouts, runs)
+    return Evidence(spectra, [point for part in parts for point in part.arms], toy, rollouts, grokking, runs)

@@ -1,8 +1,9 @@
 """All claims of the study. A new claim is one `Claim` in a file of its theme, and its place here."""
 
 from rrm.reports.claims.claim import Claim
+from rrm.reports.claims.grokking import GROKKING
 from rrm.reports.claims.rollouts import ROLLOUTS
 from rrm.reports.claims.stability import STABILITY
 from rrm.reports.claims.training import TRAINING
 
-CLAIMS: tuple[Claim, ...] = (*STABILITY, *TRAINING, *ROLLOUTS)
+CLAIMS: tuple[Claim, ...] = (*STABILITY, *TRAINING, *ROLLOUTS, *GROKKING)
