@@ -2,7 +2,7 @@
 
 import sys
 
-from rrm.commands import doctor
+from rrm.commands import doctor, explore
 from rrm.commands.options import RawText
 from rrm.errors import OneLineParser, exit_on_bad_input
 
@@ -20,6 +20,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     doctor.add_options(one)
     one.set_defaults(run=doctor.run)
+    one = commands.add_parser(
+        "explore",
+        help="open a page with the runs of a store",
+        description=explore.DESCRIPTION,
+        formatter_class=RawText,
+    )
+    explore.add_options(one)
+    one.set_defaults(run=explore.run)
     args = parser.parse_args(argv)
     return args.run(args)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground upwards; what stands on one floor does not know each other.
 FLOORS = (
-    ("errors", "files", "paths", "terminal", "curves", "halves"),
+    ("errors", "files", "paths", "terminal", "curves", "panels", "halves"),
     ("doctor", "tasks", "statistics"),
     ("models", "figures", "tracking"),
     ("dynamics",),
@@ -21,6 +21,7 @@ FLOORS = (
     ("reports",),
     ("cluster",),
     ("studies",),
+    ("explorer",),
     ("commands",),
     ("__main__",),
 )

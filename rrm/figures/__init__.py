@@ -4,7 +4,7 @@ from rrm.figures.accuracy_against_sigma import accuracy_against_sigma
 from rrm.figures.arms import arm_differences
 from rrm.figures.flossing_toy import flossing_toy_figure
 from rrm.figures.grokking_fourier import fourier_figure
-from rrm.figures.grokking_history import HISTORIES, history_figure, layer_panels
+from rrm.figures.grokking_history import history_figure, layer_panels
 from rrm.figures.grokking_routing import routing_evolution, routing_figure
 from rrm.figures.grokking_survival import grokking_survival
 from rrm.figures.horizon import horizon_figure
@@ -18,7 +18,6 @@ from rrm.figures.style import save
 from rrm.figures.survival import survival_figure
 
 __all__ = [
-    "HISTORIES",
     "accuracy_against_sigma",
     "arm_differences",
     "flossing_toy_figure",

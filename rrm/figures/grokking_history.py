@@ -1,7 +1,6 @@
 """Histories of training runs that grok: losses, accuracies and probes against the step, with the events marked."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -13,7 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rrm.curves import thin
 from rrm.figures.style import DASHES, GREY, SMALL, Entries, colours_of, legend_below, minus, panel_grid, paper_style
-from rrm.statistics.events import GROKKED, MEMORISED, PHASES
+from rrm.panels import LAYERS, Panel
+from rrm.statistics.events import PHASES
 from rrm.statistics.layer_names import layer_groups
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns
 
@@ -25,107 +25,13 @@ _SHADES = dict(zip(PHASES, ("0.86", "0.94", "#f6e3b4", "1.0"), strict=True))
 _PAD = 10
 # Inches: a row of panels, and a line of the legend.
 _ROW, _LINE = 2.2, 0.17
-_LAYERS = "probe/layers"
 # Runs whose events have lines of their own; of more, the steps of grokking are ticks above the panel.
 _FEW = 1
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One panel: series that share an axis.
-
-    Attributes:
-        title: with the unit of the axis, where there is one.
-        series: names of series, by their name in the panel; a name with a * stands for all that fit.
-        log: whether the axis is logarithmic.
-        levels: values at which a line is drawn.
-    """
-
-    title: str
-    series: Mapping[str, str]
-    log: bool = False
-    levels: tuple[float, ...] = ()
-
-
-# The figures of a report by name; a panel whose series no run has is left out, and so is a figure without a panel.
-HISTORIES: Mapping[str, tuple[Panel, ...]] = {
-    "training": (
-        Panel("loss (nats)", {"test": "test/loss", "train": "train/loss"}, log=True),
-        Panel("accuracy", {"test": "test/accuracy", "train": "train/accuracy"}, levels=(GROKKED, MEMORISED)),
-        Panel("learning rate", {"": "learning_rate"}),
-    ),
-    "weights": (
-        Panel("norm of all weights", {"all": "probe/weight_norm/total", "decayed": "probe/weight_norm/decayed"}),
-        Panel("norm by layer", {"": "probe/weight_norm/layer/*"}),
-        Panel("norm of the update", {"": "probe/update_norm/total"}, log=True),
-        Panel("representation norm", {"": "probe/representation/norm"}),
-        Panel("logit scale", {"test": "probe/logits/scale", "train": "probe/logits/scale_train"}, log=True),
-    ),
-    "curvature": (
-        Panel("Jacobian, squared norm", {"": "probe/jacobian/squared_frobenius"}, log=True),
-        Panel("input Hessian, trace", {"": "probe/input_hessian/trace"}),
-        Panel("gradient norm", {"": "probe/gradient/norm"}, log=True),
-        Panel("weight Hessian", {"trace": "probe/hessian/trace", "largest": "probe/hessian/largest"}, log=True),
-        Panel("Fisher trace", {"": "probe/fisher/trace"}, log=True),
-        Panel(
-            "sharpness / threshold",
-            {"": "probe/preconditioned_sharpness/ratio"},
-            log=True,
-            levels=(1.0,),
-        ),
-    ),
-    "optimizer": (
-        Panel(
-            "effective learning rate",
-            {"mean": "probe/adam/effective_lr_mean", "max": "probe/adam/effective_lr_max"},
-            log=True,
-        ),
-        Panel("Adam ratio", {"mean": "probe/adam/ratio_mean", "max": "probe/adam/ratio_max"}),
-        Panel("update / decay", {"": "probe/adam/update_to_decay"}, levels=(1.0,)),
-        Panel("noise scale (rows)", {"": "probe/gradient/noise_scale"}, log=True),
-        Panel("cosine weights, descent", {"": "probe/alignment/descent"}),
-        Panel("rows without a gradient", {"": "probe/lost_gradient/rows"}),
-    ),
-    "structure": (
-        Panel("Gini of the embedding", {"": "probe/fourier/gini*"}),
-        Panel("key frequencies", {"": "probe/fourier/keys*"}),
-        Panel("variance explained", {"operation": "probe/structure/explained", "inverse": "probe/structure/inverse"}),
-        Panel(
-            "ablated loss (nats)",
-            {"restricted": "probe/structure/restricted_loss", "excluded": "probe/structure/excluded_loss"},
-            log=True,
-        ),
-        Panel("power at low frequencies", {"": "probe/structure/low_frequencies*"}),
-        Panel("learning coefficient", {"": "probe/llc/coefficient"}),
-        Panel("cosine of heads", {"": "probe/heads/cosine"}),
-    ),
-    "action": (
-        Panel("kinetic action", {"": "probe/path/kinetic_action"}),
-        Panel("path and displacement", {"path": "probe/path/length", "displacement": "probe/path/displacement"}),
-        Panel(
-            "function action",
-            {"test": "probe/path/function_action", "train": "probe/path/function_action_train"},
-            levels=(1.0,),
-        ),
-    ),
-    "layers": (
-        Panel("norm of what leaves a layer", {"": f"{_LAYERS}/representation/*"}),
-        Panel("Jacobian, squared norm", {"": f"{_LAYERS}/jacobian/*"}, log=True),
-        Panel("input Hessian, trace", {"": f"{_LAYERS}/input_hessian/*"}),
-        Panel("weight Hessian, trace", {"": "probe/hessian/trace/*"}),
-    ),
-    "computation": (
-        Panel("effective depth (layers)", {"": "gates/effective_depth"}),
-        Panel("gates", {"": "gates/layer_*"}),
-        Panel("routing entropy (nats)", {"": "routing/entropy"}),
-        Panel("use of heads", {"": "routing/*/head_*"}),
-    ),
-}
-
-
 def layer_panels(runs: TrainingRuns) -> tuple[Panel, ...]:
     """Panels of the norms of all weight matrices, by block and part of a block, as the probe `layers` has them."""
-    head = f"{_LAYERS}/weight_norm/"
+    head = f"{LAYERS}/weight_norm/"
     names = [name.removeprefix(head) for name in runs.series if name.startswith(head)]
     groups = layer_groups(name for name in names if not name.endswith("bias"))
     return tuple(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from matplotlib.figure import Figure
 
+from rrm.panels import HISTORIES
 from rrm.reports.report import Report
 from rrm.statistics.early_signs import SharedSign, shared_signs
 from rrm.statistics.events import PHASES, TEST_ACCURACY, between, studied
@@ -282,7 +283,6 @@ def _figures(
     runs: TrainingRuns, structures: Mapping[str, Fourier], routings: Mapping[str, Sequence[Routing]]
 ) -> dict[str, Figure]:
     from rrm.figures import (
-        HISTORIES,
         fourier_figure,
         grokking_survival,
         history_figure,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rrm.curves import Curves
+from rrm.panels import GROKKED, MEMORISED
 
 TRAIN_LOSS, TRAIN_ACCURACY = "train/loss", "train/accuracy"
 TEST_LOSS, TEST_ACCURACY = "test/loss", "test/accuracy"
@@ -17,9 +18,6 @@ ACCURACIES = (TRAIN_ACCURACY, TEST_ACCURACY)
 LEARNING_RATE = "learning_rate"
 # What the journal and the probes log beside losses and accuracies; a run has other series, of its evaluations.
 _STUDIED, _COST = ("probe/", "gates/", "routing/", "derived/"), "probe/cost/"
-
-# Train accuracy of a run that has memorised, and test accuracy of one that has grokked.
-MEMORISED, GROKKED = 0.98, 0.95
 
 MEMORISATION, PLATEAU, GROKKING, AFTER = PHASES = ("memorisation", "plateau", "grokking", "after")
 

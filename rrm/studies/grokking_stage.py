@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rrm.curves import curve_path, read_curves
-from rrm.figures.grokking_history import HISTORIES, history_figure
+from rrm.figures.grokking_history import history_figure
 from rrm.figures.grokking_survival import grokking_survival
 from rrm.jobs.record import TrialRecord
+from rrm.panels import HISTORIES
 from rrm.statistics.events import TEST_ACCURACY
 from rrm.statistics.grok_times import LEAST_SEEDS, GrokTimes, compare_times, grok_table
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from rrm.figures.grokking_fourier import fourier_figure
-from rrm.figures.grokking_history import HISTORIES, history_figure
+from rrm.figures.grokking_history import history_figure
 from rrm.figures.grokking_survival import grokking_survival
+from rrm.panels import HISTORIES
 from rrm.statistics.fourier import fourier
 from rrm.statistics.grok_times import GrokTimes
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns

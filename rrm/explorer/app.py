@@ -1,0 +1,146 @@
+"""The page as a Dash application: the callbacks between its parts."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash.exceptions import PreventUpdate
+from plotly.graph_objects import Figure
+
+from rrm.errors import InputError
+from rrm.explorer import page
+from rrm.explorer.runs import settings, shown, varied
+from rrm.explorer.source import Source
+from rrm.explorer.tabs import TABS
+from rrm.explorer.view import View
+
+_ALWAYS = ("job", "model", "arm", "kind", "status", "role")
+
+
+def make_app(source: Source) -> Dash:
+    """The application over a store; nothing is read before a page asks."""
+    app = Dash(__name__, title="rrm explorer", update_title="", serve_locally=True, compress=False, enable_mcp=False,
+               suppress_callback_exceptions=True, assets_folder="assets", add_log_handler=False)  # fmt: skip
+    app.layout = page.layout(source.name)
+    _connect_the_browser(app)
+
+    @app.callback(
+        Output("table", "children"), Output("count", "children"), Output("jobs", "options"),
+        Output("group", "options"), Output("news", "children"),
+        Input("view", "data"), Input("version", "data"),
+    )  # fmt: skip
+    def show_runs(state: dict | None, version: str | None) -> Sequence[Any]:
+        view = _view(state)
+        try:
+            runs = source.runs()
+        except InputError as error:
+            return html.P(str(error), className="trouble"), "Runs", [], [], ""
+        fitting = shown(runs, view)
+        jobs = list(dict.fromkeys([*(run.group for run in runs), *view.jobs]))
+        known = [name for name in _ALWAYS if any(name in settings(run) for run in fitting)]
+        groups = list(dict.fromkeys([*known, *varied(fitting), "seed", *view.group]))
+        running = sum(run.status == "RUNNING" for run in runs)
+        news = f"{running} running, looked at every {page.POLL_MS // 1000} s" if running else ""
+        return page.run_table(fitting, view), page.count_words(runs, fitting, view), jobs, groups, news
+
+    @app.callback(
+        Output("plots", "children"), Output("extent", "data"), Output("layers", "options"), Output("drawn", "data"),
+        Input("view", "data"), Input("version", "data"), State("drawn", "data"),
+    )  # fmt: skip
+    def show_plots(state: dict | None, version: str | None, drawn: dict | None) -> Sequence[Any]:
+        view = _view(state)
+        # What the page of the table shows changes no plot, and neither does a range whose points are all there.
+        key = view.but(begin=None, end=None, sort="", page=0).state
+        if drawn and drawn["version"] == version and drawn["key"] == key and not drawn["thinned"]:
+            raise PreventUpdate
+        tab = TABS[view.tab]
+        try:
+            with source.lock:
+                selection = source.select(view)
+                figures = tab.figures(selection, view)
+                layers = list(dict.fromkeys([*tab.layers(selection), *view.layers]))
+        except InputError as error:
+            return html.P(str(error), className="trouble"), None, [], None
+        told = {"version": version, "key": key, "thinned": any(figure.layout.meta["thinned"] for figure in figures)}
+        if not figures:
+            return page.no_data(view.tab, len(selection.runs)), None, layers, told
+        shown_plots = html.Div([page.legend(selection, figures, view), page.plots(figures, view.tab)])
+        return shown_plots, extent(figures), layers, told
+
+    @app.callback(
+        Output("version", "data"), Input("tick", "n_intervals"), State("version", "data"),
+        running=[(Output("tick", "disabled"), True, False)],
+    )  # fmt: skip
+    def look_again(count: int | None, known: str | None) -> Any:
+        return no_update if known == (version := source.version()) else version
+
+    @app.callback(
+        Output("file", "data"), Input({"type": "csv", "index": ALL}, "n_clicks"), State("view", "data"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def save_table(clicks: Sequence[int | None], state: dict | None) -> Any:
+        if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+            raise PreventUpdate
+        view, wanted = _view(state), ctx.triggered_id["index"]
+        with source.lock:
+            figures = TABS[view.tab].figures(source.select(view), view)
+        figure = next(figure for figure in figures if f"{view.tab} {figure.layout.title.text}" == wanted)
+        name = "".join(sign if sign.isalnum() else "_" for sign in wanted)
+        return dcc.send_string(csv_text(figure), f"{name}.csv")
+
+    return app
+
+
+def _view(state: dict | None) -> View:
+    if state is None:  # before the address was read
+        raise PreventUpdate
+    view = View.of(state)
+    return view if view.tab in TABS else view.but(tab=View().tab)
+
+
+def _connect_the_browser(app: Dash) -> None:
+    """What happens without a way to the server."""
+    buttons = [Input({"type": kind, "index": ALL}, "n_clicks") for kind in ("choose", "hide", "page")]
+    lists = [Input(name, "options") for name in page.LISTS]
+    app.clientside_callback(
+        ClientsideFunction("rrm", "sync"),
+        Output("address", "search"), *(Output(name, "value") for name in page.CONTROLS), Output("range", "value"),
+        Output("view", "data"),
+        Input("address", "search"), *(Input(name, "value") for name in page.CONTROLS), Input("range", "value"), *lists,
+        *buttons, Input({"type": "sort", "index": ALL, "to": ALL}, "n_clicks"),
+        Input({"type": "plot", "index": ALL}, "relayoutData"),
+        State("view", "data"), State("fields", "data"), State("extent", "data"),
+    )  # fmt: skip
+    app.clientside_callback(
+        ClientsideFunction("rrm", "range"), Output("ranged", "data"), Input("view", "data"), State("extent", "data")
+    )
+    app.clientside_callback(
+        ClientsideFunction("rrm", "picture"), Output("pictured", "data"),
+        Input({"type": "png", "index": ALL}, "n_clicks"), prevent_initial_call=True,
+    )  # fmt: skip
+
+
+def extent(figures: Sequence[Figure]) -> list[float] | None:
+    """First and last place of the axis that a line reaches; None without any."""
+    ends = []
+    for figure in figures:
+        for trace in figure.data:
+            x = np.asarray(trace.x, dtype=float)
+            x = x[np.isfinite(x)]
+            ends += [float(x.min()), float(x.max())] if len(x) else []
+    return [min(ends), max(ends)] if ends else None
+
+
+def csv_text(figure: Figure) -> str:
+    """The lines of a figure as they are drawn, a row a point: name of the line, x, y, number of runs."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["line", "x", "y", "runs"])
+    for trace in figure.data:
+        if trace.meta == "line":
+            counts = trace.customdata if trace.customdata is not None else [1] * len(trace.x)
+            rows.writerows([trace.name, x, y, n] for x, y, n in zip(trace.x, trace.y, counts, strict=True))
+    return text.getvalue()

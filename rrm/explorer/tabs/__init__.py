@@ -1,0 +1,20 @@
+"""The tabs of the explorer: one file each, and one line here."""
+
+from collections.abc import Mapping
+
+from rrm.explorer.tabs import history, training
+from rrm.explorer.tabs.tab import Tab
+
+TABS: Mapping[str, Tab] = {
+    tab.name: tab
+    for tab in (
+        training.TAB,
+        history.CURVATURE,
+        history.OPTIMIZER,
+        history.WEIGHTS,
+        history.LAYERS,
+        history.STRUCTURE,
+        history.ROUTING,
+        history.ACTION,
+    )
+}

@@ -1,0 +1,107 @@
+"""Every tab's figures, from runs in memory; and the page's parts."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rrm.explorer import palette
+from rrm.explorer.app import csv_text, extent
+from rrm.explorer.page import legend, no_data, run_table
+from rrm.explorer.selection import Selection
+from rrm.explorer.tabs import TABS
+from rrm.explorer.view import View
+from rrm.panels import HISTORIES
+from tests.explorer.memory import Memory, make_run
+
+HOSTILE = '<img src=x onerror="window.hurt=1">'
+
+
+def figures(reader, view):
+    return TABS[view.tab].figures(Selection.of(reader, view), view)
+
+
+def lines(figure, group=None):
+    return [trace for trace in figure.data if trace.meta == "line" and group in (None, trace.legendgroup)]
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_tab_draws_groups_or_says_which_command_makes_its_data(reader, tab):
+    view = View(tab=tab)
+    found = figures(reader, view)
+    assert found and all({trace.legendgroup for trace in lines(figure)} == {"baseline", "noise"} for figure in found)
+    assert TABS[tab].command.startswith("python ") and TABS[tab].command in str(no_data(tab, 3))
+    bare = Memory([make_run(0, "a", 0)], {})
+    assert figures(bare, view) == [] and TABS[tab].layers(Selection.of(bare, view)) == []
+
+
+def test_panels_of_a_report_are_panels_of_the_page(reader):
+    assert [figure.layout.title.text for figure in figures(reader, View(tab="curvature"))] == [
+        panel.title for panel in HISTORIES["curvature"]
+    ]
+
+
+def test_a_group_is_median_range_and_number_of_its_runs(reader):
+    loss = figures(reader, View())[0]
+    (median,) = [trace for trace in lines(loss, "baseline") if trace.name == "baseline: test"]
+    np.testing.assert_allclose(median.y, 2 + np.exp(-np.arange(0, 1001, 10) / 300))
+    assert set(median.customdata) == {3} and any(trace.meta == "range" for trace in loss.data)
+    (gap,) = [trace for trace in lines(loss, "noise") if trace.name == "noise: test"]
+    assert gap.customdata[55] == gap.customdata[70] == 2  # one of the three is not finite there
+    alone = figures(reader, View(group=()))[0]
+    assert np.isnan(next(trace for trace in lines(alone, "trial-005")).y[50:60]).all()
+    single = figures(reader, View(lines=True))[0]
+    assert len(lines(single, "noise")) == 2 * (3 + 1)
+
+
+def test_figures_say_what_was_done_to_the_points(reader, monkeypatch):
+    def note(**fields):
+        return figures(reader, View(**fields))[0].layout.title.subtitle.text
+
+    assert note() == "" and note(smooth=5) == "mean of 5 points"
+    assert note(x="grokked") == "5 runs have no steps since grokked"
+    monkeypatch.setattr("rrm.explorer.tabs.panels.MOST_OF_LINE", 40)
+    assert "of 404 points, extremes kept" in note() and figures(reader, View())[0].layout.meta["thinned"]
+    part = figures(reader, View(begin=100, end=200))[0]
+    assert list(part.layout.xaxis.range) == [100, 200] and len(lines(part)[0].x) == 13
+
+
+def test_axes_scales_and_layers(reader):
+    loss = figures(reader, View(scale_x="log", scale_y="linear", begin=10))[0]
+    assert (loss.layout.xaxis.type, loss.layout.yaxis.type) == ("log", "linear")
+    assert list(loss.layout.xaxis.range) == [1.0, None]
+    view = View(tab="weights", layers=("other",))
+    assert TABS["weights"].layers(Selection.of(reader, view)) == ["0"]
+    assert "norm by layer" not in [figure.layout.title.text for figure in figures(reader, view)]
+    calls = figures(reader, View(x="calls"))
+    assert extent(calls) == [0.0, 2000.0] and calls[0].layout.xaxis.title.text == "network calls"
+
+
+def test_names_are_text(reader):
+    runs = [make_run(0, HOSTILE, 0, name=HOSTILE), make_run(1, "b", 0)]
+    curves = {run.id: reader.curves(reader.every_run()[0]) for run in runs}
+    view = View()
+    selection = Selection.of(Memory(runs, curves), view)
+    found = TABS["training"].figures(selection, view)
+    assert all("<img" not in str(trace.name) + str(trace.hovertemplate) for figure in found for trace in figure.data)
+    assert HOSTILE in str(run_table(runs, view)) and HOSTILE in str(legend(selection, found, view))
+
+
+def test_a_table_of_a_figure_has_a_row_a_point(reader):
+    rows = csv_text(figures(reader, View())[1]).splitlines()
+    assert rows[0] == "line,x,y,runs" and len(rows) == 1 + 2 * 2 * 101 and rows[1] == "baseline: test,0.0,3.0,3"
+
+
+def test_colours_are_those_of_the_figures():
+    from rrm.figures.style import COLOURS
+
+    assert palette.LIGHT == COLOURS and len(set(palette.colours_of(40))) == 40
+    assert palette.see_through("#332288", 0.2) == "rgba(51, 34, 136, 0.2)"
+    assert palette.see_through("rgb(1, 2, 3)", 0.2) == "rgba(1, 2, 3, 0.2)"
+
+
+def test_the_page_imports_neither_torch_nor_mlflow():
+    code = "import sys, rrm.explorer.app, rrm.explorer.server; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "mlflow", "ray", "scipy", "matplotlib"} & set(loaded)
