@@ -55,6 +55,7 @@ def parse(
     add("--workers-per-trial", type=int, default=1, metavar="N", help="train each trial with DDP on N workers")
     add("--resume", action="store_true", help="carry on with an interrupted sweep, also after an update of rrm "
         "or on another cluster: finished trials stay, and nothing is logged twice")  # fmt: skip
+    add("--dry-run", action="store_true", help="check everything, list the trials, and start none")
     add("--verbose", action="store_true", help="show what Ray and Optuna print")
     parser.set_defaults(sigma=None, trials=None, objectives=objectives[:1])
     args = parser.parse_args(argv)

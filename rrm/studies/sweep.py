@@ -18,6 +18,7 @@ from rrm.errors import InputError
 from rrm.jobs.data import DataKeys, load_data
 from rrm.jobs.folder import JobFolder, puzzles_file
 from rrm.jobs.grid import NONE
+from rrm.jobs.naming import config_columns, trial_name
 from rrm.jobs.recipes import Recipes
 from rrm.jobs.record import TrialRecord, choose
 from rrm.jobs.spec import Config, Preset, SweepSpec
@@ -35,11 +36,12 @@ from rrm.studies.stages import describe, stages_of
 from rrm.studies.sweep_run import SweepRun
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, cells_of
+from rrm.terminal.table import table
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
 from rrm.training.recipe import Recipe
 
 # Options that may differ between a sweep and its resumption.
-FREE = ("resume", "verbose", "storage", "name", "address", "tracking_uri")
+FREE = ("resume", "dry_run", "verbose", "storage", "name", "address", "tracking_uri")
 
 
 def run_sweep(spec: SweepSpec, args: Namespace) -> None:
@@ -76,6 +78,10 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
     count = _trials(spec, args, preset, len(fixed))
     numbered = [{"trial": number} | config for number, config in enumerate(fixed)]
     check_unchanged(recipes, numbered, lambda config: len(fixed) <= config["trial"] < count)
+    if getattr(args, "dry_run", False):
+        chosen = f", {count - len(fixed)} of them chosen by the search" if count > len(fixed) else ""
+        print("\n".join([*table(_planned(numbered)), f"{count} trials{chosen}"]))
+        return
     tracker.connect()
     _print_data(args, splits)
 
@@ -109,6 +115,13 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
             except BaseException as error:
                 tracker.close_open_runs("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
                 raise
+
+
+def _planned(numbered: list[Config]) -> list[dict[str, str]]:
+    """Rows of a table: the trials that are known before training."""
+    rows = [{"trial": trial_name(config), **config_columns(config)} for config in numbered]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return [{name: row.get(name, "") for name in columns} for row in rows]
 
 
 def probed(spec: SweepSpec, args: Namespace) -> SweepSpec:

@@ -128,6 +128,14 @@ def test_presets_are_what_they_say(grid):
     assert {r["objective"]["price"] for r in depth} == {0.0, 0.5} and {*names} == {"price 0", "price 0.5"}
 
 
+def test_a_dry_run_lists_the_trials_and_starts_none(grid, tmp_path, capsys):
+    run_command(grid, "", ["--p", "7", "11", "--model", "token_mlp", "--seeds", "1", "--dry-run", "--storage",
+                           str(tmp_path)])  # fmt: skip
+    said = capsys.readouterr().out
+    assert "trial-003" in said and "trial-004" not in said and "4 trials" in said
+    assert not (tmp_path / "grokking_sweep").exists()
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
