@@ -9,7 +9,7 @@ mean logits and the key frequencies alone, excluded_loss = on training pairs of 
 low_frequencies = the share of the power of the logits at low 2-D frequencies (`rrm.models.smoothness`).
 With several operations each number has the name of its operation behind it, gini/add. An operation whose numbers are
 no cyclic group (a product for a p that is no prime) has none.
-Cost: fourier .02 training steps, structure a pass of all pairs, about 1.
+Cost: fourier .02 training steps, structure, a pass of all pairs and transforms of them, 3.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ class FourierStructure(Probe):
     """explained, inverse, restricted_loss, excluded_loss, low_frequencies."""
 
     name = "structure"
-    turns = 16
+    turns = 32
 
     @classmethod
     def lacking(cls, model: nn.Module, formula: Formula | None) -> str | None:

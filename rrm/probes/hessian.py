@@ -7,7 +7,9 @@ largest: the largest eigenvalue, not the largest in size, by Lanczos from the ve
 products each (twelve at the first).  residual = ||H u - largest u||: an eigenvalue lies within it. Few measurements of
 four products are better than many of two: on a plateau of modular addition four at every 128th step are .5 % off in the
 median, two at every 16th 2 %, and two at every 64th 10 %, always too low.
-Unit: nats by squared weight. Cost: 1.1 training steps.
+The mean loss of few rows is curved more than that of many: on that plateau the largest eigenvalue of 1,392 rows is
+.005, of 128 of them .008 to .013 and of 64 .016 to .025. Compare at equal `rows`.
+Unit: nats by squared weight. Cost: 1.1 training steps, one in eight measurements.
 """
 
 from collections.abc import Callable, Mapping

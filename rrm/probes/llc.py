@@ -5,7 +5,7 @@ w <- w - eps/2 (n beta grad L + gamma (w - w*)) + sqrt(eps) N(0, I), from w* (La
 the loss is a quadratic of d weights, less where directions are flat. L is the loss of all n training rows of the view,
 in the chains and at w* alike, so that one baseline serves all chains; eps has to be small against 1 / (n beta h) of the
 largest curvature h, and gamma against n beta h. r_hat compares chains with each other (Gelman and Rubin 1992): do not
-believe a coefficient whose r_hat is far above 1. Cost: CHAINS x DRAWS gradients, some 80 training steps at 128 rows.
+believe a coefficient whose r_hat is far above 1. Cost: CHAINS x DRAWS gradients, some 100 training steps at 128 rows.
 """
 
 import math

@@ -18,7 +18,7 @@ square roots: Bhattacharyya (1946).
 
 A small network keeps its weights for up to 16 steps, and all their passes follow one another: after each training step
 by itself, with caches that the step has left cold, a pass takes twice as long. Cost: .03 training steps at every step,
-of which a pass of 16 answers of each side is most.
+.06 for a recursive model, of which a pass of 16 answers of each side (a puzzle at least) is most.
 """
 
 import math
@@ -54,6 +54,8 @@ class Path(Probe):
         assert before is not None
         rates = [float(group["lr"]) for group in view.subject.groups()]
         self._waiting.append(_Step(rates, before, view.gradient_norms))
+        if self._rows.moving:
+            self._roots.append(self._present())
         if len(self._waiting) == self._most:
             self._add_up()
 
@@ -81,18 +83,24 @@ class Path(Probe):
         first = [rows.first(few) for rows in sides]
         self._rows = first[0].joined(first[1]) if len(first) == 2 else first[0]
         self._sides = len(first)
-        now = flat(view.weights)
-        self._most = 1 if self._rows.moving else min(MOST_WAITING, max(1, MOST_KEPT // len(now)))
+        self._most = min(MOST_WAITING, max(1, MOST_KEPT // sum(w.numel() for w in view.weights)))
         self._waiting: list[_Step] = []
-        self._roots = self._answers([now])
+        # The same kernels on the same layout as for the steps to come: a resumed series goes on to the last digit.
+        self._roots = [self._present()] if self._rows.moving else self._past([flat(view.weights)])
 
     @torch.no_grad()
-    def _answers(self, weights: Sequence[Tensor]) -> Tensor:
-        """The roots of the answers [T, B, ..., V] by T weights [N], those to training rows first."""
-        names = self._subject.names
+    def _present(self) -> Tensor:
+        """The roots of the answers [B, ..., V] by the present weights, those to training rows first."""
         with self._subject.looking():
-            logits = [self._rows.logits_at(dict(zip(names, self._subject.parts(one), strict=True))) for one in weights]
-        return torch.stack(logits).softmax(-1).sqrt()
+            return self._rows().logits.softmax(-1).sqrt()
+
+    @torch.no_grad()
+    def _past(self, weights: Sequence[Tensor]) -> list[Tensor]:
+        """The same by each of other weights [N]."""
+        names, parts = self._subject.names, self._subject.parts
+        with self._subject.looking():
+            logits = [self._rows.logits_at(dict(zip(names, parts(one), strict=True))) for one in weights]
+        return [one.softmax(-1).sqrt() for one in logits]
 
     def _add_up(self) -> None:
         """Add the steps that wait to the sums."""
@@ -112,12 +120,12 @@ class Path(Probe):
         gradients = gradients.double().square()
         squared, rate = norms.sum(1), rates[:, 0]
         kinetic = (norms / (2 * rates)).where(rates > 0, 0.0).sum()
-        roots = torch.cat((self._roots, self._answers(weights[1:])))
+        roots = torch.stack(self._roots if self._rows.moving else self._roots + self._past(weights[1:]))
         chords = (roots[1:] - roots[:-1]).norm(dim=-1).unflatten(1, (self._sides, -1)).flatten(2).mean(2).double()
         ways = chords.sum(0) / math.acos(roots.shape[-1] ** -0.5)
         sums = [rate.sum(), squared.sqrt().sum(), kinetic, (rate * gradients.sum(1)).sum(), *ways]
         self._sums[: len(sums)] += torch.stack(sums)
-        self._waiting, self._roots = [], roots[-1:]
+        self._waiting, self._roots = [], [roots[-1]]
 
 
 class _Step(NamedTuple):
