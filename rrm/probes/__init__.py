@@ -31,13 +31,13 @@ PROBES: dict[str, type[Probe]] = {
     )
 }  # fmt: skip
 
-# light: without a pass of the network, but for that of the path.  standard: all but those that look at all pairs, that
-# look at each layer by itself, or that cost hundreds of steps.  layered: the standard ones, and layer by layer.
+# light: without a pass of the network, but for that of the path.  standard: all but those that look at each layer
+# by itself, or that cost hundreds of steps.  layered: the standard ones, and layer by layer.
 # Slow ones have a part of the measurements of a preset only (`Probe.turns`).
 PRESETS: dict[str, tuple[str, ...]] = {
     "light": ("weight_norm", "update_norm", "alignment", "path", "adam"),
-    "standard": tuple(name for name in PROBES if name not in ("llc", "layers", "structure")),
-    "layered": tuple(name for name in PROBES if name not in ("llc", "structure")),
+    "standard": tuple(name for name in PROBES if name not in ("llc", "layers")),
+    "layered": tuple(name for name in PROBES if name != "llc"),
     "all": tuple(PROBES),
 }
 

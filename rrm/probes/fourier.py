@@ -48,7 +48,7 @@ class FourierStructure(Probe):
     """explained, inverse, restricted_loss, excluded_loss, low_frequencies."""
 
     name = "structure"
-    turns = 32
+    turns = 16
 
     @classmethod
     def lacking(cls, model: nn.Module, formula: Formula | None) -> str | None:
