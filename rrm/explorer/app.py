@@ -24,12 +24,13 @@ def make_app(source: Source) -> Dash:
     """The application over a store; nothing is read before a page asks."""
     app = Dash(__name__, title="rrm explorer", update_title="", serve_locally=True, compress=False, enable_mcp=False,
                suppress_callback_exceptions=True, assets_folder="assets", add_log_handler=False)  # fmt: skip
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     app.layout = page.layout(source.name)
     _connect_the_browser(app)
 
     @app.callback(
         Output("table", "children"), Output("count", "children"), Output("jobs", "options"),
-        Output("group", "options"), Output("news", "children"),
+        Output("group", "options"), Output("news", "children"), Output("tabs", "children"),
         Input("view", "data"), Input("version", "data"),
     )  # fmt: skip
     def show_runs(state: dict | None, version: str | None) -> Sequence[Any]:
@@ -37,14 +38,15 @@ def make_app(source: Source) -> Dash:
         try:
             runs = source.runs()
         except InputError as error:
-            return html.P(str(error), className="trouble"), "Runs", [], [], ""
+            return html.P(str(error), className="trouble"), "Runs", [], [], "", no_update
         fitting = shown(runs, view)
         jobs = list(dict.fromkeys([*(run.group for run in runs), *view.jobs]))
         known = [name for name in _ALWAYS if any(name in settings(run) for run in fitting)]
         groups = list(dict.fromkeys([*known, *varied(fitting), "seed", *view.group]))
         running = sum(run.status == "RUNNING" for run in runs)
         news = f"{running} running, looked at every {page.POLL_MS // 1000} s" if running else ""
-        return page.run_table(fitting, view), page.count_words(runs, fitting, view), jobs, groups, news
+        count = page.count_words(runs, fitting, view)
+        return page.run_table(fitting, view), count, jobs, groups, news, page.tab_strip(view)
 
     @app.callback(
         Output("plots", "children"), Output("extent", "data"), Output("layers", "options"), Output("drawn", "data"),
@@ -103,7 +105,7 @@ def _view(state: dict | None) -> View:
 
 def _connect_the_browser(app: Dash) -> None:
     """What happens without a way to the server."""
-    buttons = [Input({"type": kind, "index": ALL}, "n_clicks") for kind in ("choose", "hide", "page")]
+    buttons = [Input({"type": kind, "index": ALL}, "n_clicks") for kind in ("tab", "switch", "choose", "hide", "page")]
     lists = [Input(name, "options") for name in page.LISTS]
     app.clientside_callback(
         ClientsideFunction("rrm", "sync"),

@@ -22,7 +22,7 @@ SLIDER = 1000  # places of the slider over the whole axis
 POLL_MS = 3000
 # Fields of a view that have a control of their own; buttons and the address change the others.
 CONTROLS = (
-    "tab", "find", "jobs", "group", "lines", "x", "scale_x", "scale_y", "begin", "end", "smooth", "layers"
+    "find", "jobs", "group", "x", "scale_x", "scale_y", "begin", "end", "smooth", "layers"
 )  # fmt: skip
 # Those that are lists, whose options come from the runs.
 LISTS = ("jobs", "group", "layers")
@@ -52,7 +52,14 @@ def layout(store: str) -> html.Div:
                     html.P(id="news", role="status", className="news"),
                 ]
             ),  # fmt: skip
-            html.Main([_runs_part(), _controls(), _tabs(), html.Div(id="plots")]),
+            html.Main(
+                [
+                    _runs_part(),
+                    _controls(),
+                    html.Nav(tab_strip(View()), id="tabs", className="tabs", **_aria(label="tabs")),
+                    html.Div(id="plots"),
+                ]
+            ),
         ]
     )
 
@@ -127,16 +134,21 @@ def _controls() -> html.Section:
             ],
             className="wide",
         ),
-        dcc.Checklist(id="lines", options=[{"label": "lines of single runs", "value": "on"}], value=[]),
     ]
     return html.Section(parts, className="controls", **_aria(label="what is drawn"))
 
 
-def _tabs() -> html.Nav:
-    options = [{"label": tab.title, "value": name} for name, tab in TABS.items()]
-    return html.Nav(
-        dcc.RadioItems(id="tab", options=options, value=View().tab, className="tabs"), **_aria(label="tabs")
-    )
+def tab_strip(view: View) -> list[html.Button]:
+    """The buttons of the tabs, and the switch of the lines."""
+    tabs = [
+        html.Button(
+            tab.title, id={"type": "tab", "index": name}, **_aria(current="page" if name == view.tab else "false")
+        )
+        for name, tab in TABS.items()
+    ]
+    lines = html.Button("lines of single runs", id={"type": "switch", "index": "lines"}, className="switch",
+                        **_aria(pressed=str(view.lines).lower()))  # fmt: skip
+    return [*tabs, lines]
 
 
 def run_table(runs: Sequence[Run], view: View) -> html.Div:

@@ -27,22 +27,20 @@
     return text ? "?" + text : "";
   }
 
-  // A control holds a list for a switch, a text for a choice of a number, and null for nothing.
+  // A control holds a text for a choice of a number, and null for nothing.
   function fromControl(value, field) {
     if (Array.isArray(field)) return value || [];
-    if (typeof field === "boolean") return (value || []).length > 0;
     if (typeof field === "string") return value === null || value === undefined ? field : value;
     return value === null || value === undefined || value === "" ? field : Number(value);
   }
-  function toControl(value, field, name) {
-    if (typeof field === "boolean") return value ? ["on"] : [];
-    return name === "smooth" ? String(value) : value;
-  }
+  const toControl = (value, name) => (name === "smooth" ? String(value) : value);
 
   const toggled = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
   const rounded = (number) => Number(number.toPrecision(5));
 
   function press(view, id, value, extent) {
+    if (id.type === "tab") view.tab = id.index;
+    if (id.type === "switch") view[id.index] = !view[id.index];
     if (id.type === "choose") view.runs = id.index === "" ? [] : toggled(view.runs, id.index);
     if (id.type === "hide") view.hidden = toggled(view.hidden, id.index);
     if (id.type === "sort") view.sort = id.to;
@@ -91,6 +89,8 @@
       if (view.find !== old.find || !same(view.jobs, old.jobs) || view.sort !== old.sort) view.page = 0;
       if (view.x !== old.x) view.begin = view.end = null;
     }
+    // Dash hides these from screen readers, but not from the tabulator key.
+    document.querySelectorAll(".dash-dropdown-focus-target").forEach((one) => (one.tabIndex = -1));
     const address = encode(view, defaults);
     const place = (end, open) => (end === null ? open : Math.round(((end - low) / span) * slider));
     const places = [place(view.begin, 0), place(view.end, slider)].map((one) => Math.min(Math.max(one, 0), slider));
@@ -99,7 +99,7 @@
     return [
       address === (search || "") ? none : address,
       ...controls.map((name, i) => {
-        const wanted = toControl(view[name], defaults[name], name);
+        const wanted = toControl(view[name], name);
         // A list drops what it cannot offer yet, so it waits for its options.
         if (known[name] && !wanted.every((one) => known[name].includes(one))) return none;
         return same(wanted, values[i]) || (wanted === null && values[i] === undefined) ? none : wanted;
@@ -144,6 +144,15 @@
     });
     return none;
   }
+
+  // A button that is drawn anew after it was pressed keeps the focus, so that keys can go on from there.
+  let focused = "";
+  document.addEventListener("focusin", (event) => (focused = event.target.id));
+  document.addEventListener("pointerdown", () => (focused = ""));
+  new MutationObserver(() => {
+    const again = focused && document.activeElement === document.body && document.getElementById(focused);
+    if (again) again.focus({ preventScroll: true });
+  }).observe(document, { childList: true, subtree: true });
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, { rrm: { sync, range, picture, decode, encode } });
 })();

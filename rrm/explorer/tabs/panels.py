@@ -226,6 +226,7 @@ def _figure(panel: Panel, traces: list[dict], view: View, log: bool, note: str) 
     if log_x:
         ends = [None if end is None or end <= 0 else float(np.log10(end)) for end in ends]
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "ticks": "outside", "tickcolor": GRID}
+    top = 40 + 18 * bool(note) + 20 * any(trace.get("showlegend", True) for trace in traces)
     scale_x, scale_y = ("log" if on else "linear" for on in (log_x, log))
     figure = Figure(
         traces,
@@ -235,7 +236,7 @@ def _figure(panel: Panel, traces: list[dict], view: View, log: bool, note: str) 
             "xaxis": {**axis, "title": {"text": AXES[view.x].title, "standoff": 6}, "type": scale_x,
                       "range": ends if ends != [None, None] else None},
             "yaxis": {**axis, "type": scale_y, "exponentformat": "power", "range": _heights(traces, log)},
-            "height": HEIGHT, "margin": {"l": 56, "r": 12, "t": 76, "b": 42}, "paper_bgcolor": "rgba(0,0,0,0)",
+            "height": HEIGHT, "margin": {"l": 56, "r": 12, "t": top, "b": 42}, "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": INK, "size": 12}, "hovermode": "closest",
             "hoverlabel": {"namelength": -1}, "showlegend": True, "uirevision": f"{panel.title} {view.x} {scale_x}",
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom",
