@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rrm.commands.options import check_storage
 from rrm.errors import InputError
+from rrm.explorer.view import View
 from rrm.paths import user_path
 from rrm.tracking.address import database_file, tracking_uri
 from rrm.tracking.secrets import mask
@@ -26,6 +27,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--tracking-uri", metavar="URI", help="an MLflow server or store (default: MLFLOW_TRACKING_URI, else sqlite in "
         "the storage folder)")  # fmt: skip
     add("--port", type=int, default=PORT, metavar="N", help="of the page, 0 for any (default: %(default)s)")
+    add("--export", type=user_path, metavar="FILE.html", help="write the figures into one file that opens without a "
+        "server, and serve no page")  # fmt: skip
+    add("--view", default="", metavar="ADDRESS", help="the link of a view, or its part from the question mark on: of "
+        "what --export writes, and of what the browser opens")  # fmt: skip
     add("--no-browser", action="store_true", help="print the address and open no browser")
 
 
@@ -38,14 +43,28 @@ def run(args: argparse.Namespace) -> int:
     uri = tracking_uri(args.tracking_uri, storage)
     if (file := database_file(uri)) and not file.is_file():
         raise InputError(f"there is no store {mask(uri)}: run a job first, or name its folder by --storage")
+    view = View.from_address(args.view[args.view.find("?") :] if "?" in args.view else "")
+    if args.export:
+        return _export(uri, storage, view, Path(args.export))
     from rrm.explorer.app import make_app
     from rrm.explorer.server import ADDRESS, serve
     from rrm.explorer.source import Source
 
     server = serve(make_app(Source(uri, storage)), args.port)
-    address = f"http://{ADDRESS}:{server.port}/"
+    address = f"http://{ADDRESS}:{server.port}/{view.address}"
     print(f"explorer  {address}   (Ctrl-C ends it)", flush=True)
     if not args.no_browser:
         webbrowser.open(address)
     server.serve_forever()
+    return 0
+
+
+def _export(uri: str, storage: Path, view: View, path: Path) -> int:
+    from rrm.explorer.export import export
+    from rrm.explorer.source import Source
+
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise InputError(f"--export {path} is no file that can be written: name one in a folder that exists")
+    titles = export(Source(uri, storage), view, path)
+    print(f"figures   {', '.join(titles)} -> {path}")
     return 0

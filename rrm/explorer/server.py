@@ -1,5 +1,6 @@
 """The server of the page: on this machine alone, for pages that it has sent itself."""
 
+import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -25,13 +26,11 @@ def serve(app: Dash, port: int) -> BaseWSGIServer:
     """A server that waits for `serve_forever`, on any free port for 0; InputError where the port is taken."""
     guard(app)
     try:
-        return make_server(ADDRESS, port, app.server, threaded=True, request_handler=_Quiet)
-    except (OSError, OverflowError, SystemExit) as error:  # werkzeug ends the process for a port in use
-        raise InputError(f"--port {port} cannot be used ({_reason(error)}): name another one, or 0 for any") from None
-
-
-def _reason(error: BaseException) -> str:
-    return "it is in use" if isinstance(error, SystemExit) else getattr(error, "strerror", None) or str(error)
+        waiting = socket.create_server((ADDRESS, port))
+    except OSError as error:
+        raise InputError(f"--port {port} cannot be used ({error.strerror}): name another one, or 0 for any") from None
+    with waiting:  # the server has its own handle
+        return make_server(ADDRESS, port, app.server, threaded=True, request_handler=_Quiet, fd=waiting.fileno())
 
 
 def guard(app: Dash) -> None:

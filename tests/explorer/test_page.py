@@ -12,6 +12,7 @@ import pytest
 
 from rrm.curves import CurveFile, curve_path
 from rrm.explorer.app import make_app
+from rrm.explorer.export import export
 from rrm.explorer.server import serve
 from rrm.explorer.source import Source
 from rrm.explorer.view import View
@@ -275,3 +276,17 @@ def test_the_server_answers_its_own_pages_alone(address, method, path, headers, 
             assert response.status == code and "default-src 'self'" in response.headers["Content-Security-Policy"]
     except urllib.error.HTTPError as error:
         assert error.code == code
+
+
+def test_exported_figures_open_from_the_disk(browser, tracker, tmp_path):
+    assert export(Source(default_uri(tracker.storage), tracker.storage), View(), tmp_path / "figures.html") == [
+        "Training", "Curvature"
+    ]  # fmt: skip
+    page, asked, said = browser.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.goto((tmp_path / "figures.html").as_uri())
+    page.wait_for_selector(".plot .main-svg")
+    assert page.locator(".plot").count() > 1 and HOSTILE not in page.content() and not page.evaluate("window.hurt")
+    assert {urlsplit(url).scheme for url in asked} == {"file"} and not said
+    page.close()

@@ -235,7 +235,7 @@ def _figure(panel: Panel, traces: list[dict], view: View, log: bool, note: str) 
                       "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 14}},
             "xaxis": {**axis, "title": {"text": AXES[view.x].title, "standoff": 6}, "type": scale_x,
                       "range": ends if ends != [None, None] else None},
-            "yaxis": {**axis, "type": scale_y, "exponentformat": "power", "range": _heights(traces, log)},
+            "yaxis": {**axis, "type": scale_y, "exponentformat": "power", "nticks": 7, "range": _heights(traces, log)},
             "height": HEIGHT, "margin": {"l": 56, "r": 12, "t": top, "b": 42}, "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": INK, "size": 12}, "hovermode": "closest",
             "hoverlabel": {"namelength": -1}, "showlegend": True, "uirevision": f"{panel.title} {view.x} {scale_x}",
