@@ -91,7 +91,7 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
         Panel("norm of what leaves a layer", {"": f"{LAYERS}/representation/*"}),
         Panel("Jacobian, squared norm", {"": f"{LAYERS}/jacobian/*"}, log=True),
         Panel("input Hessian, trace", {"": f"{LAYERS}/input_hessian/*"}),
-        Panel("weight Hessian, trace", {"": "probe/hessian/trace/*"}),
+        Panel("weight Hessian, trace", {"": "probe/hessian/trace/*"}, log=True),
     ),
     "computation": (
         Panel("effective depth (layers)", {"": "gates/effective_depth"}),
