@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -46,13 +47,15 @@ def run(args: argparse.Namespace) -> int:
     view = View.from_address(args.view[args.view.find("?") :] if "?" in args.view else "")
     if args.export:
         return _export(uri, storage, view, Path(args.export))
-    from rrm.explorer.app import make_app
+    from rrm.explorer.app import make_app, read_ahead
     from rrm.explorer.server import ADDRESS, serve
     from rrm.explorer.source import Source
 
-    server = serve(make_app(Source(uri, storage)), args.port)
+    source = Source(uri, storage)
+    server = serve(make_app(source), args.port)
     address = f"http://{ADDRESS}:{server.port}/{view.address}"
     print(f"explorer  {address}   (Ctrl-C ends it)", flush=True)
+    threading.Thread(target=read_ahead, args=(source, view), daemon=True).start()
     if not args.no_browser:
         webbrowser.open(address)
     server.serve_forever()

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rrm.explorer.source import Source
 from rrm.explorer.tabs import TABS
 from rrm.explorer.view import View
 
+_PLOTLY = "_dash-component-suites/plotly/package_data/plotly.min.js"
 _ALWAYS = ("job", "model", "arm", "kind", "status", "role")
 
 
@@ -24,14 +26,16 @@ def make_app(source: Source) -> Dash:
     """The application over a store; nothing is read before a page asks."""
     app = Dash(__name__, title="rrm explorer", update_title="", serve_locally=True, compress=False, enable_mcp=False,
                suppress_callback_exceptions=True, assets_folder="assets", add_log_handler=False)  # fmt: skip
-    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
+    # Dash loads plotly when the first plot comes; here the browser reads plotly while the server reads the runs.
+    plotly = f'<script async src="{app.get_asset_url("").removesuffix("assets/")}{_PLOTLY}"></script>'
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">').replace("</head>", f"{plotly}</head>")
     app.layout = page.layout(source.name)
     _connect_the_browser(app)
 
     @app.callback(
         Output("table", "children"), Output("count", "children"), Output("jobs", "options"),
         Output("group", "options"), Output("news", "children"), Output("tabs", "children"),
-        Input("view", "data"), Input("version", "data"),
+        Input("runs", "data"), Input("version", "data"),
     )  # fmt: skip
     def show_runs(state: dict | None, version: str | None) -> Sequence[Any]:
         view = _view(state)
@@ -96,6 +100,12 @@ def make_app(source: Source) -> Dash:
     return app
 
 
+def read_ahead(source: Source, view: View) -> None:
+    """Read the series of a view while the browser still loads the page; what cannot be read the page will say."""
+    with suppress(InputError), source.lock:
+        TABS[view.tab].figures(source.select(view), view)
+
+
 def _view(state: dict | None) -> View:
     if state is None:  # before the address was read
         raise PreventUpdate
@@ -110,7 +120,7 @@ def _connect_the_browser(app: Dash) -> None:
     app.clientside_callback(
         ClientsideFunction("rrm", "sync"),
         Output("address", "search"), *(Output(name, "value") for name in page.CONTROLS), Output("range", "value"),
-        Output("view", "data"),
+        Output("view", "data"), Output("runs", "data"),
         Input("address", "search"), *(Input(name, "value") for name in page.CONTROLS), Input("range", "value"), *lists,
         *buttons, Input({"type": "sort", "index": ALL, "to": ALL}, "n_clicks"),
         Input({"type": "plot", "index": ALL}, "relayoutData"),

@@ -38,6 +38,7 @@ def layout(store: str) -> html.Div:
             dcc.Location(id="address", refresh=False),
             dcc.Store(id="fields", data={"defaults": fields, "controls": CONTROLS, "lists": LISTS, "slider": SLIDER}),
             dcc.Store(id="view"),
+            dcc.Store(id="runs"),
             dcc.Store(id="version"),
             dcc.Store(id="extent"),
             dcc.Store(id="drawn"),

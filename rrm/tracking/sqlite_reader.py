@@ -34,6 +34,9 @@ class _Kept:
     values: np.ndarray
 
 
+_NOTHING = _Kept(RUNNING, 0, np.array([], np.int64), np.array([], np.float64))
+
+
 class SqliteReader(Reader):
     """Reads the store in the file `path`, which it never writes and never holds for longer than one run's points.
 
@@ -93,7 +96,7 @@ class SqliteReader(Reader):
             for run in runs:
                 curves = {name: series for name, series in self.curves(run).items() if fits(name, names)}
                 others = [name for name in run.metrics if name not in curves and fits(name, names)]
-                # One statement a run: the writer of a running sweep waits for the end of a statement at most.
+                # One statement a series: the writer of a running sweep waits for the end of one at most.
                 found[run.id] = curves | self._metrics(database, run, others)
         return found
 
@@ -171,48 +174,20 @@ class SqliteReader(Reader):
 
     def _metrics(self, database: sqlite3.Connection, run: Run, names: Sequence[str]) -> Curves:
         """The points of a run that the store has, kept and new ones."""
-        kept = {name: self._points.get((run.id, name)) for name in names}
-        wanted = [name for name, old in kept.items() if old is None or RUNNING in (old.status, run.status)]
-        new = self._new(database, run.id, {name: old.row if (old := kept[name]) else 0 for name in wanted})
-        for name in wanted:
-            old, (steps, values, row) = kept[name], new[name]
-            if old is not None:
-                steps, values = np.r_[old.steps, steps], np.r_[old.values, values]
-                row = max(row, old.row)
-            order = np.argsort(steps, kind="stable")
-            self._points[run.id, name] = _Kept(run.status, row, steps[order], values[order])
-        return {name: (found.steps, found.values) for name in names for found in [self._points[run.id, name]]}
-
-    @staticmethod
-    def _new(
-        database: sqlite3.Connection, run: str, after: dict[str, int]
-    ) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
-        """(steps, values, last row) of each series behind the row of the table that it was read up to."""
-        found = dict.fromkeys(after, (np.array([], np.int64), np.array([], np.float64), 0))
-        names, first = list(after), min(after.values(), default=0)
-        columns = "key, step, value, is_nan, rowid"
-        rows: list[tuple] = []
-        for begin in range(0, len(names), 500):  # sqlite takes some thousand arguments
-            some = names[begin : begin + 500]
-            rows += database.execute(
-                f"select {columns} from metrics where run_uuid = ? and key in ({','.join('?' * len(some))}) "
-                "and rowid > ? order by key, step, timestamp",
-                (run, *some, first),
-            ).fetchall()
-        if not rows:
-            return found
-        keys, steps, values, nans, numbers = zip(*rows, strict=True)
-        all_steps, all_values = np.array(steps, np.int64), np.array(values, np.float64)
-        all_values[np.array(nans, bool)] = np.nan
-        all_values[np.abs(all_values) == sys.float_info.max] *= np.inf  # a database holds infinity as that number
-        begin = 0
-        while begin < len(keys):
-            end = begin + keys[begin:].count(keys[begin])
-            place = np.array(numbers[begin:end]) > after[keys[begin]]
-            if place.any():
-                part = all_steps[begin:end][place], all_values[begin:end][place]
-                found[keys[begin]] = *part, max(numbers[begin:end])
-            begin = end
+        found: Curves = {}
+        last = database.execute("select max(rowid) from metrics").fetchone()[0] or 0
+        for name in names:
+            old = self._points.get((run.id, name), _NOTHING)
+            if RUNNING in (old.status, run.status):
+                steps, values = _points(database, run.id, name, old.row, last)
+                if len(steps) and len(old.steps):
+                    steps, values = np.r_[old.steps, steps], np.r_[old.values, values]
+                    order = np.argsort(steps, kind="stable")
+                    steps, values = steps[order], values[order]
+                elif len(old.steps):
+                    steps, values = old.steps, old.values
+                old = self._points[run.id, name] = _Kept(run.status, last, steps, values)
+            found[name] = old.steps, old.values
         return found
 
     @contextmanager
@@ -231,6 +206,22 @@ class SqliteReader(Reader):
             raise InputError(f"{self.path} cannot be read ({error}): close the program that holds it") from None
         except sqlite3.DatabaseError as error:
             raise InputError(f"{self.path} is damaged ({error}): {restoring(self.path)}") from None
+
+
+def _points(database: sqlite3.Connection, run: str, name: str, after: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a metric in the rows of the table behind `after`, up to `last`, in order of the steps."""
+    # The sign keeps the database from the index of whole runs, by which it would read every series of a run.
+    rows = database.execute(
+        "select step, case when is_nan then null else value end from metrics "
+        "where run_uuid = ? and key = ? and +rowid > ? and +rowid <= ? order by step",
+        (run, name, after, last),
+    ).fetchall()
+    if not rows:
+        return _NOTHING.steps, _NOTHING.values
+    steps, values = zip(*rows, strict=True)
+    points = np.array(values, np.float64)  # None is nan
+    points[np.abs(points) == sys.float_info.max] *= np.inf  # a database holds infinity as that number
+    return np.array(steps, np.int64), points
 
 
 def _jobs(runs: list[tuple[str, Run]]) -> list[tuple[Group, list[Run]]]:

@@ -36,6 +36,8 @@
   const toControl = (value, name) => (name === "smooth" ? String(value) : value);
 
   const toggled = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
+  // The part of a view that the table of runs and the tabs show.
+  const ofTable = ({ x, scale_x, scale_y, begin, end, smooth, layers, ...others }) => others;
   const rounded = (number) => Number(number.toPrecision(5));
 
   function press(view, id, value, extent) {
@@ -89,8 +91,6 @@
       if (view.find !== old.find || !same(view.jobs, old.jobs) || view.sort !== old.sort) view.page = 0;
       if (view.x !== old.x) view.begin = view.end = null;
     }
-    // Dash hides these from screen readers, but not from the tabulator key.
-    document.querySelectorAll(".dash-dropdown-focus-target").forEach((one) => (one.tabIndex = -1));
     const address = encode(view, defaults);
     const place = (end, open) => (end === null ? open : Math.round(((end - low) / span) * slider));
     const places = [place(view.begin, 0), place(view.end, slider)].map((one) => Math.min(Math.max(one, 0), slider));
@@ -106,6 +106,7 @@
       }),
       same(places, range) ? none : places,
       same(next, old) ? none : next,
+      old && same(ofTable(next), ofTable(old)) ? none : ofTable(next),
     ];
   }
 
@@ -149,7 +150,10 @@
   let focused = "";
   document.addEventListener("focusin", (event) => (focused = event.target.id));
   document.addEventListener("pointerdown", () => (focused = ""));
+  // Dash hides these from screen readers, but not from the tabulator key.
+  const targets = document.getElementsByClassName("dash-dropdown-focus-target");
   new MutationObserver(() => {
+    for (const one of targets) if (one.tabIndex !== -1) one.tabIndex = -1;
     const again = focused && document.activeElement === document.body && document.getElementById(focused);
     if (again) again.focus({ preventScroll: true });
   }).observe(document, { childList: true, subtree: true });

@@ -18,7 +18,7 @@ from rrm.explorer.view import View
 from rrm.panels import Panel
 
 # Points of one line at most: two a pixel. Many lines share a figure's points, but keep some each.
-MOST_OF_LINE, MOST_OF_FIGURE, LEAST_OF_LINE = 1000, 40_000, 120
+MOST_OF_LINE, MOST_OF_FIGURE, LEAST_OF_LINE = 1000, 10_000, 100
 HEIGHT = 320
 GRID, INK = "rgba(128, 128, 128, 0.25)", "#6b6b6b"
 # Lines with few points have marks, so that one with a single point is seen.
