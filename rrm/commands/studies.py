@@ -10,6 +10,7 @@ from rrm.errors import InputError, OneLineParser
 from rrm.halves import NOISE
 
 PRECISIONS = ("float32", "mixed", "float64")
+MOST_TRACED = 32  # puzzles of a trace, and noisy rollouts of each
 
 
 def run_stability_command(description: str, argv: list[str] | None = None) -> None:
@@ -20,6 +21,11 @@ def run_stability_command(description: str, argv: list[str] | None = None) -> No
 def run_selection_command(description: str, argv: list[str] | None = None) -> None:
     """Run a study of noisy rollouts as a command."""
     run_study_command(lambda arguments: parse_selection(description, arguments), "selection", argv)
+
+
+def run_boards_command(description: str, argv: list[str] | None = None) -> None:
+    """Run a trace of a few puzzles as a command."""
+    run_study_command(lambda arguments: parse_boards(description, arguments), "boards", argv)
 
 
 def parse_stability(description: str, argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,6 +72,30 @@ def parse_selection(description: str, argv: list[str] | None = None) -> argparse
     if args.sigma is None:
         args.sigma = 0.3 if args.rollouts == NOISE else 0.0
     check_counts("depth", args.depth)
+    if not (isfinite(args.sigma) and args.sigma >= 0):
+        raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")
+    return args
+
+
+def parse_boards(description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """The options of a trace of a few puzzles, checked where no heavy import is needed."""
+    parser = OneLineParser(description=description, formatter_class=RawText)
+    add = parser.add_argument
+    add("--puzzles", type=int, default=4, metavar="N", help="puzzles to trace, half of them solved if there are as "
+        "many (default: %(default)s)")  # fmt: skip
+    add("--K", type=int, default=4, help="noisy rollouts of each puzzle beside the plain one (default: %(default)s)")
+    add("--sigma", type=float, default=0.3, metavar="S", help="standard deviation of the noise, state units (default: "
+        "%(default)s)")  # fmt: skip
+    add("--where", default="z_L", help="half of the state that it falls on: z_H, z_L or both (default: %(default)s)")
+    add("--segments", type=int, metavar="T", help="length of the rollouts (default: as in evaluation)")
+    add("--seed", type=int, default=0, help="of the noise and of the choice of puzzles (default: %(default)s)")
+    add_study_options(parser, "boards")
+    args = parser.parse_args(argv)
+    check_study_options(args, "puzzles", "segments")
+    args.where = half_of_state(args.where)
+    for option in ("puzzles", "K"):
+        if not 0 <= (given := getattr(args, option)) <= MOST_TRACED:
+            raise InputError(f"--{option} {given} is not possible: a trace is looked at, use at most {MOST_TRACED}")
     if not (isfinite(args.sigma) and args.sigma >= 0):
         raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")
     return args

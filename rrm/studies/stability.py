@@ -14,6 +14,7 @@ from rrm.dynamics import Settings, default_transient, escape, load_result, resta
 from rrm.dynamics.bases import BasesResult, start_bases
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.restarts import RestartResult
+from rrm.dynamics.shards import save_rows
 from rrm.errors import InputError
 from rrm.files import file_hash
 from rrm.models import RecursiveModel, build, describe, recursive
@@ -24,6 +25,7 @@ from rrm.studies.study import Frame, conduct, prepare, publish_study
 from rrm.tasks import PuzzleSet
 
 RESULT = "result.safetensors"
+DEEP_ROWS = "deep.npz"
 # The most puzzles in statistics and figures; they are evenly spaced where more were measured.
 MOST_ROWS = 20_000
 # Puzzles for the other measurements: untrained network, deep rollouts, kicked restarts, other start bases.
@@ -46,7 +48,7 @@ def run_study(args: Namespace) -> None:
         said = report(_measure(frame, Settings(**record["settings"]), record, resources))
         digest = file_hash(frame.folder.path / RESULT)
         said.tags["rrm.result_hash"] = digest
-        publish_study(frame, said, run, RESULT, "untrained.safetensors", digest=digest)
+        publish_study(frame, said, run, RESULT, "untrained.safetensors", DEEP_ROWS, digest=digest)
 
     conduct(frame, plan, work)
 
@@ -112,6 +114,7 @@ def _measure(frame: Frame, settings: Settings, record: dict, resources: dict[str
         escape, EscapeResult, model, deep_puzzles, {"segments": depth, "seed": args.seed}, folder.path / "deep",
         resources, request, bar(f"rollouts to {depth} segments", len(deep_puzzles)),
     )  # fmt: skip
+    save_rows(deep, folder.path / DEEP_ROWS)
     arguments = {"segments": settings.segments, "kicks": (0.0, *KICKS), "copies": COPIES, "seed": args.seed}
     kicked = gather(
         restarts, RestartResult, model, kicked_puzzles, arguments, folder.path / "kicked",
