@@ -19,6 +19,8 @@ from rrm.explorer.tabs import TABS
 from rrm.explorer.view import View
 
 _PLOTLY = "_dash-component-suites/plotly/package_data/plotly.min.js"
+# Fields of a view that the table does not show.
+_OF_PLOTS = ("x", "scale_x", "scale_y", "begin", "end", "smooth", "layers")
 _ALWAYS = ("job", "model", "arm", "kind", "status", "role")
 
 
@@ -35,14 +37,18 @@ def make_app(source: Source) -> Dash:
     @app.callback(
         Output("table", "children"), Output("count", "children"), Output("jobs", "options"),
         Output("group", "options"), Output("news", "children"), Output("tabs", "children"),
-        Input("runs", "data"), Input("version", "data"),
+        Output("listed", "data"), Input("view", "data"), Input("version", "data"), State("listed", "data"),
     )  # fmt: skip
-    def show_runs(state: dict | None, version: str | None) -> Sequence[Any]:
+    def show_runs(state: dict | None, version: str | None, listed: dict | None) -> Sequence[Any]:
         view = _view(state)
+        # How the plots are drawn changes no row.
+        key = {name: value for name, value in view.state.items() if name not in _OF_PLOTS} | {"version": version}
+        if key == listed:
+            raise PreventUpdate
         try:
             runs = source.runs()
         except InputError as error:
-            return html.P(str(error), className="trouble"), "Runs", [], [], "", no_update
+            return html.P(str(error), className="trouble"), "Runs", [], [], "", no_update, None
         fitting = shown(runs, view)
         jobs = list(dict.fromkeys([*(run.group for run in runs), *view.jobs]))
         known = [name for name in _ALWAYS if any(name in settings(run) for run in fitting)]
@@ -50,7 +56,7 @@ def make_app(source: Source) -> Dash:
         running = sum(run.status == "RUNNING" for run in runs)
         news = f"{running} running, looked at every {page.POLL_MS // 1000} s" if running else ""
         count = page.count_words(runs, fitting, view)
-        return page.run_table(fitting, view), count, jobs, groups, news, page.tab_strip(view)
+        return page.run_table(fitting, view), count, jobs, groups, news, page.tab_strip(view), key
 
     @app.callback(
         Output("plots", "children"), Output("extent", "data"), Output("layers", "options"), Output("drawn", "data"),
@@ -116,15 +122,19 @@ def _view(state: dict | None) -> View:
 def _connect_the_browser(app: Dash) -> None:
     """What happens without a way to the server."""
     buttons = [Input({"type": kind, "index": ALL}, "n_clicks") for kind in ("tab", "switch", "choose", "hide", "page")]
-    lists = [Input(name, "options") for name in page.LISTS]
     app.clientside_callback(
         ClientsideFunction("rrm", "sync"),
         Output("address", "search"), *(Output(name, "value") for name in page.CONTROLS), Output("range", "value"),
-        Output("view", "data"), Output("runs", "data"),
-        Input("address", "search"), *(Input(name, "value") for name in page.CONTROLS), Input("range", "value"), *lists,
+        Output("view", "data"),
+        Input("address", "search"), *(Input(name, "value") for name in page.CONTROLS), Input("range", "value"),
         *buttons, Input({"type": "sort", "index": ALL, "to": ALL}, "n_clicks"),
         Input({"type": "plot", "index": ALL}, "relayoutData"),
+        *(State(name, "options") for name in page.LISTS),
         State("view", "data"), State("fields", "data"), State("extent", "data"),
+    )  # fmt: skip
+    app.clientside_callback(
+        ClientsideFunction("rrm", "fill"), *(Input(name, "options") for name in page.LISTS),
+        State("view", "data"), State("fields", "data"),
     )  # fmt: skip
     app.clientside_callback(
         ClientsideFunction("rrm", "range"), Output("ranged", "data"), Input("view", "data"), State("extent", "data")
@@ -139,7 +149,7 @@ def extent(figures: Sequence[Figure]) -> list[float] | None:
     """First and last place of the axis that a line reaches; None without any."""
     ends = []
     for figure in figures:
-        for trace in figure.data:
+        for trace in figure.data if figure.layout.meta["ranged"] else ():
             x = np.asarray(trace.x, dtype=float)
             x = x[np.isfinite(x)]
             ends += [float(x.min()), float(x.max())] if len(x) else []
@@ -152,7 +162,7 @@ def csv_text(figure: Figure) -> str:
     rows = csv.writer(text)
     rows.writerow(["line", "x", "y", "runs"])
     for trace in figure.data:
-        if trace.meta == "line":
+        if trace.meta in ("line", "points"):
             counts = trace.customdata if trace.customdata is not None else [1] * len(trace.x)
             rows.writerows([trace.name, x, y, n] for x, y, n in zip(trace.x, trace.y, counts, strict=True))
     return text.getvalue()

@@ -1,6 +1,7 @@
 """The parts of the page: controls, table of runs, legend, plots. Each is a function of data, without state."""
 
 from collections.abc import Sequence
+from html import unescape
 from typing import Any
 
 from dash import dcc, html
@@ -13,7 +14,6 @@ from rrm.explorer.runs import Column
 from rrm.explorer.selection import Selection
 from rrm.explorer.series import AXES
 from rrm.explorer.tabs import TABS
-from rrm.explorer.tabs.panels import HEIGHT
 from rrm.explorer.view import View
 from rrm.tracking.reader import Run
 
@@ -38,7 +38,7 @@ def layout(store: str) -> html.Div:
             dcc.Location(id="address", refresh=False),
             dcc.Store(id="fields", data={"defaults": fields, "controls": CONTROLS, "lists": LISTS, "slider": SLIDER}),
             dcc.Store(id="view"),
-            dcc.Store(id="runs"),
+            dcc.Store(id="listed"),
             dcc.Store(id="version"),
             dcc.Store(id="extent"),
             dcc.Store(id="drawn"),
@@ -215,6 +215,8 @@ def count_words(runs: Sequence[Run], fitting: Sequence[Run], view: View) -> str:
 
 def legend(selection: Selection, figures: Sequence[Figure], view: View) -> html.Ul:
     """The groups that the figures draw, with their colours and numbers of runs; hidden ones keep their place."""
+    if not any(figure.layout.meta["ranged"] for figure in figures):
+        return _legend_of_models(figures)
     colours = colours_of(len(selection.groups), view.dark)
     drawn = {trace.legendgroup for figure in figures for trace in figure.data}
     items = []
@@ -226,14 +228,24 @@ def legend(selection: Selection, figures: Sequence[Figure], view: View) -> html.
     return html.Ul(items, className="legend", **_aria(label="groups"))
 
 
+def _legend_of_models(figures: Sequence[Figure]) -> html.Ul:
+    """The models that the lines of figures are of, with their colours."""
+    found = {trace.legendgroup: trace.line.color for figure in figures for trace in figure.data if trace.legendgroup}
+    items = [html.Li([html.Span(className="swatch", style={"background": colour}), html.Span(unescape(label))])
+             for label, colour in found.items()]  # fmt: skip
+    return html.Ul(items, className="legend", **_aria(label="models"))
+
+
 def plots(figures: Sequence[Figure], tab: str) -> html.Div:
     """The figures of a tab, each with its buttons."""
     parts = []
     for figure in figures:
         title = figure.layout.title.text
         key = f"{tab} {title}"
-        height = {"height": f"{HEIGHT}px"}
-        graph = dcc.Graph(id={"type": "plot", "index": key}, figure=figure, config=_CONFIG, style=height)
+        height = {"height": f"{figure.layout.height}px"}
+        # The range of the page is that of the plots of series alone.
+        kind = "plot" if figure.layout.meta["ranged"] else "still"
+        graph = dcc.Graph(id={"type": kind, "index": key}, figure=figure, config=_CONFIG, style=height)
         save = [
             html.Button(name, id={"type": kind, "index": key}, **_aria(label=f"save {title} as {name}"))
             for name, kind in (("PNG", "png"), ("CSV", "csv"))

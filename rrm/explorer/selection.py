@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from rrm.curves import Curves
+from rrm.errors import InputError
 from rrm.explorer.groups import RunGroup, group_runs
-from rrm.explorer.runs import chosen
+from rrm.explorer.runs import chosen, is_training
 from rrm.explorer.view import View
 from rrm.tracking.reader import Reader, Run, fits
 
 
 class Selection:
-    """The groups of a view.
+    """The groups of a view, and the own runs of the jobs (sweeps, studies), which hold what compares runs.
 
     In a notebook:
 
@@ -20,15 +22,28 @@ class Selection:
             figure.show()
     """
 
-    def __init__(self, reader: Reader, groups: Sequence[RunGroup]):
+    def __init__(self, reader: Reader, groups: Sequence[RunGroup], jobs: Sequence[Run] = ()):
         self._reader = reader
         self.groups = list(groups)
+        self.jobs = list(jobs)
 
     @classmethod
     def of(cls, reader: Reader, view: View, runs: Sequence[Run] | None = None) -> "Selection":
         """The runs of a view, out of `runs` or of all that the reader has."""
         known = reader.every_run() if runs is None else runs
-        return cls(reader, group_runs(chosen(known, view), view.group, view.hidden))
+        drawn = chosen(known, view)
+        jobs = {run.group for run in drawn}
+        # A view of some runs is one of their jobs; a view of all runs is one of all jobs that fit.
+        heads = [run for run in known if not is_training(run) and (run.group in jobs or not view.runs)]
+        heads = [run for run in heads if not view.jobs or run.group in view.jobs]
+        return cls(reader, group_runs(drawn, view.group, view.hidden), heads)
+
+    def file(self, run: Run, name: str) -> Path | None:
+        """A file of a run; None where the run has none of this name."""
+        try:
+            return self._reader.file(run, name)
+        except InputError:
+            return None
 
     @property
     def runs(self) -> list[Run]:

@@ -164,7 +164,9 @@ def test_a_range_holds_for_all_plots_and_going_back_undoes_it(visit):
     wait(page, "document.querySelectorAll('.js-plotly-plot')[1].layout.xaxis.range[0] === 10")
     ranges = page.evaluate(RANGES)
     assert len(ranges) > 1 and {begin for begin, _ in ranges} == {10} and query(page).begin == 10
-    plot = page.locator(".js-plotly-plot").first.locator(".nsewdrag").bounding_box()
+    area = page.locator(".js-plotly-plot").first.locator(".nsewdrag")
+    area.scroll_into_view_if_needed()
+    plot = area.bounding_box()
     middle = plot["y"] + plot["height"] / 2
     page.mouse.move(plot["x"] + plot["width"] * 0.25, middle)
     page.mouse.down()
@@ -192,6 +194,7 @@ def test_a_link_restores_the_view(visit):
     assert layout["xaxis"]["title"]["text"] == "network calls" and layout["xaxis"]["type"] == "log"
     np.testing.assert_allclose(layout["xaxis"]["range"], np.log10([20, 50]))
     assert "mean of 3 points" in page.locator(".plot").first.inner_text()
+    assert page.locator("#group").inner_text().startswith("seed")
     assert page.get_by_role("button", name="lines of single runs", pressed=True).count() == 1
 
 
@@ -217,6 +220,7 @@ def test_tabs_are_reached_by_keys_and_say_which_command_makes_their_data(visit):
     page.keyboard.press("Enter")
     page.wait_for_selector(".empty code")
     assert page.locator(".empty code").inner_text().startswith("python tune_specs/grokking_sweep.py")
+    wait(visit(View("arms")), "document.querySelector('#group').innerText.includes('model')")
 
 
 def test_long_series_are_decimated_and_say_so(visit):

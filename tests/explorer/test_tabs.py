@@ -1,10 +1,12 @@
 """Every tab's figures, from runs in memory; and the page's parts."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from rrm.explorer import palette
 from rrm.explorer.app import csv_text, extent
@@ -13,8 +15,11 @@ from rrm.explorer.selection import Selection
 from rrm.explorer.tabs import TABS
 from rrm.explorer.view import View
 from rrm.panels import HISTORIES
+from rrm.tracking.reader import Run
 from tests.explorer.memory import Memory, make_run
 
+# Tabs that draw no series.
+OF_RESULTS = ("exponents", "settling", "arms", "claims")
 HOSTILE = '<img src=x onerror="window.hurt=1">'
 
 
@@ -26,7 +31,7 @@ def lines(figure, group=None):
     return [trace for trace in figure.data if trace.meta == "line" and group in (None, trace.legendgroup)]
 
 
-@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in OF_RESULTS])
 def test_a_tab_draws_groups_or_says_which_command_makes_its_data(reader, tab):
     view = View(tab=tab)
     found = figures(reader, view)
@@ -105,3 +110,46 @@ def test_the_page_imports_neither_torch_nor_mlflow():
     code = "import sys, rrm.explorer.app, rrm.explorer.server; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "mlflow", "ray", "scipy", "matplotlib"} & set(loaded)
+
+
+@pytest.mark.parametrize("tab", OF_RESULTS)
+def test_a_tab_of_results_needs_results(reader, tab):
+    assert figures(reader, View(tab)) == [] and TABS[tab].command.startswith("python ")
+
+
+@pytest.fixture
+def measured(reader, tmp_path):
+    """The reader, with a measurement of its last run: 2 of 3 puzzles solved, one rollout that became infinite."""
+    arrays = {
+        "lambda_per_call": np.array([[-0.3, -0.4], [0.2, -0.1], [np.nan, np.nan]], np.float32),
+        "lambda_segments": np.arange(12, dtype=np.float32).reshape(3, 2, 2),
+        "drift_H": np.array([[1.0, 0.1], [1.0, 0.9], [np.inf, np.inf]], np.float32),
+        "solved_at": np.array([[False, True], [False, False], [True, True]]),
+        "solved": np.array([True, False, True]), "finite": np.array([True, True, False]),
+    }  # fmt: skip
+    path = tmp_path / "lyapunov.safetensors"
+    save_file(arrays, path, {"rrm": json.dumps({"schema": "rrm-lyapunov", "settings": {"unit": "nats per call"}})})
+    last = reader.every_run()[-1]
+    reader.file = lambda run, name: path if run == last else Memory.file(reader, run, name)
+    return reader
+
+
+def test_exponents_and_settling_tell_solved_from_failed(measured):
+    boxes, spectrum, local = figures(measured, View("exponents"))
+    assert [list(trace.x) for trace in boxes.data] == [pytest.approx([-0.3]), pytest.approx([0.2])]
+    assert [list(trace.y) for trace in lines(spectrum)] == [pytest.approx([-0.3, -0.4]), pytest.approx([0.2, -0.1])]
+    assert [list(trace.y) for trace in lines(local)] == [[0.0, 2.0], [4.0, 6.0]]
+    drift, survival = figures(measured, View("settling"))
+    assert list(lines(drift)[0].y) == pytest.approx([1.0, 0.1]) and drift.layout.yaxis.type == "log"
+    assert list(lines(survival)[0].y) == pytest.approx([2 / 3, 1 / 3])
+    assert extent([drift, boxes]) is None and "noise, trial-005" in str(legend(None, [drift], View("settling")))
+
+
+def test_arms_and_claims_have_intervals(reader):
+    metrics = {"arms/hrm/noise/peak": -0.2, "arms/hrm/noise/peak_low": -0.3, "arms/hrm/noise/peak_high": -0.1,
+               "arms/hrm/noise/seeds": 3.0}  # fmt: skip
+    sweep = Run("e" * 32, "job", "sweep", "sweep", "job", None, "FINISHED", 0.0, 1.0, {}, {}, metrics)
+    found = figures(Memory([sweep, *reader.every_run()], {}), View("arms"))
+    assert [figure.layout.title.text for figure in found] == ["peak"] and list(found[0].data[0].y) == ["hrm/noise"]
+    assert list(found[0].data[0].error_x.array) == pytest.approx([0.1])
+    assert list(found[0].data[0].error_x.arrayminus) == pytest.approx([0.1])

@@ -36,8 +36,6 @@
   const toControl = (value, name) => (name === "smooth" ? String(value) : value);
 
   const toggled = (list, one) => (list.includes(one) ? list.filter((other) => other !== one) : [...list, one]);
-  // The part of a view that the table of runs and the tabs show.
-  const ofTable = ({ x, scale_x, scale_y, begin, end, smooth, layers, ...others }) => others;
   const rounded = (number) => Number(number.toPrecision(5));
 
   function press(view, id, value, extent) {
@@ -66,7 +64,7 @@
     const { defaults, controls, lists, slider } = fields;
     const values = rest.slice(0, controls.length);
     const range = rest[controls.length];
-    const known = Object.fromEntries(lists.map((name, i) => [name, rest[controls.length + 1 + i] || []]));
+    const known = Object.fromEntries(lists.map((name, i) => [name, rest[rest.length - 3 - lists.length + i] || []]));
     const [low, high] = extent || [0, slider];
     const span = high - low || 1;
     let view;
@@ -106,8 +104,19 @@
       }),
       same(places, range) ? none : places,
       same(next, old) ? none : next,
-      old && same(ofTable(next), ofTable(old)) ? none : ofTable(next),
     ];
+  }
+
+  // Lists get their values once they can offer them. Options come from callbacks on the view, which would be a circle
+  // for `sync`, so the values are set by hand.
+  function fill(...args) {
+    const [view, fields] = args.slice(-2);
+    fields.lists.forEach((name, i) => {
+      const wanted = view ? view[name] : [];
+      if (wanted.length && wanted.every((one) => (args[i] || []).includes(one))) {
+        window.dash_clientside.set_props(name, { value: wanted });
+      }
+    });
   }
 
   // The range of all plots at once, without a way to the server.
@@ -119,7 +128,7 @@
     const wanted = [view.begin === null ? low : view.begin, view.end === null ? high : view.end].map(log);
     for (const plot of document.querySelectorAll(".js-plotly-plot")) {
       const axis = plot.layout && plot.layout.xaxis;
-      if (!axis) continue;
+      if (!axis || !(plot.layout.meta || {}).ranged) continue;
       if (open && axis.autorange !== true) window.Plotly.relayout(plot, { "xaxis.autorange": true });
       if (!open && !same(axis.range, wanted)) window.Plotly.relayout(plot, { "xaxis.range": wanted });
     }
@@ -158,5 +167,5 @@
     if (again) again.focus({ preventScroll: true });
   }).observe(document, { childList: true, subtree: true });
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { rrm: { sync, range, picture, decode, encode } });
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { rrm: { sync, fill, range, picture, decode, encode } });
 })();

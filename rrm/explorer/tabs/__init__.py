@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rrm.explorer.tabs import history, training
+from rrm.explorer.tabs import history, intervals, stability, training
 from rrm.explorer.tabs.tab import Tab
 
 TABS: Mapping[str, Tab] = {
@@ -16,5 +16,9 @@ TABS: Mapping[str, Tab] = {
         history.STRUCTURE,
         history.ROUTING,
         history.ACTION,
+        stability.EXPONENTS,
+        stability.SETTLING,
+        intervals.ARMS,
+        intervals.CLAIMS,
     )
 }

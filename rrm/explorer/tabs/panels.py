@@ -13,14 +13,13 @@ from rrm.explorer.groups import RunGroup, collapse
 from rrm.explorer.palette import DASHES, colours_of, see_through
 from rrm.explorer.selection import Selection
 from rrm.explorer.series import AXES, Line, fewer, line, needed, smooth, within
+from rrm.explorer.tabs.style import INK, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 from rrm.panels import Panel
 
 # Points of one line at most: two a pixel. Many lines share a figure's points, but keep some each.
 MOST_OF_LINE, MOST_OF_FIGURE, LEAST_OF_LINE = 1000, 10_000, 100
-HEIGHT = 320
-GRID, INK = "rgba(128, 128, 128, 0.25)", "#6b6b6b"
 # Lines with few points have marks, so that one with a single point is seen.
 _FEW = 30
 
@@ -94,7 +93,7 @@ def panel_figure(panel: Panel, selection: Selection, curves: dict[str, Curves], 
             shape: dict[str, str | int] = {"color": colour, "dash": DASHES[number % len(DASHES)], "width": 2}
             traces.append({"x": [None], "y": [None], "mode": "lines", "line": shape, "name": escape(label or series)})
     figure = _figure(panel, traces, view, log, told.words(view, log))
-    figure.update_layout(meta={"thinned": told.shown < told.of})
+    figure.update_layout(meta={"thinned": told.shown < told.of, "ranged": True})
     return figure
 
 
@@ -225,25 +224,10 @@ def _figure(panel: Panel, traces: list[dict], view: View, log: bool, note: str) 
     ends: list[float | None] = [view.begin, view.end]
     if log_x:
         ends = [None if end is None or end <= 0 else float(np.log10(end)) for end in ends]
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "ticks": "outside", "tickcolor": GRID}
-    top = 40 + 18 * bool(note) + 20 * any(trace.get("showlegend", True) for trace in traces)
-    scale_x, scale_y = ("log" if on else "linear" for on in (log_x, log))
-    figure = Figure(
-        traces,
-        {
-            "title": {"text": escape(panel.title), "subtitle": {"text": note, "font": {"size": 11}}, "x": 0.01,
-                      "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 14}},
-            "xaxis": {**axis, "title": {"text": AXES[view.x].title, "standoff": 6}, "type": scale_x,
-                      "range": ends if ends != [None, None] else None},
-            "yaxis": {**axis, "type": scale_y, "exponentformat": "power", "nticks": 7, "range": _heights(traces, log)},
-            "height": HEIGHT, "margin": {"l": 56, "r": 12, "t": top, "b": 42}, "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": INK, "size": 12}, "hovermode": "closest",
-            "hoverlabel": {"namelength": -1}, "showlegend": True, "uirevision": f"{panel.title} {view.x} {scale_x}",
-            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom",
-                       "font": {"size": 11}, "itemclick": False, "itemdoubleclick": False, "traceorder": "normal"},
-            "template": None,
-        },
-    )  # fmt: skip
+    figure = plain_figure(panel.title, traces, AXES[view.x].title, note=note, log=log)
+    figure.update_xaxes(type="log" if log_x else "linear", range=ends if ends != [None, None] else None)
+    figure.update_yaxes(range=_heights(traces, log))
+    figure.update_layout(uirevision=f"{panel.title} {view.x} {log_x}")
     for level in panel.levels:
         figure.add_hline(level, line={"color": INK, "width": 1, "dash": "dot"})
     return figure
