@@ -151,5 +151,7 @@ def test_arms_and_claims_have_intervals(reader):
     sweep = Run("e" * 32, "job", "sweep", "sweep", "job", None, "FINISHED", 0.0, 1.0, {}, {}, metrics)
     found = figures(Memory([sweep, *reader.every_run()], {}), View("arms"))
     assert [figure.layout.title.text for figure in found] == ["peak"] and list(found[0].data[0].y) == ["hrm/noise"]
+    twice = Memory([sweep, Run(**{**vars(sweep), "id": "d" * 32})], {})
+    assert len({figure.layout.title.text for figure in figures(twice, View("arms"))}) == 2
     assert list(found[0].data[0].error_x.array) == pytest.approx([0.1])
     assert list(found[0].data[0].error_x.arrayminus) == pytest.approx([0.1])

@@ -7,6 +7,7 @@ from html import escape
 from plotly.graph_objects import Figure
 
 from rrm.explorer.palette import colours_of
+from rrm.explorer.runs import short
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.style import INK, plain_figure
 from rrm.explorer.tabs.tab import Tab
@@ -24,7 +25,7 @@ def interval_figures(head: str, what: str, none_at: float | None) -> Callable[[S
 
     def figures(selection: Selection, view: View) -> list[Figure]:
         drawn = []
-        many = len({run.group for run in selection.jobs}) > 1
+        jobs = [run.group for run in selection.jobs]
         for run in selection.jobs:
             rows: dict[str, list[tuple[str, float, float, float]]] = {}
             for name, value in run.metrics.items():
@@ -33,7 +34,10 @@ def interval_figures(head: str, what: str, none_at: float | None) -> Callable[[S
                     subject, _, number = name.removeprefix(f"{head}/").rpartition("/")
                     rows.setdefault(number, []).append((subject, value, low, high))
             for number, found in rows.items():
-                title = f"{run.group}: {number.replace('_', ' ')}" if many else number.replace("_", " ")
+                title = number.replace("_", " ")
+                if len(jobs) > 1:  # a job that was run twice has two runs of one name
+                    again = f" ({short(run)})" if jobs.count(run.group) > 1 else ""
+                    title = f"{run.group}{again}: {title}"
                 drawn.append(_forest(title, found, what, none_at, view))
         return drawn
 
@@ -56,7 +60,7 @@ def _forest(
         "hovertemplate": "%{x:.4g} %{customdata}<extra>%{y}</extra>",
     }  # fmt: skip
     figure = plain_figure(title, [trace], "", note=what, height=max(320, 120 + 26 * len(rows)))
-    figure.update_yaxes(type="category", autorange="reversed", nticks=len(rows) + 1)
+    figure.update_yaxes(type="category", autorange="reversed", tickmode="linear", dtick=1)
     return figure if none_at is None else figure.add_vline(none_at, line={"color": INK, "width": 1, "dash": "dot"})
 
 
