@@ -20,7 +20,7 @@ from rrm.explorer.view import View
 
 _PLOTLY = "_dash-component-suites/plotly/package_data/plotly.min.js"
 # Fields of a view that the table does not show.
-_OF_PLOTS = ("x", "scale_x", "scale_y", "begin", "end", "smooth", "layers")
+_OF_PLOTS = ("x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "moment")
 _ALWAYS = ("job", "model", "arm", "kind", "status", "role")
 
 
@@ -65,7 +65,7 @@ def make_app(source: Source) -> Dash:
     def show_plots(state: dict | None, version: str | None, drawn: dict | None) -> Sequence[Any]:
         view = _view(state)
         # What the page of the table shows changes no plot, and neither does a range whose points are all there.
-        key = view.but(begin=None, end=None, sort="", page=0).state
+        key = view.but(begin=None, end=None, sort="", page=0, moment=0).state
         if drawn and drawn["version"] == version and drawn["key"] == key and not drawn["thinned"]:
             raise PreventUpdate
         tab = TABS[view.tab]
@@ -76,9 +76,12 @@ def make_app(source: Source) -> Dash:
                 layers = list(dict.fromkeys([*tab.layers(selection), *view.layers]))
         except InputError as error:
             return html.P(str(error), className="trouble"), None, [], None
-        told = {"version": version, "key": key, "thinned": any(figure.layout.meta["thinned"] for figure in figures)}
+        marks = [figure.layout.meta for figure in figures]
+        told = {"version": version, "key": key, "thinned": any(mark["thinned"] for mark in marks),
+                "moments": max((mark.get("moments", 0) for mark in marks), default=0)}  # fmt: skip
         if not figures:
-            return page.no_data(view.tab, len(selection.runs)), None, layers, told
+            trial = next((run.id for run in selection.runs if run.role == "trial"), "RUN_ID")
+            return page.no_data(view.tab, len(selection.runs), trial), None, layers, told
         shown_plots = html.Div([page.legend(selection, figures, view), page.plots(figures, view.tab)])
         return shown_plots, extent(figures), layers, told
 
@@ -139,6 +142,14 @@ def _connect_the_browser(app: Dash) -> None:
     app.clientside_callback(
         ClientsideFunction("rrm", "range"), Output("ranged", "data"), Input("view", "data"), State("extent", "data")
     )
+    app.clientside_callback(
+        ClientsideFunction("rrm", "stepper"), Output("stepper", "hidden"), Output("moment", "max"),
+        Input("drawn", "data"),
+    )  # fmt: skip
+    app.clientside_callback(
+        ClientsideFunction("rrm", "show"), Output("shown", "data"), Input("moment", "drag_value"),
+        prevent_initial_call=True,
+    )  # fmt: skip
     app.clientside_callback(
         ClientsideFunction("rrm", "picture"), Output("pictured", "data"),
         Input({"type": "png", "index": ALL}, "n_clicks"), prevent_initial_call=True,

@@ -50,7 +50,9 @@ def page(store: str, view: View, selection: Selection, drawn: dict[str, Sequence
     )
     parts = []
     for title, figures in drawn.items():
-        plots = [one.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG) for one in figures]
+        plots = [
+            one.to_html(full_html=False, include_plotlyjs=False, auto_play=False, config=_CONFIG) for one in figures
+        ]
         boxes = "".join(f'<div class="plot">{plot}</div>' for plot in plots)
         parts.append(f'<h2>{escape(title)}</h2><div class="grid">{boxes}</div>')
     said = f"{store}, {datetime.now():%Y-%m-%d %H:%M}, view {view.address or '(all runs)'}"

@@ -22,7 +22,7 @@ SLIDER = 1000  # places of the slider over the whole axis
 POLL_MS = 3000
 # Fields of a view that have a control of their own; buttons and the address change the others.
 CONTROLS = (
-    "find", "jobs", "group", "x", "scale_x", "scale_y", "begin", "end", "smooth", "layers"
+    "find", "jobs", "group", "x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "moment"
 )  # fmt: skip
 # Those that are lists, whose options come from the runs.
 LISTS = ("jobs", "group", "layers")
@@ -43,6 +43,7 @@ def layout(store: str) -> html.Div:
             dcc.Store(id="extent"),
             dcc.Store(id="drawn"),
             dcc.Store(id="ranged"),
+            dcc.Store(id="shown"),
             dcc.Store(id="pictured"),
             dcc.Interval(id="tick", interval=POLL_MS),
             dcc.Download(id="file"),
@@ -58,6 +59,7 @@ def layout(store: str) -> html.Div:
                     _runs_part(),
                     _controls(),
                     html.Nav(tab_strip(View()), id="tabs", className="tabs", **_aria(label="tabs")),
+                    _stepper(),
                     html.Div(id="plots"),
                 ]
             ),
@@ -137,6 +139,13 @@ def _controls() -> html.Section:
         ),
     ]
     return html.Section(parts, className="controls", **_aria(label="what is drawn"))
+
+
+def _stepper() -> html.Div:
+    """The control of boards that are shown call by call, which the arrow keys move, too."""
+    label = html.Span("Moment (arrow keys)", id="moment-label", className="label")
+    slider = dcc.Slider(0, 1, 1, marks=None, value=0, id="moment", allow_direct_input=False, updatemode="mouseup")
+    return html.Div([label, slider], id="stepper", className="stepper", hidden=True)
 
 
 def tab_strip(view: View) -> list[html.Button]:
@@ -245,6 +254,9 @@ def plots(figures: Sequence[Figure], tab: str) -> html.Div:
         height = {"height": f"{figure.layout.height}px"}
         # The range of the page is that of the plots of series alone.
         kind = "plot" if figure.layout.meta["ranged"] else "still"
+        if figure.frames:  # which the control above moves, in all figures at once
+            figure = Figure(figure)
+            figure.layout.sliders = ()
         graph = dcc.Graph(id={"type": kind, "index": key}, figure=figure, config=_CONFIG, style=height)
         save = [
             html.Button(name, id={"type": kind, "index": key}, **_aria(label=f"save {title} as {name}"))
@@ -255,7 +267,8 @@ def plots(figures: Sequence[Figure], tab: str) -> html.Div:
     return html.Div(parts, className="grid")
 
 
-def no_data(tab: str, drawn: int) -> html.Div:
-    """What a tab says where no run has such data."""
+def no_data(tab: str, drawn: int, run: str = "RUN_ID") -> html.Div:
+    """What a tab says where no run has such data; `run` is one that the command could be about."""
     said = "None of these runs has such data." if drawn else "No run is drawn: change the filter or choose runs."
-    return html.Div([html.P(said), html.P("This command makes some:"), html.Code(TABS[tab].command)], className="empty")
+    command = TABS[tab].command.replace("RUN_ID", run)
+    return html.Div([html.P(said), html.P("This command makes some:"), html.Code(command)], className="empty")

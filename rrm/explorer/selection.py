@@ -33,8 +33,13 @@ class Selection:
         known = reader.every_run() if runs is None else runs
         drawn = chosen(known, view)
         jobs = {run.group for run in drawn}
-        # A view of some runs is one of their jobs; a view of all runs is one of all jobs that fit.
-        heads = [run for run in known if not is_training(run) and (run.group in jobs or not view.runs)]
+        ids = {run.id for run in drawn}
+        # A view of some runs is one of their jobs, and of studies of them; a view of all runs is one of all jobs.
+        heads = [
+            run
+            for run in known
+            if not is_training(run) and (run.group in jobs or not view.runs or run.tags.get("rrm.source_run") in ids)
+        ]
         heads = [run for run in heads if not view.jobs or run.group in view.jobs]
         return cls(reader, group_runs(drawn, view.group, view.hidden), heads)
 

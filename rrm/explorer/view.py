@@ -28,6 +28,7 @@ class View:
         begin, end: of the axis, in its unit; None where it is open.
         smooth: number of points that each point is the mean of.
         layers: what the star of a series may stand for; all where there is none.
+        moment: of boards that are shown call by call, from 0.
         dark: whether the ground is dark; of the reader's machine, so no address says it.
     """
 
@@ -47,6 +48,7 @@ class View:
     end: float | None = None
     smooth: int = 1
     layers: tuple[str, ...] = ()
+    moment: int = 0
     dark: bool = False
 
     @classmethod

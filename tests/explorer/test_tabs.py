@@ -19,7 +19,7 @@ from rrm.tracking.reader import Run
 from tests.explorer.memory import Memory, make_run
 
 # Tabs that draw no series.
-OF_RESULTS = ("exponents", "settling", "arms", "claims")
+OF_RESULTS = ("exponents", "settling", "boards", "arms", "claims")
 HOSTILE = '<img src=x onerror="window.hurt=1">'
 
 

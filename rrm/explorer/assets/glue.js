@@ -132,8 +132,37 @@
       if (open && axis.autorange !== true) window.Plotly.relayout(plot, { "xaxis.autorange": true });
       if (!open && !same(axis.range, wanted)) window.Plotly.relayout(plot, { "xaxis.range": wanted });
     }
+    show(view.moment);
     return [view.begin, view.end];
   }
+
+  // Boards at another moment, without a way to the server.
+  function show(moment) {
+    if (!window.Plotly) return window.dash_clientside.no_update;
+    const jump = { mode: "immediate", frame: { duration: 0, redraw: true }, transition: { duration: 0 } };
+    for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+      const { moments, words } = (plot.layout && plot.layout.meta) || {};
+      const at = Math.min(moment, moments - 1);
+      if (!moments || plot.moment === at) continue;
+      plot.moment = at;
+      window.Plotly.animate(plot, [String(at)], jump).catch(() => {}); // the next one may overtake it
+      const thumb = document.querySelector("#moment [role=slider]");
+      if (thumb) thumb.setAttribute("aria-valuetext", words[at]);
+    }
+    return moment;
+  }
+  function stepper(drawn) {
+    const moments = (drawn && drawn.moments) || 0;
+    return [moments === 0, Math.max(moments - 1, 1)];
+  }
+  // Arrow keys step from anywhere on the page that has no use for them.
+  document.addEventListener("keydown", (event) => {
+    const thumb = document.querySelector("#stepper:not([hidden]) [role=slider]");
+    if (!thumb || !event.key.startsWith("Arrow") || document.activeElement !== document.body) return;
+    event.preventDefault();
+    thumb.focus();
+    thumb.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, bubbles: true, cancelable: true }));
+  });
 
   // A picture of one plot, with the legend that the page has in common for all.
   function picture() {
@@ -167,5 +196,5 @@
     if (again) again.focus({ preventScroll: true });
   }).observe(document, { childList: true, subtree: true });
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { rrm: { sync, fill, range, picture, decode, encode } });
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { rrm: { sync, fill, range, stepper, show, picture, decode, encode } });
 })();

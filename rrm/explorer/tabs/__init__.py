@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rrm.explorer.tabs import history, intervals, stability, training
+from rrm.explorer.tabs import boards, history, intervals, stability, training
 from rrm.explorer.tabs.tab import Tab
 
 TABS: Mapping[str, Tab] = {
@@ -18,6 +18,7 @@ TABS: Mapping[str, Tab] = {
         history.ACTION,
         stability.EXPONENTS,
         stability.SETTLING,
+        boards.TAB,
         intervals.ARMS,
         intervals.CLAIMS,
     )
