@@ -9,10 +9,13 @@ import numpy as np
 from safetensors import safe_open
 
 from rrm.explorer.selection import Selection
-from rrm.files import refusing
+from rrm.files import read_npz, refusing
 from rrm.tracking.reader import Run
 
 SCHEMA = "rrm-lyapunov"
+# Of a study: its result, and its rollouts far past the training depth.
+RESULT, DEEP = "result.safetensors", "deep.npz"
+REMEDY = "restore the file from a copy, or measure again"
 # Arrays that the tabs draw; N puzzles, S segments, k exponents.
 ARRAYS = ("lambda_per_call", "lambda_segments", "drift_H", "drift_L", "q_halt", "margin", "entropy", "solved_at")
 
@@ -22,10 +25,13 @@ class Measured:
     """What was measured on one trained model.
 
     Attributes:
-        run: the training.
+        run: the training, or the study of one.
         label: its group, and its name.
         solved: bool [N], whether the answer at the end is right.
         finite: bool [N], whether the rollout stayed finite; others are left out of exponents.
+        segments: of a rollout.
+        deep: bool [n, T], whether the answer of a puzzle is right after each segment of a rollout far past the training
+            depth; None where a study has not made such rollouts.
         arrays: those of ARRAYS that the file has: lambda_per_call [N, k], lambda_segments [N, S, k], others [N, S].
         task, unit: in words.
     """
@@ -34,32 +40,44 @@ class Measured:
     label: str
     solved: np.ndarray
     finite: np.ndarray
+    segments: int
+    deep: np.ndarray | None
     arrays: dict[str, np.ndarray]
     task: str
     unit: str
 
 
 def measurements(selection: Selection, most: int) -> list[Measured]:
-    """The measurements of at most `most` runs of a selection, in its order."""
+    """The measurements of at most `most` runs of a selection, those of trainings first, then studies."""
     found: list[Measured] = []
     for group in selection.groups:
         for run in group.runs:
             path = selection.file(run, f"lyapunov/{run.name}.safetensors") if len(found) < most else None
             if path is not None:
                 label = group.label if len(group.runs) == 1 else f"{group.label}, {run.name}"
-                settings, arrays = _read(path, path.stat().st_mtime_ns)
-                solved = arrays["solved"].astype(bool)
-                finite = arrays.get("finite", np.ones(len(solved))).astype(bool)
-                kept = {name: arrays[name] for name in ARRAYS if name in arrays}
-                found.append(Measured(run, label, solved, finite, kept, str(settings.get("task", "")),
-                                      str(settings.get("unit", "nats per network call"))))  # fmt: skip
+                found.append(_measured(run, label, path, None))
+    for run in selection.jobs:
+        path = selection.file(run, RESULT) if run.kind == "stability" and len(found) < most else None
+        if path is not None:
+            label = ", ".join(part for part in (run.tags.get("rrm.label"), run.name) if part)
+            found.append(_measured(run, label, path, selection.file(run, DEEP)))
     return found
+
+
+def _measured(run: Run, label: str, path: Path, deep: Path | None) -> Measured:
+    settings, arrays = _read(path, path.stat().st_mtime_ns)
+    solved = arrays["solved"].astype(bool)
+    finite = arrays.get("finite", np.ones(len(solved))).astype(bool)
+    kept = {name: arrays[name] for name in ARRAYS if name in arrays}
+    task, unit = str(settings.get("task", "")), str(settings.get("unit", "nats per network call"))
+    longer = None if deep is None else read_npz(deep, ["solved"], "deep rollouts", REMEDY)["solved"].astype(bool)
+    return Measured(run, label, solved, finite, int(settings.get("segments", 0)), longer, kept, task, unit)
 
 
 @lru_cache(maxsize=64)
 def _read(path: Path, changed: int) -> tuple[dict, dict[str, np.ndarray]]:
     """Settings and arrays of a file; InputError for another kind of file."""
-    with refusing(path, "result file", "restore the file from a copy, or measure again"):
+    with refusing(path, "result file", REMEDY):
         with safe_open(path, "numpy") as file:
             header = json.loads((file.metadata() or {}).get("rrm", "{}"))
             if header.get("schema") != SCHEMA:

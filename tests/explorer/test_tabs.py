@@ -139,10 +139,28 @@ def test_exponents_and_settling_tell_solved_from_failed(measured):
     assert [list(trace.x) for trace in boxes.data] == [pytest.approx([-0.3]), pytest.approx([0.2])]
     assert [list(trace.y) for trace in lines(spectrum)] == [pytest.approx([-0.3, -0.4]), pytest.approx([0.2, -0.1])]
     assert [list(trace.y) for trace in lines(local)] == [[0.0, 2.0], [4.0, 6.0]]
-    drift, survival = figures(measured, View("settling"))
+    settled, cloud, drift, survival = figures(measured, View("settling"))
+    # Of the two finite puzzles the solved one has come to rest, and the failed one still moves.
+    assert [list(trace.customdata) for trace in settled.data] == [[1], [0], [0], [1]]
+    assert [list(trace.y) for trace in cloud.data] == [pytest.approx([-0.3]), pytest.approx([0.2])]
     assert list(lines(drift)[0].y) == pytest.approx([1.0, 0.1]) and drift.layout.yaxis.type == "log"
     assert list(lines(survival)[0].y) == pytest.approx([2 / 3, 1 / 3])
     assert extent([drift, boxes]) is None and "noise, trial-005" in str(legend(None, [drift], View("settling")))
+
+
+def test_a_study_of_a_drawn_training_is_drawn_with_its_deep_rollouts(measured, tmp_path):
+    last = measured.every_run()[-1]
+    of = {"rrm.source_run": last.id, "rrm.label": "trm_mlp, noise"}
+    study = Run("d" * 32, "s", "stability", "study", "s", None, "FINISHED", 0.0, 1.0, {}, of, {})
+    reader = Memory([*measured.every_run(), study], {})
+    np.savez(tmp_path / "deep.npz", solved=np.array([[0, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1]], bool))
+    files = {"result.safetensors": measured.file(last, ""), "deep.npz": tmp_path / "deep.npz"}
+    reader.file = lambda run, name: files[name] if run == study else Memory.file(reader, run, name)
+    *_, deep = figures(reader, View("settling", runs=(last.id[:8],)))
+    (line,) = lines(deep)
+    assert line.name == "trm_mlp, noise, s" and list(line.x) == [1, 2, 4]
+    assert list(line.y) == [0.75, 0.5, 0.25] and list(line.customdata) == [4, 3, 2]
+    assert figures(reader, View("settling", runs=(measured.every_run()[0].id[:8],))) == []
 
 
 def test_arms_and_claims_have_intervals(reader):

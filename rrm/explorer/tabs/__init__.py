@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rrm.explorer.tabs import boards, history, intervals, stability, training
+from rrm.explorer.tabs import boards, history, intervals, settling, stability, training
 from rrm.explorer.tabs.tab import Tab
 
 TABS: Mapping[str, Tab] = {
@@ -17,7 +17,7 @@ TABS: Mapping[str, Tab] = {
         history.ROUTING,
         history.ACTION,
         stability.EXPONENTS,
-        stability.SETTLING,
+        settling.TAB,
         boards.TAB,
         intervals.ARMS,
         intervals.CLAIMS,

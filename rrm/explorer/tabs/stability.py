@@ -1,4 +1,4 @@
-"""Exponents and settling of recursive reasoners: solved puzzles against failed ones."""
+"""Exponents of recursive reasoners: solved puzzles against failed ones."""
 
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
@@ -30,26 +30,9 @@ def exponents(selection: Selection, view: View) -> list[Figure]:
         "λ₁ by segment, median": ("segment", lambda one, rows: _first(one, rows)),
     }
     for title, (x, values) in lines.items():
-        traces = list(_medians(found, view, values, one_by_one=lambda one: one.finite))
+        traces = list(medians(found, view, values, one_by_one=lambda one: one.finite))
         if traces:
             figures.append(plain_figure(title, traces, x, found[0].unit))
-    return figures
-
-
-def settling(selection: Selection, view: View) -> list[Figure]:
-    """How the state comes to rest and the answer comes: drift, share solved, confidence, by segment."""
-    found = measurements(selection, MOST)
-    panels = {"drift of z_H, median": ("drift_H", True), "drift of z_L, median": ("drift_L", True),
-              "halting logit, median": ("q_halt", False), "margin, median": ("margin", False),
-              "entropy (nats), median": ("entropy", False)}  # fmt: skip
-    figures = []
-    for title, (name, log) in panels.items():
-        having = [one for one in found if name in one.arrays and np.isfinite(one.arrays[name]).any()]
-        traces = list(_medians(having, view, lambda one, rows, name=name: one.arrays[name][rows]))
-        if traces:
-            figures.append(plain_figure(title, traces, "segment", log=log))
-    if survival := list(_survival(found, view)):
-        figures.append(plain_figure("share of puzzles not solved yet", survival, "segment"))
     return figures
 
 
@@ -76,7 +59,7 @@ def _distributions(found: Sequence[Measured], view: View) -> Figure:
     return figure.add_vline(0, line={"color": INK, "width": 1, "dash": "dot"})
 
 
-def _medians(
+def medians(
     found: Sequence[Measured],
     view: View,
     values: Callable[..., np.ndarray],
@@ -108,18 +91,4 @@ def _medians(
             yield {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": name, "line": look}
 
 
-def _survival(found: Sequence[Measured], view: View) -> Iterator[dict]:
-    having = [one for one in found if "solved_at" in one.arrays]
-    colours = colours_of(len(having), view.dark)
-    for one, colour in zip(having, colours, strict=True):
-        reached = np.maximum.accumulate(one.arrays["solved_at"].astype(bool), axis=1)
-        y = 1 - reached.mean(0)
-        yield {
-            "type": "scatter", "x": np.arange(1, len(y) + 1), "y": y, "mode": "lines+markers", "meta": "line",
-            "name": escape(one.label), "line": {"color": colour, "width": 1.8, "shape": "hv"}, "marker": {"size": 4},
-            "showlegend": False, "legendgroup": escape(one.label), "customdata": np.full(len(y), len(reached)),
-        }  # fmt: skip
-
-
 EXPONENTS = Tab("exponents", "Exponents", COMMAND, exponents)
-SETTLING = Tab("settling", "Settling", COMMAND, settling)
