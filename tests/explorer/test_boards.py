@@ -117,12 +117,22 @@ class Source:
         return Selection.of(self.reader, view)
 
 
+def wait(page, state, wanted):
+    """Until an expression of the page has a value."""
+    for _ in range(300):
+        if page.evaluate(state) == wanted:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{state} is {page.evaluate(state)}, not {wanted}")
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the path: apt-get install chromium")
 def test_keys_step_through_all_boards_and_the_moment_is_in_the_link(tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, of the test extra, is not installed")
     server = serve(make_app(Source(Stored(tmp_path / "boards.npz"))), 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     said = """() => [...document.querySelectorAll(".js-plotly-plot")].map((one) => one.layout.title.subtitle.text)"""
+    drawn = """() => [...document.querySelectorAll(".js-plotly-plot")].slice(0, 2).map((one) => one.data[3].x[0])"""
     errors = []
     try:
         with sync_api.sync_playwright() as playwright:
@@ -133,12 +143,15 @@ def test_keys_step_through_all_boards_and_the_moment_is_in_the_link(tmp_path):
             page.wait_for_selector("#stepper:not([hidden])")
             page.keyboard.press("ArrowRight")
             page.wait_for_url("**moment=1**")
+            wait(page, drawn, [6, 6])
             assert [text[:9] for text in page.evaluate(said)[:2]] == ["segment 2"] * 2
             thumb = page.locator("#moment [role=slider]")
             assert thumb.get_attribute("aria-valuetext").startswith("segment 2, call 3")
             page.keyboard.press("ArrowLeft")
             page.wait_for_url(lambda url: "moment" not in url)
+            wait(page, drawn, [1, 1])
             assert [text[:9] for text in page.evaluate(said)[:2]] == ["segment 1"] * 2
+            assert thumb.get_attribute("aria-labelledby") == "moment-label"
             page.goto(f"http://127.0.0.1:{server.port}/?tab=boards&moment=1")
             page.wait_for_selector("#plots .main-svg")
             assert page.evaluate(said)[0].startswith("segment 2")
