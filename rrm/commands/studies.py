@@ -10,7 +10,7 @@ from rrm.errors import InputError, OneLineParser
 from rrm.halves import NOISE
 
 PRECISIONS = ("float32", "mixed", "float64")
-MOST_TRACED = 32  # puzzles of a trace, and noisy rollouts of each
+MOST_TRACED = {"puzzles": 8, "K": 32}  # as many as the page draws, and rollouts of each
 
 
 def run_stability_command(description: str, argv: list[str] | None = None) -> None:
@@ -93,9 +93,9 @@ def parse_boards(description: str, argv: list[str] | None = None) -> argparse.Na
     args = parser.parse_args(argv)
     check_study_options(args, "puzzles", "segments")
     args.where = half_of_state(args.where)
-    for option in ("puzzles", "K"):
-        if not 0 <= (given := getattr(args, option)) <= MOST_TRACED:
-            raise InputError(f"--{option} {given} is not possible: a trace is looked at, use at most {MOST_TRACED}")
+    for option, most in MOST_TRACED.items():
+        if not 0 <= (given := getattr(args, option)) <= most:
+            raise InputError(f"--{option} {given} is not possible: a trace is looked at, use at most {most}")
     if not (isfinite(args.sigma) and args.sigma >= 0):
         raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")
     return args

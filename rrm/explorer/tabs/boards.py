@@ -44,7 +44,7 @@ _DARK = _Look("#2f7fa8", "#8a8a8a", "#5fc489", "#ee99aa", "#b0a8f5")
 
 
 def figures(selection: Selection, view: View) -> list[Figure]:
-    """The boards of all traces of a selection, the newest first."""
+    """The boards of the newest MOST_STUDIES traces of a selection."""
     traces = [
         (run.name, load_trace(file))
         for run in selection.jobs
@@ -66,7 +66,7 @@ def board_figures(trace: Trace, moment: int = 0, *, dark: bool = False, words: s
             figure.show()
 
     Args:
-        trace: of some puzzles.
+        trace: of some puzzles, of which at most MOST_BOARDS are drawn.
         moment: number of the frame that is shown first, the last one where there are fewer.
         dark: whether the ground is.
         words: at the end of each title.
