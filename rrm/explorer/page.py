@@ -234,7 +234,7 @@ def legend(selection: Selection, figures: Sequence[Figure], view: View) -> html.
             continue
         swatch = html.Span(className="swatch", style={"background": colour})
         items.append(html.Li([swatch, html.Span(group.label), html.Span(f" ({group.n})", className="n")]))
-    return html.Ul(items, className="legend", **_aria(label="groups"))
+    return html.Ul(items, className="legend", tabIndex="0", **_aria(label="groups"))
 
 
 def _legend_of_models(figures: Sequence[Figure]) -> html.Ul:
@@ -242,7 +242,7 @@ def _legend_of_models(figures: Sequence[Figure]) -> html.Ul:
     found = {trace.legendgroup: trace.line.color for figure in figures for trace in figure.data if trace.legendgroup}
     items = [html.Li([html.Span(className="swatch", style={"background": colour}), html.Span(unescape(label))])
              for label, colour in found.items()]  # fmt: skip
-    return html.Ul(items, className="legend", **_aria(label="models"))
+    return html.Ul(items, className="legend", tabIndex="0", **_aria(label="models"))
 
 
 def plots(figures: Sequence[Figure], tab: str) -> html.Div:
