@@ -71,7 +71,9 @@ class Path(Probe):
         return {"sums": self._sums, **{f"start/{number}": w for number, w in enumerate(self._start)}}
 
     def load(self, view: View, tensors: Mapping[str, Tensor]) -> None:
-        self._sums = tensors["sums"].clone()
+        # Older checkpoints have each sum by its name.
+        sums = tensors["sums"] if "sums" in tensors else torch.stack([tensors[name] for name in NAMES])
+        self._sums = sums.clone()
         self._start = [tensors[f"start/{number}"] for number in range(len(view.weights))]
         self._follow(view)
 

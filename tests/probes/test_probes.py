@@ -14,6 +14,7 @@ from rrm.probes.adam import adam_atan2, adamw
 from rrm.probes.heads import head_numbers
 from rrm.probes.hessian import flat_product
 from rrm.probes.llc import learning_coefficient, r_hat
+from rrm.probes.path import NAMES
 from rrm.tasks.modular import ModularArithmetic
 from rrm.training.losses import cross_entropy
 from rrm.training.registry import OPTIMIZERS
@@ -82,6 +83,11 @@ def test_path_of_gradient_descent_on_a_bowl():
     assert found["kinetic_action"] == pytest.approx(found["gradient_action"] / 2)
     assert found["length"] > found["displacement"]
     assert found["kinetic_action"] > found["length"] ** 2 / (2 * found["tau"])
+    # A checkpoint of an older rrm has each sum by its name.
+    kept, again = path.tensors(), PROBES["path"]()
+    older = dict(zip(NAMES, kept["sums"], strict=True)) | {"start/0": kept["start/0"]}
+    again.load(View(watched, steps), older)
+    assert numbers(again.measure(View(watched, steps))) == found
 
 
 def test_function_action_is_one_from_the_uniform_answer_to_a_certain_one():
