@@ -38,7 +38,10 @@ def assemble(
     model = build(recipe.model).to(device)
     data = Data(task, train, validation) if task and train and validation else None
     loss, arithmetic = recipe.LOSSES[recipe.loss], recipe.arithmetic
-    context = Context(model, loss, recipe.perturbed, recipe.batch_size, recipe.seed, data, rank, world, arithmetic)
+    steps = recipe.steps(model)
+    context = Context(
+        model, loss, recipe.perturbed, recipe.batch_size, recipe.seed, data, rank, world, arithmetic, steps
+    )
     return build_parts(recipe, context, device=device, wrap=wrap, curve=curve)
 
 

@@ -33,7 +33,7 @@ class Context:
 
     model: the network that trains, on the device where it trains.  loss: of a cell.  data: None for a toy that makes
     its own.  batch_size: rows of a step over all workers.  rank, world: which of how many workers this is.
-    arithmetic: the table of a recipe that names one.
+    arithmetic: the table of a recipe that names one.  steps: of the whole training, None where nobody has counted them.
     """
 
     model: nn.Module
@@ -45,6 +45,14 @@ class Context:
     rank: int = 0
     world: int = 1
     arithmetic: ModularArithmetic | None = None
+    steps: int | None = None
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training; ValueError where nobody has counted them."""
+        if self.steps is None:
+            raise ValueError("this part of a training goes by its length: give the context its steps")
+        return self.steps
 
     @property
     def table(self) -> ModularArithmetic:

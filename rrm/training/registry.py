@@ -1,6 +1,7 @@
 """The parts that a recipe chooses from, by name. A new part is one file and one line here."""
 
 from rrm.training.classification import ClassificationSettings
+from rrm.training.curricula.source import CurriculumSettings
 from rrm.training.deep_supervision import DeepSupervisionSettings
 from rrm.training.flosser import FlossingSettings
 from rrm.training.gradient_filter import GradientFilterSettings
@@ -49,6 +50,7 @@ SOURCES: dict[str, type[SourceSettings]] = {
     "uniform": UniformSettings,
     "originals": OriginalsSettings,
     "rows": TableRowsSettings,
+    "curriculum": CurriculumSettings,
 }
 
 HOOKS: dict[str, type[HookSettings]] = {

@@ -33,6 +33,17 @@ def as_tensors(
     }
 
 
+def check_batch(puzzles: PuzzleSet, batch_size: int, world: int) -> None:
+    """InputError where the workers cannot share a batch, or there are fewer puzzles than a batch has rows."""
+    if batch_size % world:
+        raise InputError(
+            f"batch size {batch_size} does not divide among {world} workers: use a number of workers that divides "
+            "it, or another batch size"
+        )
+    if len(puzzles) < batch_size:
+        raise InputError(f"{len(puzzles)} training puzzles are fewer than the batch size {batch_size}: lower it")
+
+
 class TrainStream(Source):
     """Batches of the training puzzles, epoch after epoch, each in a new order.
 
@@ -52,13 +63,7 @@ class TrainStream(Source):
         world: int = 1,
         copies: bool = True,
     ):
-        if batch_size % world:
-            raise InputError(
-                f"batch size {batch_size} does not divide among {world} workers: use a number of workers that divides "
-                "it, or another batch size"
-            )
-        if len(puzzles) < batch_size:
-            raise InputError(f"{len(puzzles)} training puzzles are fewer than the batch size {batch_size}: lower it")
+        check_batch(puzzles, batch_size, world)
         self.puzzles, self.task, self.batch_size, self.seed, self.copies = puzzles, task, batch_size, seed, copies
         self.mine = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
         self._order: tuple[int, np.ndarray] | None = None

@@ -50,7 +50,7 @@ def splits(tmp_path_factory):
 def context(splits, model, rank=0, world=1):
     torch.manual_seed(0)
     data, table = Data(TASK, splits.train, splits.validation), ModularArithmetic(**TABLE)
-    return Context(build(model), LOSSES["stablemax"], TrajectoryPerturbation(), ROWS, 0, data, rank, world, table)
+    return Context(build(model), LOSSES["stablemax"], TrajectoryPerturbation(), ROWS, 0, data, rank, world, table, 8)
 
 
 def recipe(model=MODELS["deep_supervision"], evaluations=3, **changes):
