@@ -84,9 +84,9 @@ def search(
             states, owner = states[:, unfinished], owner[unfinished]
         states = np.ascontiguousarray(states)  # selections of states are transposed in memory: four times as slow
         for _ in range(ROUNDS - 1):
-            states, _ = _propagate(states, box)
+            states, _ = propagate(states, box)
         before = states
-        states, dead = _propagate(states, box)
+        states, dead = propagate(states, box)
 
         sizes = np.bitwise_count(states)
         largest = sizes.max(axis=0)
@@ -128,7 +128,7 @@ def _next_chunk(
     return states, np.concatenate([block[1] for block in blocks]), opened + len(fresh)
 
 
-def _propagate(states: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+def propagate(states: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
     """One round for states [S, m]: the new states, and bool [m]: in which a unit has no cell left for a digit."""
     grid = states.reshape(*box.axes, -1)
     digits = states.dtype.type((1 << box.digits) - 1)
