@@ -40,6 +40,7 @@ FAMILIES: dict[str, tuple[type[Config], type[Model]]] = {
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "trm_mlp": ("trm", {"mlp_t": True, "pos_encodings": "none"}),
     "trm_att": ("trm", {"mlp_t": False, "pos_encodings": "rope"}),
+    "trm_gdn": ("trm", {"mlp_t": False, "delta_rule": True, "pos_encodings": "rope"}),
     "hrm": ("hrm", {"pos_encodings": "rope"}),
     "srm_mlp": ("srm", {"mlp_t": True, "pos_encodings": "none"}),
     "srm_att": ("srm", {"mlp_t": False, "pos_encodings": "rope"}),

@@ -23,7 +23,8 @@ class ReasonerConfig(ABC):
         hidden_size: D: channels of each half of the state.
         H_cycles, L_cycles: z_H calls of a segment, and z_L calls before each of them.
         L_layers: blocks of the network.
-        num_heads: heads of attention, each of an even width.
+        num_heads: heads of attention or of the delta rule, each of an even width.
+        delta_rule: the gated delta rule mixes positions instead of attention (`rrm.models.delta_rule`).
         expansion: inner width of a SwiGLU in multiples of D, before `layers.swiglu_width` rounds it.
         swiglu: one of `layers.SWIGLUS`.
         pos_encodings: one of `position_encodings`. "rope_2d" turns half of a head's frequencies by the row of a cell
@@ -50,6 +51,7 @@ class ReasonerConfig(ABC):
     L_cycles: int
     L_layers: int
     num_heads: int = 8
+    delta_rule: bool = False
     expansion: float = 4
     swiglu: str = "plain"
     pos_encodings: str = "none"
@@ -75,6 +77,8 @@ class ReasonerConfig(ABC):
             raise InputError(f"swiglu {self.swiglu!r} is unknown: use {', '.join(SWIGLUS)}")
         if not 1 <= self.rope_theta < math.inf:
             raise InputError(f"rope_theta is {self.rope_theta}: use a number from 1, such as 10 or 10000")
+        if self.delta_rule and not self.attention:
+            raise InputError("delta_rule and mlp_t are both True: a network has one mixer, so set one of them to False")
         if self.attention and (self.hidden_size % self.num_heads or self.hidden_size // self.num_heads % 2):
             raise InputError(
                 f"hidden_size {self.hidden_size} does not split into {self.num_heads} heads of even width: "
@@ -111,7 +115,7 @@ class ReasonerConfig(ABC):
     @property
     @abstractmethod
     def attention(self) -> bool:
-        """Whether attention mixes positions; otherwise a SwiGLU over the positions does."""
+        """Whether heads of attention or of the delta rule mix positions; otherwise a SwiGLU over the positions does."""
 
     @property
     @abstractmethod

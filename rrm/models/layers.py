@@ -173,10 +173,14 @@ class Attention(nn.Module):
         return (q, k, v) if rotary is None else (rotary(q), rotary(k), v)
 
 
-class AttentionBlock(nn.Module):
-    """h = rms(h + attention(h)); h = rms(h + SwiGLU(h)), on [B, L, D]."""
+class Block(nn.Module):
+    """One layer of a stack: mixes positions, then channels. `positions_first`: on [L, B, D], otherwise [B, L, D]."""
 
     positions_first = False
+
+
+class AttentionBlock(Block):
+    """h = rms(h + attention(h)); h = rms(h + SwiGLU(h)), on [B, L, D]."""
 
     def __init__(self, width: int, heads: int, expansion: float, swiglu: type[SwiGLU] = SwiGLU):
         super().__init__()
@@ -188,7 +192,7 @@ class AttentionBlock(nn.Module):
         return rms_norm(h_BLD + self.mlp(h_BLD))
 
 
-class MixerBlock(nn.Module):
+class MixerBlock(Block):
     """Block of TRM: a SwiGLU over positions, normalised over *positions* (per channel), then one over channels.
 
     On [L, B, D]; arXiv 2510.04871.
@@ -211,9 +215,6 @@ class ChannelNormMixerBlock(MixerBlock):
     """Block of SRM: as that of TRM, but the norm after the SwiGLU over positions is over *channels* (per position)."""
 
     mixed_norm_axis = -1
-
-
-Block = AttentionBlock | MixerBlock
 
 
 class Stack(nn.Module):

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from rrm.models import layers
 from rrm.models.base import Readout, RecursiveModel, State
 from rrm.models.config import FORWARD_DTYPES, ReasonerConfig
+from rrm.models.delta_rule import DeltaRuleBlock
 
 # Rows of the largest table: files hold identifiers as int32.
 _MOST_IDENTIFIERS = 1 << 31
@@ -55,7 +56,8 @@ class Reasoner(RecursiveModel):
     def _block(self) -> layers.Block:
         c = self.config
         if c.attention:
-            return layers.AttentionBlock(c.hidden_size, c.num_heads, c.expansion, layers.SWIGLUS[c.swiglu])
+            block = DeltaRuleBlock if c.delta_rule else layers.AttentionBlock
+            return block(c.hidden_size, c.num_heads, c.expansion, layers.SWIGLUS[c.swiglu])
         return self.mixer_block(c.hidden_size, self.half_shape[0], c.expansion, layers.SWIGLUS[c.swiglu])
 
     def _rotary(self) -> layers.RotaryPositions | None:
@@ -66,6 +68,10 @@ class Reasoner(RecursiveModel):
         if c.pos_encodings == "rope_2d":
             places = layers.grid_places(c.prefix, c.seq_len, c.columns)
         return layers.RotaryPositions(places, c.hidden_size // c.num_heads, c.rope_theta)
+
+    def undecayed(self) -> set[str]:
+        """Names of the parameters that weight decay leaves alone: those that set the speed of a gate's decay."""
+        return {name for name, _ in self.named_parameters() if name.endswith((".A_log", ".dt_bias"))}
 
     def initial_state(self, batch_size: int, generator: torch.Generator | None = None) -> State:
         shape = (batch_size, *self.half_shape)

@@ -158,7 +158,7 @@ def test_scores_on_a_grid_depend_on_differences_of_rows_and_columns_alone():
     assert torch.equal(turned[:1, :, :, 1].expand(4, 5, 2, 4), turned[:, :, :, 1])
 
 
-@pytest.mark.parametrize("name", ["trm_att", "srm_att", "hrm"])
+@pytest.mark.parametrize("name", ["trm_att", "srm_att", "hrm", "trm_gdn"])
 def test_a_model_on_a_grid_reads_it_row_by_row_behind_its_prefix(name):
     settings = {"pos_encodings": "rope_2d", "rope_theta": 10.0, "grid_width": 8}
     model = build(variant(name, **SHAPE | {"puzzle_emb_len": 2, "puzzle_emb_ndim": 64}) | settings)
@@ -190,7 +190,7 @@ def test_hidden_matrices_are_those_of_the_networks():
     for name in VARIANTS:
         model = build(variant(name, **SHAPE, L_layers=2, H_layers=1, puzzle_emb_len=1, puzzle_emb_ndim=32))
         held, parameters = model.hidden_matrices(), dict(model.named_parameters())
-        assert held.keys() == {key for key in parameters if ".layers." in key}
+        assert held.keys() == {key for key in parameters if ".layers." in key and key.endswith(".weight")}
         stacks = {key: 6 if "qkv_proj" in key else 1 for key in held}  # 2 heads: 3 x 2 matrices
         assert held == stacks and all(len(parameters[key]) % count == 0 for key, count in held.items())
 
@@ -207,6 +207,7 @@ def test_truncated_normal_has_the_standard_deviation_asked_for():
         ({"family": "gpt"}, "model family 'gpt' is unknown"),
         ({"hidden": 3}, "no setting 'hidden'"),
         ({"pos_encodings": "rotary"}, "pos_encodings 'rotary' is unknown"),
+        ({"delta_rule": True}, "delta_rule and mlp_t are both True"),
         ({"mlp_t": False, "num_heads": 5}, "does not split into 5 heads"),
         ({"puzzle_emb_ndim": 64}, "puzzle_emb_ndim 64 does not fit"),
         ({"H_cycles": 0}, "H_cycles is 0"),
