@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from rrm.tasks import get_task
@@ -16,6 +15,7 @@ from rrm.training import checkpoint
 from rrm.training.assemble import assemble
 from rrm.training.recipes import cpu_sudoku
 from rrm.training.trainer import Trainer
+from tests.workers import run_workers
 
 TASK = get_task("sudoku-4x4")
 BATCH, STEPS = 12, 6
@@ -86,7 +86,6 @@ def make(splits, case, rank=0, wrap=None):
 
 
 def worker(rank: int, folder: str, splits, case: Case) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=case.world)
     run = make(splits, case, rank, DistributedDataParallel)
     history = run.run()
     metrics = [next(history)]
@@ -102,19 +101,18 @@ def worker(rank: int, folder: str, splits, case: Case) -> None:
     dist.barrier()
     resumed.load(folder)
     assert all(torch.equal(a, b) for a, b in zip(resumed.carry.state, run.carry.state, strict=True))
-    dist.destroy_process_group()
 
 
-def run_workers(folder, case: Case) -> tuple:
+def train_together(folder, case: Case) -> tuple:
     """-> (puzzles, what each worker kept)."""
     splits = generate_splits(TASK.name, (36, 8, 8), 0, (6, 9), folder / "puzzles")
-    mp.spawn(worker, args=(str(folder), splits, case), nprocs=case.world)
+    run_workers(worker, folder, case.world, splits, case)
     return splits, [torch.load(folder / f"rank-{rank}.pt", weights_only=False) for rank in range(case.world)]
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, case):
-    splits, ranks = run_workers(tmp_path, case)
+    splits, ranks = train_together(tmp_path, case)
     alone = make(splits, case)
     metrics = [*alone.run()]
 
@@ -153,7 +151,7 @@ def test_workers_train_what_one_process_trains_on_the_whole_batch(tmp_path, case
 def test_workers_differ_in_bfloat16_by_less_than_bfloat16_does(tmp_path):
     """Each worker rounds its own sums over rows; the gradients in float32 give the size of such rounding."""
     case = Case(2, dtype="bfloat16")
-    splits, (first, second) = run_workers(tmp_path, case)
+    splits, (first, second) = train_together(tmp_path, case)
     alone, wide = make(splits, case), make(splits, replace(case, dtype="float32"))
     for run in (alone, wide):
         next(run.run())

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from rrm.curves import CurveFile, read_curves
@@ -15,6 +13,7 @@ from rrm.training import checkpoint, computation
 from rrm.training.assemble import assemble
 from rrm.training.grokking import grokking
 from rrm.training.recipe import Recipe
+from tests.workers import run_workers
 
 FILTERED = {"gradient_filter": {"filter": "window", "window": 4}}
 SMALL = {"p": 7, "train_share": 0.5, "twins": False, "steps": 24, "evaluations": 3, "journal": {"every": 4}}
@@ -68,19 +67,16 @@ def test_a_training_goes_on_bit_for_bit(tmp_path, changes):
 
 
 def worker(rank: int, folder: str, made: Recipe) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     run = assemble(made, rank=rank, world=2, wrap=DistributedDataParallel)
     metrics = [*run.run()]
     torch.save({"metrics": metrics, "weights": run.model.state_dict(), "step": run.step}, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("changes", [{"hooks": FILTERED}, {"model": "gated_mlp", "price": 0.01, "batch_size": 8}])
 def test_two_workers_train_what_one_does_and_end_together(tmp_path, changes):
     journal = {"every": 4, "stop_at": 0.01, "stop_after": 3}
     made = small(**changes, journal=journal)
-    mp.spawn(worker, args=(str(tmp_path), made), nprocs=2)
+    run_workers(worker, tmp_path, 2, made)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2))
     alone = assemble(made)
     metrics = [*alone.run()]
