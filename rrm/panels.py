@@ -98,5 +98,8 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
         Panel("gates", {"": "gates/layer_*"}),
         Panel("routing entropy (nats)", {"": "routing/entropy"}),
         Panel("use of heads", {"": "routing/*/head_*"}),
+        Panel("delta rule", {"decay": "probe/gates/alpha", "writing": "probe/gates/beta"}),
+        Panel("half-life (cells)", {"": "probe/gates/half_life"}, log=True),
+        Panel("norm of the last state", {"": "probe/gates/state_norm"}),
     ),
 }

@@ -72,6 +72,40 @@ def _triangles(q: Tensor, k: Tensor, g: Tensor, beta: Tensor) -> tuple[Tensor, T
     return c, beta.unsqueeze(-1) * (k @ k.mT) * D, (q @ k.mT * D).tril()
 
 
+class GateStatistics(NamedTuple):
+    """What the gates of a layer do with each row of a batch: all [B, W, N], over the cells.
+
+    Attributes:
+        alpha, alpha_spread: mean and standard deviation of the decay of a cell; 1 forgets nothing.
+        half_life: cells until half of a state is forgotten, ln .5 / mean g.
+        beta, beta_spread: mean and standard deviation of the writing strength.
+        writing: share of the cells with beta > .5.
+        state_norm: spectral norm of the state after the last cell.
+    """
+
+    alpha: Tensor
+    alpha_spread: Tensor
+    half_life: Tensor
+    beta: Tensor
+    beta_spread: Tensor
+    writing: Tensor
+    state_norm: Tensor
+
+
+def gate_statistics(reading: Reading) -> GateStatistics:
+    """The statistics of the gates for the inputs of a recursion (`GatedDeltaRule.reading`)."""
+    alpha, beta = reading.g.exp(), reading.beta
+    return GateStatistics(
+        alpha.mean(-1),
+        alpha.std(-1, correction=0),
+        math.log(0.5) / reading.g.mean(-1),
+        beta.mean(-1),
+        beta.std(-1, correction=0),
+        (beta > 0.5).to(beta.dtype).mean(-1),
+        torch.linalg.matrix_norm(scan(reading)[1], 2),
+    )
+
+
 class GatedDeltaRule(nn.Module):
     """A layer of N heads of the gated delta rule, read forwards and backwards; [B, L, D] -> [B, L, D].
 

@@ -9,6 +9,7 @@ from rrm.probes.answers import Logits, Lost, Representation
 from rrm.probes.critical import CriticalStep
 from rrm.probes.fisher import Fisher
 from rrm.probes.fourier import FourierSpectrum, FourierStructure
+from rrm.probes.gates import Gates
 from rrm.probes.gradient import Gradient
 from rrm.probes.heads import Heads
 from rrm.probes.hessian import Hessian
@@ -26,8 +27,8 @@ PROBES: dict[str, type[Probe]] = {
     probe.name: probe
     for probe in (
         WeightNorm, UpdateNorm, Alignment, Path, Adam, Logits, Representation, Lost, Jacobian, InputHessian, Gradient,
-        Fisher, Hessian, Sharpness, CriticalStep, Heads, FourierSpectrum, FourierStructure, Layers,
-        LocalLearningCoefficient,
+        Fisher, Hessian, Sharpness, CriticalStep, Heads, Gates, FourierSpectrum, FourierStructure,
+        Layers, LocalLearningCoefficient,
     )
 }  # fmt: skip
 

@@ -1,10 +1,12 @@
 """The gated delta rule: its closed form against the recursion cell by cell, and its map against the module's output."""
 
+import math
+
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from rrm.models.delta_rule import GatedDeltaRule, Reading, attention_map, scan
+from rrm.models.delta_rule import GatedDeltaRule, Reading, attention_map, gate_statistics, scan
 from rrm.models.layers import RotaryPositions, grid_places, rms_norm
 
 
@@ -87,6 +89,21 @@ def test_first_and_second_derivatives():
     torch.manual_seed(0)
     module, x = GatedDeltaRule(8, 2).double(), torch.randn(1, 5, 8, dtype=torch.float64, requires_grad=True)
     assert gradcheck(module, (x, None), check_forward_ad=True) and gradgradcheck(module, (x, None))
+
+
+def test_statistics_of_gates_that_do_not_read_their_input():
+    """g = -e^A_log softplus(dt_bias), beta = 1/2; and one cell leaves the state beta k v^T."""
+    module, x, _ = with_positions(16)
+    with torch.no_grad():
+        module.a_proj.weight.zero_(), module.b_proj.weight.zero_()
+        module.A_log.fill_(math.log(3.0)), module.dt_bias.fill_(math.log(math.expm1(0.1)))
+        found = gate_statistics(module.reading(x, None))
+        values = module.qkv_proj(x[:, :1]).unflatten(-1, (6, -1))[:, 0, 4:]
+        alone = gate_statistics(module.reading(x[:, :1], None))
+    expected = {"alpha": math.exp(-0.3), "half_life": math.log(2) / 0.3, "beta": 0.5, "alpha_spread": 0.0, "writing": 0}
+    for name, value in expected.items():
+        assert torch.allclose(getattr(found, name), torch.full((3, 2, 2), float(value)), atol=1e-6)
+    assert torch.allclose(alone.state_norm, values.norm(dim=-1).unsqueeze(1).expand(3, 2, 2) / 2, rtol=1e-4)
 
 
 def test_bfloat16_solves_in_float32():

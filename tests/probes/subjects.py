@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from rrm.models.delta_rule import GatedDeltaRule
 from rrm.probes import Pass, ProbeRows, Subject, View
 
 
@@ -50,6 +51,17 @@ class Net(nn.Module):
         for layer in self.layers:
             h = torch.tanh(layer(h))
         return h
+
+
+class DeltaNet(Net):
+    """As the linear `Net`, with a gated delta rule over the two tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.delta_rule = GatedDeltaRule(3, 1).double()
+
+    def represent(self, x):
+        return self.delta_rule(x, None).flatten(1)
 
 
 class NetRows(ProbeRows):

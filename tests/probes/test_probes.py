@@ -19,7 +19,7 @@ from rrm.tasks.modular import ModularArithmetic
 from rrm.training.losses import cross_entropy
 from rrm.training.registry import OPTIMIZERS
 from rrm.training.token_rows import TokenRows
-from tests.probes.subjects import Function, Net, NetRows, stepped, subject
+from tests.probes.subjects import DeltaNet, Function, Net, NetRows, stepped, subject
 
 H = torch.tensor([4.0, 1.0, 0.25], dtype=torch.float64)
 
@@ -417,9 +417,13 @@ def test_r_hat_sees_chains_that_do_not_agree():
 def test_contract(name, monkeypatch):
     """Finite scalars, the same from the tensors of a checkpoint, and nothing in the network or generator moves."""
     model = build({"family": "transformer", "vocab_size": 9, "classes": 7, "hidden_size": 8, "mlp_size": 16})
+    rows = token_rows(model), token_rows(model, shift=1)
+    if PROBES[name].lacking(model, adamw):
+        model = DeltaNet()
+        rows = NetRows(model), NetRows(model, 7)
     optimizer = OPTIMIZERS["adamw"]().build(model, 0.01, 0.1)
     monkeypatch.setattr(llc, "DRAWS", 4), monkeypatch.setattr(llc, "BURN_IN", 2)
-    watched = subject(model, token_rows(model), optimizer=optimizer, formula=adamw, held_out=token_rows(model, shift=1))
+    watched = subject(model, rows[0], optimizer=optimizer, formula=adamw, held_out=rows[1])
     probe = PROBES[name]()
     probe.begin(View(watched, 0))
     for step in (1, 2):

@@ -27,6 +27,7 @@ MODELS = {
     # Reading the vector of a puzzle in training prepares its update.
     "trm_att": cpu_sudoku(TASK, "trm_att").model | {"puzzle_emb_len": 2, "puzzle_emb_ndim": 64, "H_cycles": 1},
     "srm_mlp": cpu_sudoku(TASK, "srm_mlp").model,
+    "trm_gdn": cpu_sudoku(TASK, "trm_gdn").model | {"H_cycles": 1, "L_cycles": 1},
 }
 TOKENS = ("token_mlp", "transformer")
 
@@ -71,7 +72,8 @@ def test_a_training_with_probes_is_the_same_bytes(splits, tmp_path, model):
     assert curves["probe/path/length"][0].tolist() == [2, 4]
     assert {name.split("/")[1] for name in curves} >= {"weight_norm", "path", "adam", "hessian", "fisher", "critical"}
     assert ("probe/llc/coefficient" in curves) == (preset == "all")
-    assert ("probe/heads/cosine" in curves) == (model in ("trm_att", "transformer"))
+    assert ("probe/heads/cosine" in curves) == (model in ("trm_att", "trm_gdn", "transformer"))
+    assert ("probe/gates/half_life" in curves) == (model == "trm_gdn")
     assert ("probe/jacobian/squared_frobenius" in curves) == (model != "mlp")
     finite = {name for name, (_, values) in curves.items() if all(map(torch.isfinite, torch.from_numpy(values)))}
     assert curves.keys() - finite <= {"probe/gradient/noise_scale"}
