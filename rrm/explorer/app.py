@@ -20,7 +20,7 @@ from rrm.explorer.view import View
 
 _PLOTLY = "_dash-component-suites/plotly/package_data/plotly.min.js"
 # Fields of a view that the table does not show.
-_OF_PLOTS = ("x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "moment")
+_OF_PLOTS = ("x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "picks", "threshold", "moment")
 _ALWAYS = ("job", "model", "arm", "kind", "status", "role")
 
 
@@ -60,6 +60,8 @@ def make_app(source: Source) -> Dash:
 
     @app.callback(
         Output("plots", "children"), Output("extent", "data"), Output("layers", "options"), Output("drawn", "data"),
+        Output("picks", "options"), Output("picks", "placeholder"), Output("picks-label", "children"),
+        Output("picks-box", "hidden"), Output("threshold-box", "hidden"),
         Input("view", "data"), Input("version", "data"), State("drawn", "data"),
     )  # fmt: skip
     def show_plots(state: dict | None, version: str | None, drawn: dict | None) -> Sequence[Any]:
@@ -74,16 +76,17 @@ def make_app(source: Source) -> Dash:
                 selection = source.select(view)
                 figures = tab.figures(selection, view)
                 layers = list(dict.fromkeys([*tab.layers(selection), *view.layers]))
+                own = page.own_controls(tab, selection, view)
         except InputError as error:
-            return html.P(str(error), className="trouble"), None, [], None
+            return html.P(str(error), className="trouble"), None, [], None, [], "", "", True, True
         marks = [figure.layout.meta for figure in figures]
         told = {"version": version, "key": key, "thinned": any(mark["thinned"] for mark in marks),
                 "moments": max((mark.get("moments", 0) for mark in marks), default=0)}  # fmt: skip
+        trial = next((run.id for run in selection.runs if run.role == "trial"), "RUN_ID")
         if not figures:
-            trial = next((run.id for run in selection.runs if run.role == "trial"), "RUN_ID")
-            return page.no_data(view.tab, len(selection.runs), trial), None, layers, told
-        shown_plots = html.Div([page.legend(selection, figures, view), page.plots(figures, view.tab)])
-        return shown_plots, extent(figures), layers, told
+            return page.no_data(view.tab, len(selection.runs), trial), None, layers, told, *own
+        parts = [page.legend(selection, figures, view), page.plots(figures, view.tab), page.more_data(view.tab, trial)]
+        return html.Div(parts), extent(figures), layers, told, *own
 
     @app.callback(
         Output("version", "data"), Input("tick", "n_intervals"), State("version", "data"),

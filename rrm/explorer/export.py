@@ -33,7 +33,9 @@ def export(source: Source, view: View, path: Path) -> list[str]:
     view = view.but(dark=False)
     with source.lock:
         selection = source.select(view)
-        drawn = {tab.title: figures for tab in TABS.values() if (figures := tab.figures(selection, view))}
+        # What was picked is of one tab.
+        views = {name: view if name == view.tab else view.but(picks=()) for name in TABS}
+        drawn = {tab.title: found for tab in TABS.values() if (found := tab.figures(selection, views[tab.name]))}
     if not drawn:
         raise InputError(f"--export: no run of the view {view.address!r} has anything to draw: choose another --view")
     with replacing(path) as unfinished:

@@ -14,18 +14,21 @@ from rrm.explorer.runs import Column
 from rrm.explorer.selection import Selection
 from rrm.explorer.series import AXES
 from rrm.explorer.tabs import TABS
+from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 from rrm.tracking.reader import Run
 
 ROWS = 15  # of the table on one page
+THRESHOLDS = 0.05, 0.5  # of key frequencies, that the slider reaches
 SLIDER = 1000  # places of the slider over the whole axis
 POLL_MS = 3000
 # Fields of a view that have a control of their own; buttons and the address change the others.
 CONTROLS = (
-    "find", "jobs", "group", "x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "moment"
+    "find", "jobs", "group", "x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "picks", "threshold",
+    "moment",
 )  # fmt: skip
 # Those that are lists, whose options come from the runs.
-LISTS = ("jobs", "group", "layers")
+LISTS = ("jobs", "group", "layers", "picks")
 _WIDTHS = (1, 3, 5, 11, 21, 51)
 _CONFIG: Any = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d"]]}
 
@@ -59,6 +62,7 @@ def layout(store: str) -> html.Div:
                     _runs_part(),
                     _controls(),
                     html.Nav(tab_strip(View()), id="tabs", className="tabs", **_aria(label="tabs")),
+                    _of_the_tab(),
                     _stepper(),
                     html.Div(id="plots"),
                 ]
@@ -141,11 +145,36 @@ def _controls() -> html.Section:
     return html.Section(parts, className="controls", **_aria(label="what is drawn"))
 
 
+def _of_the_tab() -> html.Section:
+    """The controls that some tabs alone have."""
+    low, high = THRESHOLDS
+    slider = dcc.Slider(low, high, 0.01, marks=None, value=View().threshold, id="threshold", updatemode="mouseup",
+                        allow_direct_input=False, tooltip={"placement": "bottom", "always_visible": True})  # fmt: skip
+    said = html.Span("Key frequencies from this share of the largest", id="threshold-label", className="label")
+    picks = _labelled("", _choice("picks", [], [], True), "picks")
+    return html.Section(
+        [
+            html.Div(picks.children, id="picks-box", className="wide", hidden=True),
+            html.Div([said, slider], id="threshold-box", className="wide", hidden=True),
+        ],
+        className="controls", **_aria(label="of this tab"),
+    )  # fmt: skip
+
+
 def _stepper() -> html.Div:
     """The control of boards that are shown call by call, which the arrow keys move, too."""
     label = html.Span("Moment (arrow keys)", id="moment-label", className="label")
     slider = dcc.Slider(0, 1, 1, marks=None, value=0, id="moment", allow_direct_input=False, updatemode="mouseup")
     return html.Div([label, slider], id="stepper", className="stepper", hidden=True)
+
+
+def own_controls(tab: Tab, selection: Selection, view: View) -> tuple[list[str], str, str, bool, bool]:
+    """Of the list of a tab: what it offers, what it says while nothing is chosen, its title, and whether it is hidden;
+    then whether the threshold is."""
+    if tab.picker is None:
+        return list(view.picks), "", "", True, not tab.threshold
+    offered = list(dict.fromkeys([*tab.picker.options(selection), *view.picks]))
+    return offered, tab.picker.otherwise, tab.picker.title, not offered, not (tab.threshold and offered)
 
 
 def tab_strip(view: View) -> list[html.Button]:
@@ -227,7 +256,7 @@ def legend(selection: Selection, figures: Sequence[Figure], view: View) -> html.
     if not any(figure.layout.meta["ranged"] for figure in figures):
         return _legend_of_models(figures)
     colours = colours_of(len(selection.groups), view.dark)
-    drawn = {trace.legendgroup for figure in figures for trace in figure.data}
+    drawn = {trace.legendgroup for figure in figures for trace in figure.data if trace.type == "scatter"}
     items = []
     for group, colour in zip(selection.groups, colours, strict=True):
         if group.label not in drawn and group.runs:
@@ -239,7 +268,8 @@ def legend(selection: Selection, figures: Sequence[Figure], view: View) -> html.
 
 def _legend_of_models(figures: Sequence[Figure]) -> html.Ul:
     """The models that the lines of figures are of, with their colours."""
-    found = {trace.legendgroup: trace.line.color for figure in figures for trace in figure.data if trace.legendgroup}
+    traces = [trace for figure in figures for trace in figure.data if trace.type == "scatter"]
+    found = {trace.legendgroup: trace.line.color for trace in traces if trace.legendgroup}
     items = [html.Li([html.Span(className="swatch", style={"background": colour}), html.Span(unescape(label))])
              for label, colour in found.items()]  # fmt: skip
     return html.Ul(items, className="legend", tabIndex="0", **_aria(label="models"))
@@ -262,7 +292,8 @@ def plots(figures: Sequence[Figure], tab: str) -> html.Div:
             html.Button(name, id={"type": kind, "index": key}, **_aria(label=f"save {title} as {name}"))
             for name, kind in (("PNG", "png"), ("CSV", "csv"))
         ]
-        parts.append(html.Div([graph, html.Div(save, className="save")], className="plot", role="group",
+        wide = " wide" * bool(figure.layout.meta.get("wide"))
+        parts.append(html.Div([graph, html.Div(save, className="save")], className=f"plot{wide}", role="group",
                               key=key, **(_aria(label=title) | {"data-key": key})))  # fmt: skip
     return html.Div(parts, className="grid")
 
@@ -272,3 +303,9 @@ def no_data(tab: str, drawn: int, run: str = "RUN_ID") -> html.Div:
     said = "None of these runs has such data." if drawn else "No run is drawn: change the filter or choose runs."
     command = TABS[tab].command.replace("RUN_ID", run)
     return html.Div([html.P(said), html.P("This command makes some:"), html.Code(command)], className="empty")
+
+
+def more_data(tab: str, run: str = "RUN_ID") -> html.Details:
+    """How more data of a tab's kind is made."""
+    command = TABS[tab].command.replace("RUN_ID", run)
+    return html.Details([html.Summary("the command that makes such data"), html.Code(command)], className="more")

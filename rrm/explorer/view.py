@@ -28,6 +28,8 @@ class View:
         begin, end: of the axis, in its unit; None where it is open.
         smooth: number of points that each point is the mean of.
         layers: what the star of a series may stand for; all where there is none.
+        picks: what was chosen in the tab's own list: series, checkpoints, puzzles; what the tab thinks best for none.
+        threshold: share of the largest power from which a frequency is a key frequency.
         moment: of boards that are shown call by call, from 0.
         dark: whether the ground is dark; of the reader's machine, so no address says it.
     """
@@ -48,6 +50,8 @@ class View:
     end: float | None = None
     smooth: int = 1
     layers: tuple[str, ...] = ()
+    picks: tuple[str, ...] = ()
+    threshold: float = 0.15
     moment: int = 0
     dark: bool = False
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from rrm.errors import InputError
 from rrm.explorer import palette
 from rrm.explorer.app import csv_text, extent
 from rrm.explorer.page import legend, no_data, run_table
@@ -19,7 +20,7 @@ from rrm.tracking.reader import Run
 from tests.explorer.memory import Memory, make_run
 
 # Tabs that draw no series.
-OF_RESULTS = ("exponents", "settling", "boards", "arms", "claims")
+OF_RESULTS = ("exponents", "settling", "boards", "claims")
 HOSTILE = '<img src=x onerror="window.hurt=1">'
 
 
@@ -31,7 +32,7 @@ def lines(figure, group=None):
     return [trace for trace in figure.data if trace.meta == "line" and group in (None, trace.legendgroup)]
 
 
-@pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in OF_RESULTS])
+@pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in (*OF_RESULTS, "arms", "numbers")])
 def test_a_tab_draws_groups_or_says_which_command_makes_its_data(reader, tab):
     view = View(tab=tab)
     found = figures(reader, view)
@@ -163,13 +164,59 @@ def test_a_study_of_a_drawn_training_is_drawn_with_its_deep_rollouts(measured, t
     assert figures(reader, View("settling", runs=(measured.every_run()[0].id[:8],))) == []
 
 
-def test_arms_and_claims_have_intervals(reader):
-    metrics = {"arms/hrm/noise/peak": -0.2, "arms/hrm/noise/peak_low": -0.3, "arms/hrm/noise/peak_high": -0.1,
-               "arms/hrm/noise/seeds": 3.0}  # fmt: skip
-    sweep = Run("e" * 32, "job", "sweep", "sweep", "job", None, "FINISHED", 0.0, 1.0, {}, {}, metrics)
-    found = figures(Memory([sweep, *reader.every_run()], {}), View("arms"))
-    assert [figure.layout.title.text for figure in found] == ["peak"] and list(found[0].data[0].y) == ["hrm/noise"]
-    twice = Memory([sweep, Run(**{**vars(sweep), "id": "d" * 32})], {})
+def sweep_of(metrics, **fields):
+    own = {"id": "e" * 32, "kind": "sweep", "group": "job", **fields}
+    return Run(own["id"], own["group"], own["kind"], "sweep", own["group"], None, "FINISHED", 0.0, 1.0, {},
+               own.get("tags", {}), metrics)  # fmt: skip
+
+
+def test_arms_are_differences_with_seeds_and_baselines_with_another_mark():
+    trials = [make_run(n, arm, n % 2, {"test/best_exact": 0.5 + 0.1 * n}) for n, arm in
+              enumerate(("baseline", "baseline", "noise", "noise"))]  # fmt: skip
+    trials = [Run(**{**vars(run), "tags": run.tags | {"rrm.baseline": str(run.tags["rrm.arm"] == "baseline")}})
+              for run in trials]  # fmt: skip
+    metrics = {"arms/trm_mlp/noise/peak": 0.2, "arms/trm_mlp/noise/peak_low": 0.1, "arms/trm_mlp/noise/peak_high": 0.4,
+               "arms/trm_mlp/noise/seeds": 2.0}  # fmt: skip
+    difference, reached = figures(Memory([sweep_of(metrics), *trials], {}), View("arms"))
+    value, seeds = difference.data
+    assert list(value.y) == ["trm_mlp/noise"] and list(seeds.x) == pytest.approx([0.2, 0.2])
+    assert list(value.error_x.array) == pytest.approx([0.2]) and list(value.error_x.arrayminus) == pytest.approx([0.1])
+    base, _, seeds, median = reached.data
+    assert list(base.x) == [0.5, 0.6] and list(median.x) == pytest.approx([0.75]) and base.name == "baseline, seeds"
+    assert base.marker.symbol == "diamond-open" and seeds.marker.symbol == "circle-open"
+    twice = Memory([sweep_of(metrics), sweep_of(metrics, id="d" * 32)], {})
     assert len({figure.layout.title.text for figure in figures(twice, View("arms"))}) == 2
-    assert list(found[0].data[0].error_x.array) == pytest.approx([0.1])
-    assert list(found[0].data[0].error_x.arrayminus) == pytest.approx([0.1])
+
+
+def test_claims_stand_between_their_null_and_what_counts_and_lead_to_their_runs(reader, tmp_path):
+    (tmp_path / "claims.csv").write_text(
+        "claim,test,effect,unit,seeds,null,counts from,p,p corrected,would be found,verdict,values by seed,runs\n"
+        f"one,t,\"0.8 [0.7, 0.9]\",AUC,5,0.5 (control 0.51),0.7,0,0.01,about 0.1,holds,0:0.8,{'e' * 32} {'9' * 32}\n"
+        "two,t,,points,0,0 (control 0),2,,,,cannot be said,,\n",
+        encoding="utf-8",
+    )
+    study = sweep_of({}, kind="claims", id="c" * 32, group="claims")
+    reader = Memory([study, sweep_of({}), *reader.every_run()], {})
+    reader.file = lambda run, name: tmp_path / name if run == study else Memory.file(reader, run, name)
+    forest, numbers = figures(reader, View("claims"))
+    holds, _, open_, null, found = forest.data
+    assert list(holds.x) == pytest.approx([1.5]) and list(holds.error_x.array) == pytest.approx([0.5])
+    assert np.isnan(open_.x[0]) and null.x[0] == pytest.approx(0.05) and found.x[0] == pytest.approx(0.5)
+    assert list(numbers.data[0].cells["values"][1]) == ["0.8 [0.7, 0.9]", ""]
+    (runs,) = [note.text for note in forest.layout.annotations]
+    assert 'href="?jobs=job"' in runs and 'href="?runs=99999999"' in runs
+    (tmp_path / "claims.csv").write_text("claim\none\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"claims\.csv.*make the table again"):
+        figures(reader, View("claims"))
+
+
+def test_numbers_are_whatever_was_recorded_by_its_name(reader):
+    study = sweep_of({"auc/shuffled": 0.5, "auc/shuffled_low": 0.4, "auc/shuffled_high": 0.6}, kind="stability")
+    reader = Memory([study, *reader.every_run()], reader._curves)
+    options = TABS["numbers"].picker.options(Selection.of(reader, View("numbers")))
+    assert {"train/loss", "call_units", "auc/shuffled"} <= set(options) and "auc/shuffled_low" not in options
+    titles = [figure.layout.title.text for figure in figures(reader, View("numbers"))]
+    assert "call_units" in titles and "train/loss" not in titles
+    chosen = figures(reader, View("numbers", picks=("train/loss", "auc/shuffled", "not there")))
+    assert [figure.layout.title.text for figure in chosen] == ["train/loss", "auc/shuffled, of sweeps and studies"]
+    assert list(chosen[1].data[0].error_x.array) == pytest.approx([0.1])

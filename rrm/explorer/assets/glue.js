@@ -39,7 +39,7 @@
   const rounded = (number) => Number(number.toPrecision(5));
 
   function press(view, id, value, extent) {
-    if (id.type === "tab") view.tab = id.index;
+    if (id.type === "tab" && view.tab !== id.index) [view.tab, view.picks] = [id.index, []];
     if (id.type === "switch") view[id.index] = !view[id.index];
     if (id.type === "choose") view.runs = id.index === "" ? [] : toggled(view.runs, id.index);
     if (id.type === "hide") view.hidden = toggled(view.hidden, id.index);
@@ -163,6 +163,8 @@
     const moments = (drawn && drawn.moments) || 0;
     const thumb = document.querySelector("#moment [role=slider]");
     if (thumb) thumb.setAttribute("aria-labelledby", "moment-label"); // Dash names none
+    const share = document.querySelector("#threshold [role=slider]");
+    if (share) share.setAttribute("aria-labelledby", "threshold-label");
     return [moments === 0, Math.max(moments - 1, 1)];
   }
   // Arrow keys step from anywhere on the page that has no use for them.

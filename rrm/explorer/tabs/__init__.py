@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rrm.explorer.tabs import boards, history, intervals, settling, stability, training
+from rrm.explorer.tabs import arms, boards, claims, history, numbers, settling, stability, training
 from rrm.explorer.tabs.tab import Tab
 
 TABS: Mapping[str, Tab] = {
@@ -19,7 +19,8 @@ TABS: Mapping[str, Tab] = {
         stability.EXPONENTS,
         settling.TAB,
         boards.TAB,
-        intervals.ARMS,
-        intervals.CLAIMS,
+        arms.TAB,
+        claims.TAB,
+        numbers.TAB,
     )
 }

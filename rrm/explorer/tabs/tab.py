@@ -1,6 +1,6 @@
 """What a tab of the explorer is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from plotly.graph_objects import Figure
@@ -14,6 +14,27 @@ def _none(selection: Selection) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Picker:
+    """The list of what a tab lets choose.
+
+    Attributes:
+        title: of the list.
+        options: of a selection; what is chosen of them is `View.picks`.
+        otherwise: what is drawn where nothing is chosen.
+    """
+
+    title: str
+    options: Callable[[Selection], Sequence[str]]
+    otherwise: str
+
+
+def picked(view: View, known: Iterable[str]) -> list[str]:
+    """What was chosen, as far as there is such a thing: a link may be of other runs."""
+    known = set(known)
+    return [name for name in view.picks if name in known]
+
+
+@dataclass(frozen=True)
 class Tab:
     """A tab: from runs to figures.
 
@@ -23,6 +44,8 @@ class Tab:
         command: what makes such data, for runs that have none.
         figures: of a selection and a view; none where no run has such data.
         layers: what the layer picker offers.
+        picker: the list of the tab; None without one.
+        threshold: whether the tab has key frequencies.
     """
 
     name: str
@@ -30,3 +53,5 @@ class Tab:
     command: str
     figures: Callable[[Selection, View], Sequence[Figure]]
     layers: Callable[[Selection], list[str]] = _none
+    picker: Picker | None = None
+    threshold: bool = False
