@@ -41,7 +41,7 @@ def is_tree(mazes: np.ndarray) -> np.ndarray:
     cells = free.sum(axis=(1, 2))
     edges = (free[:, 1:] & free[:, :-1]).sum(axis=(1, 2)) + (free[:, :, 1:] & free[:, :, :-1]).sum(axis=(1, 2))
     n = mazes.shape[1]
-    first = free.reshape(len(free), -1).argmax(axis=1)
+    first = free.reshape(len(free), n * n).argmax(axis=1)
     connected = (reachable(pack(free), single(first, n)) == pack(free)).all(axis=0)
     return connected & (edges == cells - 1)
 

@@ -74,10 +74,10 @@ def vicinity(puzzles: np.ndarray, box: Box, rng: np.random.Generator) -> tuple[n
     masks = candidates(rest, box)
     masks[every, dropped] ^= candidates(puzzles, box)[every, dropped]  # minimal: another digit has a solution here
     answers = search(masks, box, 1, rng).solutions
-    return _minimal(_constrained(rest, answers, box, rng), answers, box, rng), answers
+    return _minimal(constrained(rest, answers, box, rng), answers, box, rng), answers
 
 
-def _constrained(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
+def constrained(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
     """The puzzles with givens added, each to rule out another solution, until `answers` are the only ones."""
     puzzles = puzzles.copy()
     left = np.arange(len(puzzles))

@@ -127,7 +127,7 @@ def invariant(inputs: np.ndarray, labels: np.ndarray, box: Box) -> np.ndarray:
         boxes = _mix(grid.sum(axis=(2, 4), keepdims=True) ^ np.uint64(1))
         digits = np.take_along_axis(colour, by_digit, axis=1).reshape(count, n, n).sum(axis=2).repeat(n, axis=1)
         digits = _mix(np.take_along_axis(digits, back, axis=1) ^ np.uint64(2))
-        colour = _mix(colour + (lines + 5 * boxes).reshape(count, -1) + 7 * digits)
+        colour = _mix(colour + (lines + 5 * boxes).reshape(count, n * n) + 7 * digits)
     return _mix(colour.sum(axis=1))
 
 
