@@ -41,8 +41,12 @@ def parse(
     add("--probes", nargs="+", metavar="NAME", help="look at weights, curvature, optimizer and path of every training: "
         "light, standard, layered or all, of which slow ones take turns, or names of rrm.probes; series of its curve "
         f"file (default: {spec.probes.get('preset', NONE)})")  # fmt: skip
-    add("--probe-every", type=int, metavar="N", help="steps between two measurements (default: "
-        f"{spec.probes.get('every', 16)})")
+    add(
+        "--probe-every",
+        type=int,
+        metavar="N",
+        help=f"steps between two measurements (default: {spec.probes.get('every', 16)})",
+    )
     add("--probe-budget", type=float, metavar="SHARE", help="the most time for probes as a share of that of the "
         "training: they measure less often to stay within it, such as 0.1 (default: "
         f"{spec.probes.get('budget', 'no bound')})")  # fmt: skip

@@ -29,7 +29,10 @@ def all_reduce(setting: Setting) -> Iterator[Finding]:
         ranks = [
             subprocess.Popen(
                 [*command, str(rank), str(Path(scratch, "meet"))],
-                stderr=subprocess.PIPE, encoding="utf-8", errors="replace", env=environment,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                env=environment,
             )  # fmt: skip
             for rank in range(2)
         ]

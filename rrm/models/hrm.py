@@ -1,6 +1,6 @@
 """Hierarchical Reasoning Model (Wang et al., arXiv 2506.21734): a slow and a fast network of attention blocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rrm.errors import InputError
@@ -51,8 +51,13 @@ class HRM(Reasoner):
 
     def __init__(self, config: HRMConfig):
         super().__init__(config, {"H_level": config.H_layers or config.L_layers, "L_level": config.L_layers})
-        self.segment_calls = config.cycle * config.H_cycles
+        self.set_cycles(config.H_cycles, config.L_cycles)
         self.grad_calls = 2
+
+    def set_cycles(self, H_cycles: int, L_cycles: int) -> None:
+        """Make a segment so deep from now on, in the configuration (and so in checkpoints) too."""
+        self.config = replace(self.config, H_cycles=H_cycles, L_cycles=L_cycles)
+        self.segment_calls = self.config.cycle * H_cycles
 
     def network(self, half: str) -> layers.Stack:
         return self.H_level if half == "H" else self.L_level

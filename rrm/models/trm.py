@@ -1,6 +1,6 @@
 """Tiny Recursive Model (Jolicoeur-Martineau, arXiv 2510.04871): one small network for both halves of the state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rrm.models import layers
 from rrm.models.config import ReasonerConfig
@@ -41,8 +41,13 @@ class TRM(Reasoner):
 
     def __init__(self, config: TRMConfig):
         super().__init__(config, {"L_level": config.L_layers})
-        self.segment_calls = config.cycle * config.H_cycles
-        self.grad_calls = len(config.cycle)
+        self.set_cycles(config.H_cycles, config.L_cycles)
+
+    def set_cycles(self, H_cycles: int, L_cycles: int) -> None:
+        """Make a segment so deep from now on, in the configuration (and so in checkpoints) too."""
+        self.config = replace(self.config, H_cycles=H_cycles, L_cycles=L_cycles)
+        self.segment_calls = self.config.cycle * H_cycles
+        self.grad_calls = len(self.config.cycle)
 
     def network(self, half: str) -> layers.Stack:
         return self.L_level

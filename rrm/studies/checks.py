@@ -14,6 +14,7 @@ from rrm.studies.sources import check_fit
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits, puzzles_needed
 from rrm.training.assemble import assemble
+from rrm.training.part import Context, Data
 from rrm.training.stream import TrainStream
 
 LOOKED_AT = 256  # configurations drawn at random to find out which puzzles a space may ask for
@@ -71,14 +72,22 @@ def _check_data(trial: TrialRecipe, args: Namespace, wanted: DataSpec | None, sp
 
 
 def _check_model(trial: TrialRecipe, splits: Mapping[str, Splits]) -> None:
-    """InputError where the model does not fit its puzzles, or the budget does not pay for the evaluations."""
+    """InputError where the model does not fit its puzzles, or the budget does not pay for the evaluations.
+
+    The source is built as in training: a curriculum may refuse the puzzles.
+    """
+    recipe = trial.recipe
     with torch.device("meta"):
-        model = build(trial.recipe.model)
-    if trial.data is not None:
-        data = splits[trial.data]
-        for part in (data.train, data.validation, data.test):
-            check_fit(model, part)
-    trial.recipe.steps(model)
+        model = build(recipe.model)
+    if trial.data is None:
+        recipe.steps(model)
+        return
+    found = splits[trial.data]
+    for part in (found.train, found.validation, found.test):
+        check_fit(model, part)
+    data, loss = Data(get_task(found.train.task), found.train, found.validation), recipe.LOSSES[recipe.loss]
+    shared = (model, loss, recipe.perturbed, recipe.batch_size, recipe.seed, data)
+    recipe.source_settings.build(Context(*shared, steps=recipe.steps(model)))
 
 
 def _check_baselines(spec: SweepSpec, models: list[str], named: list[tuple[str, str | None, str]]) -> None:

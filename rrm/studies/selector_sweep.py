@@ -97,10 +97,7 @@ def _sweep(frame: Frame, settings: dict, resources: dict[str, float], run: str) 
         )  # fmt: skip
 
     choice = choose(
-        {
-            at: noisy(to_choose, at, depths[-1:], "choice", a_choice, growth=False)
-            for at in grid
-        },
+        {at: noisy(to_choose, at, depths[-1:], "choice", a_choice, growth=False) for at in grid},
         outcomes[-1],
     )
     result = noisy(to_judge, choice.chosen, depths, "others", a_puzzle)

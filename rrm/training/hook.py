@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rrm.training.objective import Objective, ObjectiveSettings, Outcome
 from rrm.training.optim import EMA, OptimizerSettings
 from rrm.training.part import Context, PartSettings
-from rrm.training.source import Source
+from rrm.training.source import Source, SourceSettings
 
 
 class Training(Protocol):
@@ -75,14 +75,21 @@ class Hook:
 
 @dataclass(frozen=True)
 class HookSettings(PartSettings, ABC):
-    """Settings of a hook, which know its price."""
+    """Settings of a hook, which know its price.
+
+    least_steps: a training whose budget pays for fewer steps is refused, as the hook would have no work in it.
+    """
+
+    @property
+    def least_steps(self) -> int:
+        return 0
 
     @abstractmethod
     def build(self, context: Context) -> Hook:
         """The hook; InputError for a model that it cannot work on."""
 
-    def check(self, model: nn.Module, optimizer: OptimizerSettings) -> None:
-        """InputError where the model, which may be without storage, or the optimizer does not suit the hook."""
+    def check(self, model: nn.Module, optimizer: OptimizerSettings, source: SourceSettings) -> None:
+        """InputError where the model, which may be without storage, the optimizer or the source does not suit it."""
 
     def units(
         self, model: nn.Module, description: Mapping[str, Any], objective: ObjectiveSettings, total_steps: int

@@ -17,6 +17,7 @@ from rrm.training.hook import Hook, HookSettings
 from rrm.training.objective import Outcome
 from rrm.training.optim import AdamATan2, OptimizerSettings
 from rrm.training.part import Context, chosen
+from rrm.training.source import SourceSettings
 
 # How probes read the moments of an optimizer.
 FORMULAS: dict[type[torch.optim.Optimizer], Formula] = {
@@ -204,7 +205,7 @@ class ProbingSettings(HookSettings):
         rows = self.rows or min(128, max(8, context.batch_size // 8))
         return Probing(self, min(rows, context.batch_size), context.seed, working=context.rank == 0)
 
-    def check(self, model: nn.Module, optimizer: OptimizerSettings) -> None:
+    def check(self, model: nn.Module, optimizer: OptimizerSettings, source: SourceSettings) -> None:
         self.fitting(model, optimizer.build(model, 1.0, 0.0))
 
     def fitting(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:

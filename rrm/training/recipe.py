@@ -167,21 +167,27 @@ class Recipe:
 
     def steps(self, model: nn.Module) -> int:
         """Optimizer steps that the budget pays for, after what hooks take. `model`: as the recipe describes it."""
-        for hook in self.hook_settings.values():
-            hook.check(model, self.optimizer_settings)
+        hooks = self.hook_settings
+        self.source_settings.check(hooks)
+        for hook in hooks.values():
+            hook.check(model, self.optimizer_settings, self.source_settings)
         per_step = self.units_per_step(model)
         steps = int(self.budget // per_step)
-        if self.hooks:
+        if hooks:
             # More steps can bring more work of hooks, so the price of a training is a function of its length.
             def price(steps: int) -> float:
                 return steps * per_step + self.hook_units(model, steps)
 
             steps = bisect_right(range(1, steps + 1), self.budget, key=price)
-        if steps < self.evaluations:
-            needed = self.evaluations * per_step + self.hook_units(model, self.evaluations)
+        asked = {f"{self.evaluations} evaluations": self.evaluations}
+        asked |= {f"{h.least_steps} at which hook {name!r} has work": h.least_steps for name, h in hooks.items()}
+        why = max(asked, key=lambda name: asked[name])
+        if steps < (least := asked[why]):
+            of_hooks = self.hook_units(model, least)
+            beside = f" beside the {of_hooks:g} of hooks" if of_hooks else ""
             raise InputError(
-                f"budget {self.budget:g} pays for {steps} steps of {per_step:g} call units, fewer than the "
-                f"{self.evaluations} evaluations: raise the budget to {needed:g} or more"
+                f"budget {self.budget:g} pays for {steps} steps of {per_step:g} call units{beside}, fewer than the "
+                f"{why}: raise the budget to {least * per_step + of_hooks:g} or more"
             )
         return steps
 

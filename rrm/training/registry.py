@@ -2,9 +2,11 @@
 
 from rrm.training.classification import ClassificationSettings
 from rrm.training.curricula.source import CurriculumSettings
+from rrm.training.curricula.trials import TrialsSettings
 from rrm.training.deep_supervision import DeepSupervisionSettings
 from rrm.training.flosser import FlossingSettings
 from rrm.training.gradient_filter import GradientFilterSettings
+from rrm.training.growing_depth import GrowingDepthSettings
 from rrm.training.hook import HookSettings
 from rrm.training.journal import JournalSettings
 from rrm.training.last_step import LastStepSettings
@@ -23,6 +25,7 @@ from rrm.training.supervised import SupervisedSettings
 
 OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
     "deep_supervision": DeepSupervisionSettings,
+    "growing_depth": GrowingDepthSettings,
     "last_step": LastStepSettings,
     "supervised": SupervisedSettings,
     "classification": ClassificationSettings,
@@ -59,4 +62,5 @@ HOOKS: dict[str, type[HookSettings]] = {
     "journal": JournalSettings,
     "probes": ProbingSettings,
     "snapshots": SnapshotsSettings,
+    "trials": TrialsSettings,
 }

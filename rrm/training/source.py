@@ -1,7 +1,7 @@
 """The contract of a source: which rows a training step sees."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,6 +41,9 @@ class Source(ABC):
 @dataclass(frozen=True)
 class SourceSettings(PartSettings, ABC):
     """Settings of a source."""
+
+    def check(self, hooks: Collection[str]) -> None:  # noqa: B027  most sources need none
+        """InputError where the source needs a hook that is not among those of the training."""
 
     @abstractmethod
     def build(self, context: Context) -> Source:

@@ -27,6 +27,7 @@ TABLE = {"p": 7, "operations": ("add",), "train_share": 0.5}
 TOKENS = {"family": "token_mlp", "vocab_size": 9, "classes": 7, "hidden_size": 8, "mlp_size": 16}
 MODELS = {
     "deep_supervision": cpu_sudoku(TASK).model,
+    "growing_depth": cpu_sudoku(TASK).model,
     "last_step": cpu_sudoku(TASK, "srm_mlp").model,
     "supervised": MLP,
     "classification": TOKENS,
@@ -37,7 +38,10 @@ AT_WORK = {
     "journal": {"every": 2, "memorised": 0.2, "grokked": 0.1},
     "probes": {"every": 2},
     "snapshots": {"every": 3},
+    "trials": {"every": 3, "puzzles": 18, "rollouts": 2, "segments": 1},
 }
+# Sources that ask for a hook, or a hook for a source.
+LEARNABILITY = {"kind": "curriculum", "curriculum": {"kind": "learnability"}, "every": 3}
 ON_TABLES = {"classification", "rows", "journal"}
 
 
@@ -50,7 +54,8 @@ def splits(tmp_path_factory):
 def context(splits, model, rank=0, world=1):
     torch.manual_seed(0)
     data, table = Data(TASK, splits.train, splits.validation), ModularArithmetic(**TABLE)
-    return Context(build(model), LOSSES["stablemax"], TrajectoryPerturbation(), ROWS, 0, data, rank, world, table, 8)
+    shared = (LOSSES["stablemax"], TrajectoryPerturbation(), ROWS, 0, data, rank, world, table)
+    return Context(build(model), *shared, steps=8)
 
 
 def recipe(model=MODELS["deep_supervision"], evaluations=3, **changes):
@@ -193,6 +198,10 @@ def test_source(splits, name):
 def test_hook(splits, tmp_path, name):
     plain = recipe(TOKENS if name in ON_TABLES else MODELS["deep_supervision"])
     hooked = replace(plain, hooks={name: AT_WORK[name]})
+    if name == "trials":
+        with pytest.raises(InputError, match="the source is none: leave it out"):
+            hooked.steps(build(hooked.model))
+        hooked = replace(hooked, source=LEARNABILITY, budget=2 * hooked.budget)
     resumed, metrics = goes_on_as_if_never_interrupted(splits, hooked, tmp_path)
     # It charges what it promised, and the training pays for it with steps.
     price = hooked.hook_units(resumed.model, resumed.total_steps)

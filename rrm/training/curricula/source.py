@@ -1,6 +1,6 @@
 """The order in which training sees puzzles under a curriculum: weights change between rounds alone."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -121,6 +121,13 @@ class CurriculumSettings(SourceSettings):
     def chosen(self) -> Curriculum:
         """The curriculum."""
         return read_part(self.CURRICULA, "curriculum", self.curriculum)
+
+    def check(self, hooks: Collection[str]) -> None:
+        if self.chosen.needs_trials and "trials" not in hooks:
+            raise InputError(
+                f"curriculum {self.curriculum['kind']!r} needs attempts at the training puzzles, and nothing makes "
+                "them: add the hook 'trials'"
+            )
 
     def build(self, context: Context) -> CurriculumStream:
         return CurriculumStream(
