@@ -2,7 +2,7 @@
 
 import sys
 
-from rrm.commands import doctor, explore
+from rrm.commands import doctor, explore, puzzles
 from rrm.commands.options import RawText
 from rrm.errors import OneLineParser, exit_on_bad_input
 
@@ -28,6 +28,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     explore.add_options(one)
     one.set_defaults(run=explore.run)
+    one = commands.add_parser(
+        "puzzles",
+        help="make a rated set of puzzles, or rate one, and look at it",
+        description=puzzles.DESCRIPTION,
+        formatter_class=RawText,
+    )
+    puzzles.add_options(one)
+    one.set_defaults(run=puzzles.run)
     args = parser.parse_args(argv)
     return args.run(args)
 
