@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from rrm.models.layers import Block, Linear, RotaryPositions, SwiGLU, rms_norm
 
-CHUNK = 64  # cells of one triangular system, whose work grows with their square
+CHUNK = 32  # cells of one triangular system, whose work grows with their square (tests/benchmarks/mixers.py)
 SLOWEST, FASTEST = 1e-3, 1e-1  # -g of a cell at the start: half-lives of 690 to 7 cells over the heads, as in the paper
 
 
@@ -48,28 +48,26 @@ def scan(reading: Reading, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
     state, reads = reading.k.new_zeros(*reading.k.shape[:-2], reading.k.shape[-1], reading.v.shape[-1]), []
     cells = [t.split(chunk, dim) for t, dim in zip(reading, (-2, -2, -2, -1, -1), strict=True)]
     for q, k, v, g, beta in zip(*cells, strict=True):
-        c, keys, scores = _triangles(q, k, g, beta)
-        before, left = c.exp().unsqueeze(-1), (c[..., -1:] - c).exp().unsqueeze(-1)
-        written = beta.unsqueeze(-1) * (v - before * (k @ state))
-        u = torch.linalg.solve_triangular(keys, written, upper=False, unitriangular=True)
-        reads.append(before * (q @ state) + scores @ u)
+        c = g.cumsum(-1)
+        # Cut before the exponential, which would overflow above the diagonal.
+        D = (c.unsqueeze(-1) - c.unsqueeze(-2)).tril().exp()
+        before, left, write = (t.unsqueeze(-1) for t in (c.exp(), (c[..., -1:] - c).exp(), beta))
+        # The solver reads the part below the diagonal alone.
+        system, values = write * (k @ k.mT) * D, write * (v - before * (k @ state))
+        u = torch.linalg.solve_triangular(system, values, upper=False, unitriangular=True)
+        reads.append(before * (q @ state) + (q @ k.mT * D).tril() @ u)
         state = before[..., -1:, :] * state + (left * k).mT @ u
     return torch.cat(reads, -2), state
 
 
 def attention_map(reading: Reading) -> Tensor:
-    """The matrix A [B, W, N, L, L] of the whole recursion, reads = A v, as tril(Q K^T * D) (I + ..)^-1 diag(beta)."""
-    _, keys, scores = _triangles(reading.q, reading.k, reading.g, reading.beta)
-    A = torch.linalg.solve_triangular(keys, scores, upper=False, left=False, unitriangular=True)
-    return A * reading.beta.unsqueeze(-2)
+    """The matrix A [B, W, N, L, L] of the whole recursion, reads = A v: the reads of identity values.
 
-
-def _triangles(q: Tensor, k: Tensor, g: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """c [.., L], diag(beta) K K^T * D, of which only the part below the diagonal counts, and tril(Q K^T * D)."""
-    c = g.cumsum(-1)
-    # Cut before the exponential, which would overflow above the diagonal.
-    D = (c.unsqueeze(-1) - c.unsqueeze(-2)).tril().exp()
-    return c, beta.unsqueeze(-1) * (k @ k.mT) * D, (q @ k.mT * D).tril()
+    Within one chunk A = tril(Q K^T * D) (I + tril(diag(beta) K K^T * D, -1))^-1 diag(beta).
+    """
+    length = reading.k.shape[-2]
+    ones = torch.eye(length, dtype=reading.k.dtype, device=reading.k.device)
+    return scan(reading._replace(v=ones.expand(*reading.g.shape, length)))[0]
 
 
 class GateStatistics(NamedTuple):
@@ -111,10 +109,13 @@ class GatedDeltaRule(nn.Module):
 
     As in the paper g = -e^A_log softplus(a_proj x + dt_bias), beta = sigmoid(b_proj x), q and k have length 1, and a
     head's read is normalised and gated by silu(g_proj x) before `o_proj`. The short convolutions of the paper are left
-    out: they mix neighbours on a line. Rotary positions turn q and k instead, as in attention.
+    out: they mix neighbours on a line. Rotary positions turn q and k instead, as in attention. `chunk` cells are one
+    triangular system.
 
     The recursion runs in float32 or wider whatever the dtype of x: a triangular system has no kernel in bfloat16.
     """
+
+    chunk = CHUNK
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -129,7 +130,7 @@ class GatedDeltaRule(nn.Module):
         self.o_proj = Linear(width, width)
 
     def forward(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
-        reads, _ = scan(self.reading(x_BLD, rotary))
+        reads, _ = scan(self.reading(x_BLD, rotary), self.chunk)
         forwards, backwards = reads.unbind(1)
         read_BNLC = rms_norm(forwards + backwards.flip(-2)).to(x_BLD.dtype)
         return self.o_proj(read_BNLC.transpose(-2, -3).flatten(-2) * F.silu(self.g_proj(x_BLD)))

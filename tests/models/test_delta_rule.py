@@ -46,12 +46,18 @@ def test_the_closed_form_is_the_recursion(chunk):
     assert (scan(exact, chunk)[0] - cell_by_cell(exact)[0]).abs().max() < 1e-14
 
 
-def test_the_map_is_the_recursion_on_identity_values():
-    reading = drawn(36)
-    A = attention_map(reading)
-    ones = torch.eye(36).expand_as(A)
-    assert (A - cell_by_cell(reading._replace(v=ones))[0]).abs().max() < 6e-7
-    assert not A.triu(1).any() and (A < 0).any() and (A @ reading.v - scan(reading)[0]).abs().max() < 1e-6
+@pytest.mark.parametrize("length", [36, 81])
+def test_the_map_is_its_closed_form(length):
+    """A = tril(Q K^T * D) (I + tril(diag(beta) K K^T * D, -1))^-1 diag(beta) of the whole board at once."""
+    reading = drawn(length, torch.float64)
+    q, k, v, g, beta = reading
+    c = g.cumsum(-1)
+    D = (c.unsqueeze(-1) - c.unsqueeze(-2)).exp().tril()
+    system = torch.eye(length) + (beta.unsqueeze(-1) * (k @ k.mT) * D).tril(-1)
+    expected = (q @ k.mT * D) @ system.inverse() @ beta.diag_embed()
+    A = attention_map(Reading(*(t.float() for t in reading)))
+    assert (A - expected).abs().max() < 6e-7 and (expected @ v - cell_by_cell(reading)[0]).abs().max() < 1e-13
+    assert not A.triu(1).any() and (A < 0).any()
 
 
 def test_without_decay_a_full_write_replaces_the_value_of_its_key():
