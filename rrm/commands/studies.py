@@ -28,6 +28,11 @@ def run_boards_command(description: str, argv: list[str] | None = None) -> None:
     run_study_command(lambda arguments: parse_boards(description, arguments), "boards", argv)
 
 
+def run_proposals_command(description: str, argv: list[str] | None = None) -> None:
+    """Run a study of new puzzles as a command."""
+    run_study_command(lambda arguments: parse_proposals(description, arguments), "proposals", argv)
+
+
 def parse_stability(description: str, argv: list[str] | None = None) -> argparse.Namespace:
     """The options of a stability study, checked where no heavy import is needed."""
     parser = OneLineParser(description=description, formatter_class=RawText)
@@ -98,4 +103,27 @@ def parse_boards(description: str, argv: list[str] | None = None) -> argparse.Na
             raise InputError(f"--{option} {given} is not possible: a trace is looked at, use at most {most}")
     if not (isfinite(args.sigma) and args.sigma >= 0):
         raise InputError(f"--sigma {args.sigma:g} is not a noise scale: use 0 or a positive number")
+    return args
+
+
+def parse_proposals(description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """The options of a study of new puzzles, checked where no heavy import is needed."""
+    parser = OneLineParser(description=description, formatter_class=RawText)
+    add = parser.add_argument
+    add("--proposals", type=int, default=256, metavar="N", help="new puzzles of each way (default: %(default)s)")
+    add("--length", type=int, default=2, metavar="L", help="moves of a walk in the graph (default: %(default)s)")
+    add("--K", type=int, default=16, help="attempts at every puzzle (default: %(default)s)")
+    add("--sigma", type=float, default=0.3, metavar="S", help="standard deviation of the noise, state units (default: "
+        "%(default)s)")  # fmt: skip
+    add("--where", default="both", help="half of the state that it falls on: z_H, z_L or both (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of puzzles, noise and samples (default: %(default)s)")
+    add_study_options(parser, "proposals")
+    args = parser.parse_args(argv)
+    args.segments = None  # of a public checkpoint: as its configuration says
+    check_study_options(args, "proposals", "length", "K")
+    args.where = half_of_state(args.where)
+    if args.K < 2:
+        raise InputError(f"--K {args.K} says nothing of how often a puzzle is solved: use 2 or more")
+    if not (isfinite(args.sigma) and args.sigma > 0):
+        raise InputError(f"--sigma {args.sigma:g} makes all attempts alike: use a positive number")
     return args

@@ -74,7 +74,7 @@ def vicinity(puzzles: np.ndarray, box: Box, rng: np.random.Generator) -> tuple[n
     masks = candidates(rest, box)
     masks[every, dropped] ^= candidates(puzzles, box)[every, dropped]  # minimal: another digit has a solution here
     answers = search(masks, box, 1, rng).solutions
-    return _minimal(constrained(rest, answers, box, rng), answers, box, rng), answers
+    return minimal(constrained(rest, answers, box, rng), answers, box, rng), answers
 
 
 def constrained(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
@@ -91,7 +91,7 @@ def constrained(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.rand
     return puzzles
 
 
-def _minimal(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
+def minimal(puzzles: np.ndarray, answers: np.ndarray, box: Box, rng: np.random.Generator) -> np.ndarray:
     """The puzzles with givens taken out until each is needed.
 
     Most givens are needed from the start and stay so; to test all at once fills the chunks of the solver.
