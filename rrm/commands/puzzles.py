@@ -1,11 +1,14 @@
 """`python -m rrm puzzles`: make a rated set of puzzles, or rate one, and look at it."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from rrm.commands.options import check_exists, check_seed, check_storage
 from rrm.errors import InputError
 from rrm.paths import user_path
+
+SAMPLE = 1000  # puzzles on which the noise of ratings is measured
 
 DESCRIPTION = """Make a set of puzzles with ratings of their difficulty, or rate a set, and look at it.
 
@@ -43,20 +46,22 @@ def run(args: argparse.Namespace) -> int:
     """Make or rate the set, print what it holds, and write it; -> exit code."""
     _check(args)
     from rrm.reports.puzzles import set_lines
+    from rrm.studies.sources import find_puzzles, sample_rows
     from rrm.tasks.difficulty import noise
     from rrm.tasks.puzzle_csv import write_puzzles
     from rrm.tasks.rated_sets import generate_rated, rate_again
 
     cache = Path(args.storage) / "puzzles"
+    stated = None
     if args.task:
-        givens = args.givens and (args.givens[0], args.givens[-1])
-        puzzles = generate_rated(args.task, args.count or 1000, args.seed, givens, args.hard, cache)
+        givens, count = args.givens and (args.givens[0], args.givens[-1]), args.count or 1000
+        puzzles = generate_rated(args.task, count, args.seed, givens, args.hard, cache, _progress(count))
     else:
-        from rrm.studies.sources import find_puzzles
-
-        puzzles = rate_again(find_puzzles(args, cache, ""), args.seed, cache)
-    sample = puzzles.subset(slice(1000))
-    lines = set_lines(puzzles, noise(sample, args.seed + 1) if len(sample) > 1 else None, args.tiers)
+        given = find_puzzles(args, cache, "")
+        puzzles, stated = rate_again(given, args.seed, cache, _progress(len(given))), given.rating
+    sample = puzzles.subset(sample_rows(len(puzzles), SAMPLE, args.seed))
+    noises = noise(sample, args.seed + 1) if len(sample) > 1 else {}
+    lines = set_lines(puzzles, noises, args.tiers, stated)
     print(f"{puzzles.task}: {len(puzzles)} rated puzzles\n", *lines, sep="\n")
     if args.out and Path(args.out).suffix == ".csv":
         write_puzzles(args.out, puzzles)
@@ -65,6 +70,15 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         print(f"\nwritten   {args.out}")
     return 0
+
+
+def _progress(count: int) -> Callable[[int], None]:
+    """A function that shows how many puzzles are rated, where rating takes more than some seconds."""
+    if count <= SAMPLE:
+        return lambda rows: None
+    from rrm.terminal.progress import Bar
+
+    return Bar("rating", count).advance
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -1,5 +1,7 @@
 """What a rated set of puzzles holds: its tiers, a histogram of its ratings, and their noise."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from rrm.tasks import PuzzleSet, get_task
@@ -12,8 +14,16 @@ BINS = 10
 WIDTH = 40  # characters of the longest bar
 
 
-def set_lines(puzzles: PuzzleSet, noise: Noise | None, tiers: int) -> list[str]:
-    """Lines on a rated set; `noise` None: not measured.
+def set_lines(
+    puzzles: PuzzleSet, noises: Mapping[str, Noise], tiers: int, stated: np.ndarray | None = None
+) -> list[str]:
+    """Lines on a rated set.
+
+    Args:
+        puzzles: the set.
+        noises: of its ratings, "all" and by source; empty where none was measured.
+        tiers: number of tiers.
+        stated: float [N], ratings that the source of the puzzles states, nan where it states none.
 
     Raises:
         InputError: where a tier would be empty.
@@ -23,7 +33,8 @@ def set_lines(puzzles: PuzzleSet, noise: Noise | None, tiers: int) -> list[str]:
         "",
         *_histogram(puzzles.rating),
         "",
-        *_noise(puzzles, noise),
+        *_noise(puzzles, noises),
+        *_agreement(puzzles, stated),
     ]
 
 
@@ -53,16 +64,34 @@ def _histogram(ratings: np.ndarray) -> list[str]:
     ]
 
 
-def _noise(puzzles: PuzzleSet, noise: Noise | None) -> list[str]:
+def _noise(puzzles: PuzzleSet, noises: Mapping[str, Noise]) -> list[str]:
     if isinstance(get_task(puzzles.task), MazeTask):
         return ["The rating is the number of steps of a shortest path: the same for all symmetric copies."]
-    if noise is None:
+    if not noises:
         return []
-    if not noise.guessing:
+    if not noises["all"].guessing:
         return ["The rating counts rounds of singles, the same for all symmetric copies: no puzzle needs a guess."]
-    return [
-        f"{100 * noise.guessing:.1f} % of the puzzles need guesses, whose number varies by "
-        f"{100 * noise.variation:.0f} % between symmetric copies of one of them.",
-        f"Reliability {noise.reliability:.3f}: the correlation of log(1 + rating) between two ratings over {COPIES} "
-        f"copies each; of one copy each {noise.single:.3f}.",
+    rows = [
+        {
+            "puzzles": name,
+            "need guesses %": f"{100 * noise.guessing:.1f}",
+            "variation %": f"{100 * noise.variation:.0f}",
+            "reliability": f"{noise.reliability:.3f}",
+            "of one copy": f"{noise.single:.3f}",
+        }
+        for name, noise in noises.items()
     ]
+    return [
+        *table(rows),
+        "Variation: of guesses between symmetric copies of one puzzle. Reliability: correlation of log(1 + rating) "
+        f"between two ratings over {COPIES} copies each.",
+    ]
+
+
+def _agreement(puzzles: PuzzleSet, stated: np.ndarray | None) -> list[str]:
+    """How the ratings that came with the puzzles agree with these."""
+    known = np.zeros(0, bool) if stated is None else np.isfinite(stated) & (stated >= 0)
+    if stated is None or known.sum() < 2 or min(stated[known].std(), puzzles.rating[known].std()) == 0:
+        return []
+    found = np.corrcoef(np.log1p(stated[known]), np.log1p(puzzles.rating[known]))[0, 1]
+    return [f"The ratings that came with {known.sum()} of the puzzles correlate by {found:.3f} with these, as log."]

@@ -9,6 +9,7 @@ guesses 0.09). Mazes: steps of a shortest path.
 Guesses alone are noisy: rounds and path lengths are the same for all symmetric copies of a puzzle.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,8 +24,10 @@ from rrm.tasks.sudoku_rating import COPIES, guesses_of_copies, rate, settling
 TIERS = 3  # easy, middle, hard
 
 
-def rated(puzzles: PuzzleSet, seed: int = 0) -> PuzzleSet:
+def rated(puzzles: PuzzleSet, seed: int = 0, progress: Callable[[int], None] = lambda rows: None) -> PuzzleSet:
     """The set with the difficulty of its puzzles as rating, whatever rating it had; the same for the same seed.
+
+    `progress` is called with the number of puzzles of every finished block of Sudokus.
 
     Raises:
         InputError: for a task without a difficulty.
@@ -34,7 +37,7 @@ def rated(puzzles: PuzzleSet, seed: int = 0) -> PuzzleSet:
         difficulty = (puzzles.labels == PATH).sum(axis=1) + 1.0
     elif isinstance(task, SudokuTask):
         rng = np.random.Generator(np.random.Philox(seed))
-        difficulty = settling(puzzles.inputs, task.box) + rate(puzzles.inputs, task.box, rng)
+        difficulty = settling(puzzles.inputs, task.box) + rate(puzzles.inputs, task.box, rng, COPIES, progress)
     else:
         raise InputError(f"task {puzzles.task!r} has no difficulty: rate a Sudoku or a maze")
     return replace(puzzles, rating=difficulty.astype(np.float32))
@@ -98,19 +101,32 @@ class Noise:
     guessing: float
 
 
-def noise(puzzles: PuzzleSet, seed: int = 0) -> Noise:
-    """The noise of the ratings that `rated` gives, measured anew on symmetric copies; at least two puzzles.
+def noise(puzzles: PuzzleSet, seed: int = 0) -> dict[str, Noise]:
+    """The noise of the ratings that `rated` gives, measured anew on symmetric copies: "all", then by source.
+
+    Within a source, where difficulty varies less, the same noise makes ratings less reliable. Sources of one puzzle,
+    and a single source, are left out.
 
     Raises:
-        InputError: for fewer puzzles, or a task without a difficulty.
+        InputError: for fewer than two puzzles, or a task without a difficulty.
     """
     if len(puzzles) < 2:
         raise InputError(f"{len(puzzles)} puzzle(s): the noise of ratings needs 2 or more")
     task = get_task(puzzles.task)
-    if not isinstance(task, SudokuTask):
-        return Noise(1.0, 1.0, 0.0, 0.0)
-    counts = guesses_of_copies(puzzles.inputs, task.box, np.random.Generator(np.random.Philox(seed)), 2 * COPIES)
-    rounds = settling(puzzles.inputs, task.box)
+    if isinstance(task, SudokuTask):
+        counts = guesses_of_copies(puzzles.inputs, task.box, np.random.Generator(np.random.Philox(seed)), 2 * COPIES)
+        rounds = settling(puzzles.inputs, task.box)
+    else:
+        counts, rounds = np.zeros((len(puzzles), 2 * COPIES), np.int64), rated(puzzles).rating
+    members = {"all": np.ones(len(puzzles), bool)}
+    sources = np.unique(puzzles.source)
+    if len(sources) > 1:
+        members |= {str(source): puzzles.source == source for source in sources}
+    return {name: _noise(rounds[rows], counts[rows]) for name, rows in members.items() if rows.sum() > 1}
+
+
+def _noise(rounds: np.ndarray, counts: np.ndarray) -> Noise:
+    """The noise of ratings from rounds [N] and the guesses int [N, 2 * COPIES] of symmetric copies."""
 
     def correlation(first: np.ndarray, second: np.ndarray) -> float:
         """Between ratings over the copies int [N, C] of two halves."""

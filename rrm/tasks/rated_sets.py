@@ -18,7 +18,13 @@ HARD = 10.0  # guesses from which `generate_rated` calls a puzzle hard
 
 
 def generate_rated(
-    task: str, count: int, seed: int, givens: tuple[int, int] | None, hard: float | None, cache: Path
+    task: str,
+    count: int,
+    seed: int,
+    givens: tuple[int, int] | None,
+    hard: float | None,
+    cache: Path,
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> PuzzleSet:
     """A rated set of new puzzles that differ up to symmetry; the same for the same arguments.
 
@@ -30,6 +36,7 @@ def generate_rated(
         hard: share of puzzles with `HARD` guesses or more, found by vicinity search; 9 x 9 Sudoku alone, without
             `givens`. None: random puzzles.
         cache: folder that keeps the set for the next call.
+        progress: as for `rated`.
 
     Raises:
         InputError: on bad arguments, or when the task has too few puzzles.
@@ -48,15 +55,23 @@ def generate_rated(
         return rated_puzzles(count, seed, HARD, hard)
 
     settings = {"generator": GENERATOR_VERSION, "task": task, "count": count, "givens": givens, "hard": hard}
-    return _kept(cache, {**settings, "seed": seed}, seed, make)
+    return _kept(cache, {**settings, "seed": seed}, seed, make, progress)
 
 
-def rate_again(puzzles: PuzzleSet, seed: int, cache: Path) -> PuzzleSet:
-    """The set with ratings of this platform; hard Sudokus take seconds a thousand, so the folder keeps the result."""
-    return _kept(cache, {"content": puzzles.content_hash(), "seed": seed}, seed, lambda: puzzles)
+def rate_again(
+    puzzles: PuzzleSet, seed: int, cache: Path, progress: Callable[[int], None] = lambda rows: None
+) -> PuzzleSet:
+    """The set with ratings of this platform; a hard Sudoku takes 20 ms, so the folder keeps the result."""
+    return _kept(cache, {"content": puzzles.content_hash(), "seed": seed}, seed, lambda: puzzles, progress)
 
 
-def _kept(cache: Path, settings: dict[str, Any], seed: int, make: Callable[[], PuzzleSet]) -> PuzzleSet:
+def _kept(
+    cache: Path,
+    settings: dict[str, Any],
+    seed: int,
+    make: Callable[[], PuzzleSet],
+    progress: Callable[[int], None],
+) -> PuzzleSet:
     """The rated set that the folder keeps for the settings, or else that of `make()`, which the folder then keeps."""
     text = json.dumps({"rating": RATING_VERSION, **settings}, sort_keys=True)
     path = cache / f"rated-{hashlib.sha256(text.encode()).hexdigest()}.npz"
@@ -64,7 +79,7 @@ def _kept(cache: Path, settings: dict[str, Any], seed: int, make: Callable[[], P
         return load_puzzles(path)
     except InputError:
         pass  # none, or a damaged one
-    puzzles = rated(make(), seed)
+    puzzles = rated(make(), seed, progress)
     cache.mkdir(parents=True, exist_ok=True)
     puzzles.save(path)
     return puzzles

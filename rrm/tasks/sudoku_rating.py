@@ -8,7 +8,7 @@ the public files (but counted by another solver) and in the same order as the me
 Hardly any puzzle of 4 x 4 or 6 x 6 needs a guess. `settling` tells such puzzles apart, and no copy from another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -28,20 +28,38 @@ def guesses(puzzles: np.ndarray, box: Box) -> np.ndarray:
     return solve(puzzles, box, limit=2).guesses
 
 
-def rate(puzzles: np.ndarray, box: Box, rng: np.random.Generator, copies: int = COPIES) -> np.ndarray:
-    """float32 [M]: rating of puzzles (tokens [M, S]) with one solution; 0 for puzzles that need no guess."""
-    counts = guesses_of_copies(puzzles, box, rng, copies)
+def rate(
+    puzzles: np.ndarray,
+    box: Box,
+    rng: np.random.Generator,
+    copies: int = COPIES,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> np.ndarray:
+    """float32 [M]: rating of puzzles (tokens [M, S]) with one solution; 0 for puzzles that need no guess.
+
+    `progress` is called with the number of puzzles of every finished block.
+    """
+    counts = guesses_of_copies(puzzles, box, rng, copies, progress)
     return np.expm1(np.log1p(counts).mean(axis=1)).astype(np.float32)
 
 
-def guesses_of_copies(puzzles: np.ndarray, box: Box, rng: np.random.Generator, copies: int) -> np.ndarray:
-    """int [M, copies]: guesses for random symmetric copies of puzzles (tokens [M, S])."""
+def guesses_of_copies(
+    puzzles: np.ndarray,
+    box: Box,
+    rng: np.random.Generator,
+    copies: int,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> np.ndarray:
+    """int [M, copies]: guesses for random symmetric copies of puzzles (tokens [M, S]); `progress` as for `rate`."""
     counts = np.zeros((len(puzzles), copies), np.int64)
     # rounds of singles solve all copies of a puzzle or none
-    for rows in _blocks(np.flatnonzero(guesses(puzzles, box))):
+    guessing = np.flatnonzero(guesses(puzzles, box))
+    progress(len(puzzles) - len(guessing))
+    for rows in _blocks(guessing):
         repeated = puzzles[rows.repeat(copies)]
         moved = random_symmetries(box, len(repeated), rng).apply(repeated)
         counts[rows] = guesses(moved, box).reshape(len(rows), copies)
+        progress(len(rows))
     return counts
 
 

@@ -22,7 +22,7 @@ def test_a_set_is_made_kept_and_rated_again(capsys, tmp_path, monkeypatch):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     monkeypatch.undo()
     again = run(capsys, tmp_path, "--data", tmp_path / "a.csv", "--out", tmp_path / "c.npz")
-    assert again.splitlines()[:16] == first.splitlines()[:16]
+    assert again.splitlines()[:17] == first.splitlines()[:17] and "correlate by 1.000 with these" in again
     assert not np.isnan(read_puzzles(tmp_path / "a.csv").rating).any()
     assert "shortest path" in run(capsys, tmp_path, "--task", "maze-8x8", "--count", 30)
 

@@ -51,9 +51,12 @@ def test_rounds_are_the_same_for_symmetric_copies(puzzles):
 
 
 def test_noise_is_that_of_guesses(puzzles):
-    hard = noise(get_task("sudoku-9x9").generate(80, 4, 17))
+    drawn = get_task("sudoku-9x9").generate(80, 4, 17)
+    hard = noise(drawn)["all"]
     assert hard.single < hard.reliability and hard.reliability > 0.9 and 0 < hard.variation and 0.3 < hard.guessing
-    assert noise(puzzles["maze-8x8"]).reliability == 1
+    apart = noise(replace(drawn, source=np.array(["one"] + 39 * ["a"] + 40 * ["b"])))
+    assert list(apart) == ["all", "a", "b"] and apart["all"] == hard
+    assert list(noise(puzzles["maze-8x8"])) == ["all"] and noise(puzzles["maze-8x8"])["all"].reliability == 1
 
 
 def test_bad_sets_are_refused(puzzles):
