@@ -12,6 +12,11 @@ from rrm.explorer.view import View
 from rrm.tracking.reader import Reader, Run, fits
 
 
+def _sources(run: Run) -> list[str]:
+    """Ids of the trainings that a study is of."""
+    return run.tags.get("rrm.source_run", "").split()
+
+
 class Selection:
     """The groups of a view, and the own runs of the jobs (sweeps, studies), which hold what compares runs.
 
@@ -34,13 +39,16 @@ class Selection:
         drawn = chosen(known, view)
         jobs = {run.group for run in drawn}
         ids = {run.id for run in drawn}
-        # A view of some runs is one of their jobs, and of studies of them; a view of all runs is one of all jobs.
+        # A view of some runs is one of their jobs; a view of all runs is one of all jobs. Both are of studies of them.
         heads = [
             run
             for run in known
-            if not is_training(run) and (run.group in jobs or not view.runs or run.tags.get("rrm.source_run") in ids)
+            if not is_training(run)
+            and (
+                not ids.isdisjoint(_sources(run))
+                or ((run.group in jobs or not view.runs) and (run.group in view.jobs or not view.jobs))
+            )
         ]
-        heads = [run for run in heads if not view.jobs or run.group in view.jobs]
         return cls(reader, group_runs(drawn, view.group, view.hidden), heads)
 
     def file(self, run: Run, name: str) -> Path | None:

@@ -179,6 +179,19 @@ def fourier(
     )
 
 
+def nested_ablations(
+    logits: ArrayLike, operation: str, train: ArrayLike | None, least: float
+) -> Iterator[Mapping[tuple[str, str], Ablation]]:
+    """The ablations of the strongest 0, 1, 2, ... frequencies, up to all that are keys at the threshold `least`.
+
+    Args, Raises: as for `fourier`.
+    """
+    table = _table(logits, operation)
+    keys = key_frequencies(_shares(table, _rule(operation)[0]), least)
+    for count in range(len(keys) + 1):
+        yield dict(_ablations(table, operation, keys[:count], len(np.asarray(logits)), train))
+
+
 def _rule(operation: str) -> tuple[int, bool]:
     if operation not in _OPERATIONS:
         raise ValueError(f"operation {operation!r} is unknown: use one of {', '.join(_OPERATIONS)}")

@@ -1,5 +1,7 @@
 """A study of training runs that grok: read their histories and checkpoints, and publish what they say.
 
+Stores spectra and routing of checkpoints along the trainings, from which the explorer draws without the networks.
+
 In a notebook:
 
     from rrm.studies.grokking import load_runs
@@ -13,17 +15,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from rrm.errors import InputError
 from rrm.jobs.folder import JobFolder
 from rrm.models.pairs import number_vectors, pair_logits
 from rrm.reports.grokking import report, statistics_rows
 from rrm.statistics.events import ACCURACIES
 from rrm.statistics.fourier import THRESHOLD, Fourier, fourier
-from rrm.statistics.routing import Routing
+from rrm.statistics.routing import ROUTING, Routing, RoutingTrace, save_routing
+from rrm.statistics.spectra import SPECTRA, Spectra, save_spectra, spectra
 from rrm.statistics.training_runs import TrainingRun, TrainingRuns
-from rrm.studies.networks import Networks, checkpoint_folder, open_reader
+from rrm.studies.networks import Networks, checkpoint_folder, open_reader, spread
 from rrm.studies.publish import publish
 from rrm.tasks.modular import ModularArithmetic
 from rrm.terminal.table import write_csv
@@ -34,8 +35,8 @@ EXPERIMENT = "grokking-study"
 STATISTICS = "statistics.csv"
 # Networks whose Fourier structure is computed: the first runs of so many arms.
 MOST_NETWORKS = 6
-# Steps of a training whose routing is computed.
-MOST_STEPS = 4
+# Steps of a training whose routing is drawn, and those whose spectra and routing the explorer has to choose from.
+MOST_STEPS, MOST_MOMENTS = 4, 8
 
 
 def run_study(args: Namespace) -> None:
@@ -45,14 +46,17 @@ def run_study(args: Namespace) -> None:
     announce(uri)
     check_store(uri, EXPERIMENT, storage / "artifacts")
     runs = load_runs(args.run, storage, uri)
-    folders = dict(_checkpoints(runs, args.run, storage, uri))
-    folders |= {Path(path).resolve().name: Path(path) for path in args.checkpoint}
-    networks = {name: Networks(path) for name, path in folders.items()}
+    sources = dict(_checkpoints(runs, args.run, storage, uri))
+    sources |= {Path(path).resolve().name: (Path(path), "") for path in args.checkpoint}
+    networks = {name: Networks(path) for name, (path, _) in sources.items()}
+    ids = {name: run for name, (_, run) in sources.items()}
     structures = dict(
         found for name, of in networks.items() for found in structure(of, name, args.weights, args.threshold)
     )
-    routings = dict(found for name, of in networks.items() for found in routing(of, name))
-    said = report(runs, structures, routings)
+    moments = [found for name, of in networks.items() for found in moments_of(of, name, ids[name])]
+    routed = [RoutingTrace(label, ids[name], steps) for name, of in networks.items()
+              for label, steps in routing(of, name)]  # fmt: skip
+    said = report(runs, structures, {one.label: spread(one.steps, MOST_STEPS) for one in routed})
     arguments = {name: getattr(args, name) for name in ("run", "checkpoint", "weights", "threshold")}
     name = args.name or f"{EXPERIMENT}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}"
     folder, tracker = JobFolder(storage / name, "study"), Tracker(uri, EXPERIMENT, name, storage / "artifacts")
@@ -62,8 +66,11 @@ def run_study(args: Namespace) -> None:
         folder.start({"arguments": arguments, "data_hash": "none", "kind": EXPERIMENT, "git_commit": commit})
         run = tracker.run("study", name, {**arguments, "run": ", ".join(args.run)})
         tracker.reopen(run)
+        save_spectra(moments, folder.path / SPECTRA)
+        save_routing(routed, folder.path / ROUTING)
+        tracker.tags(run, {"rrm.source_run": " ".join(filter(None, ids.values()))})
         (folder.path / "tables.txt").write_text(said.text + "\n", encoding="utf-8")
-        said.files |= {"tables.txt": "", "study.json": ""}
+        said.files |= {"tables.txt": "", "study.json": "", SPECTRA: "", ROUTING: ""}
         if rows := statistics_rows(runs):
             write_csv(rows, folder.path / STATISTICS)
             said.files[STATISTICS] = ""
@@ -131,11 +138,25 @@ def structure(
         yield name, found
 
 
-def routing(networks: Networks, label: str, most: int = MOST_STEPS) -> Iterator[tuple[str, list[Routing]]]:
+def moments_of(networks: Networks, label: str, run: str = "", most: int = MOST_MOMENTS) -> Iterator[Spectra]:
+    """Fourier structure at `most` moments of a training, spread evenly, for each operation of its table.
+
+    Args, Raises: as for `structure`; run: the id of the training.
+    """
+    table = networks.table
+    models = [(name, networks.steps[name], networks.token_model(name)) for name in networks.spread(most)]
+    for place, name in _operations(table, label):
+        answers = ((at, step, pair_logits(of, table.p, place), number_vectors(of, table.p)) for at, step, of in models)
+        try:
+            yield spectra(name, table.operations[place], answers, table.trained(place), run)
+        except ValueError as error:
+            raise InputError(f"{networks.folder}: {error}") from None
+
+
+def routing(networks: Networks, label: str, most: int = MOST_MOMENTS) -> Iterator[tuple[str, list[Routing]]]:
     """(name, routing at `most` steps of the training, spread evenly) for each operation; nothing without routers."""
-    names = list({step: name for name, step in networks.steps.items()}.values())  # one of each step
-    chosen = [names[round(place)] for place in np.linspace(0, len(names) - 1, min(most, len(names)))]
-    if not networks.routing(names[-1]).weights:
+    chosen = networks.spread(most)
+    if not networks.routing(chosen[-1]).weights:
         return
     for place, name in _operations(networks.table, label):
         yield name, [networks.routing(weights, place) for weights in chosen]
@@ -164,8 +185,10 @@ def _training_run(run: Run, reader: Reader) -> TrainingRun:
     return TrainingRun(run.name, model, arm, int(seed), params, curves)
 
 
-def _checkpoints(runs: TrainingRuns, ids: Sequence[str], storage: Path, uri: str) -> Iterator[tuple[str, Path]]:
-    """(label, folder) of the first run of each arm whose checkpoint is at hand."""
+def _checkpoints(
+    runs: TrainingRuns, ids: Sequence[str], storage: Path, uri: str
+) -> Iterator[tuple[str, tuple[Path, str]]]:
+    """(label, (folder, id of the run)) of the first run of each arm whose checkpoint is at hand."""
     sources: dict[str, tuple[Reader, Run]] = {}
     for identity in ids:
         reader = open_reader(identity, storage, uri)
@@ -174,5 +197,5 @@ def _checkpoints(runs: TrainingRuns, ids: Sequence[str], storage: Path, uri: str
     for arm in runs.arms[:MOST_NETWORKS]:
         for of in runs:
             if of.label == arm and of.name in sources and (folder := checkpoint_folder(*sources[of.name], storage)):
-                yield f"{arm}, seed {of.seed}" if arm else of.name, folder
+                yield f"{arm}, seed {of.seed}" if arm else of.name, (folder, sources[of.name][1].id)
                 break

@@ -7,9 +7,13 @@ In a notebook:
     found.steps, found.load("final"), found.routing(found.nearest(2000))
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from rrm.errors import InputError
 from rrm.jobs.folder import JobFolder
@@ -23,6 +27,8 @@ from rrm.tracking.read import download
 from rrm.tracking.reader import Reader, Run
 from rrm.tracking.store_reader import StoreReader
 from rrm.training import checkpoint, snapshots
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ class Networks:
             return checkpoint.load_model(self.folder, name)
         return snapshots.load_snapshot(self.folder, int(name))
 
+    def spread(self, most: int) -> list[str]:
+        """Names of at most `most` networks of different steps, spread evenly, the first and the last one of them."""
+        return spread(list({step: name for name, step in self.steps.items()}.values()), most)
+
     def nearest(self, step: int) -> str:
         """The name of the network whose step is nearest to a step."""
         return min(self.steps, key=lambda name: abs(self.steps[name] - step))
@@ -73,6 +83,11 @@ class Networks:
         """What the routers choose for all pairs of the operation at a place of the table; empty without routers."""
         weights = pair_routing(self.token_model(name), self.table.p, place)
         return Routing(self.steps[name], self.table.answers(place), weights)
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of the items, evenly, the first and the last one of them."""
+    return [items[round(place)] for place in np.linspace(0, len(items) - 1, min(most, len(items)))]
 
 
 def find_networks(identity: str, storage: str | Path = "runs", uri: str | None = None) -> Networks:

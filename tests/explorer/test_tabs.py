@@ -20,7 +20,7 @@ from rrm.tracking.reader import Run
 from tests.explorer.memory import Memory, make_run
 
 # Tabs that draw no series.
-OF_RESULTS = ("exponents", "settling", "boards", "claims")
+OF_RESULTS = ("exponents", "settling", "boards", "claims", "fourier")
 HOSTILE = '<img src=x onerror="window.hurt=1">'
 
 

@@ -9,6 +9,8 @@ from rrm.commands.grokking import parse, run_grokking_command
 from rrm.curves import CurveFile, curve_path
 from rrm.errors import InputError
 from rrm.models.pairs import number_vectors, pair_logits, pair_tokens
+from rrm.statistics.routing import load_routing
+from rrm.statistics.spectra import load_spectra
 from rrm.studies.grokking import load_runs, structure
 from rrm.studies.networks import Networks
 from rrm.tasks.modular import ModularArithmetic
@@ -91,6 +93,11 @@ def test_the_command_publishes_tables_figures_and_numbers(job, capsys):
     }
     header = (folder / "statistics.csv").read_text().splitlines()[0]
     assert header == "run,arm,seed,phase,series,mean,std,least,most,final,n"
+    found = load_spectra(folder / "spectra.npz")
+    assert [(of.operation, of.run) for of in found] == [
+        ("add", "small/trial-0"), ("subtract", "small/trial-1"), ("divide", "small/trial-1")
+    ]  # fmt: skip
+    assert found[0].step[0] == 0 and found[0].name[-1] == "final" and load_routing(folder / "routing.npz") == []
     run_grokking_command("", arguments)  # the same runs again
 
 

@@ -2,7 +2,19 @@
 
 from collections.abc import Mapping
 
-from rrm.explorer.tabs import arms, boards, claims, history, numbers, settling, stability, training
+from rrm.explorer.tabs import (
+    arms,
+    boards,
+    claims,
+    fourier,
+    history,
+    numbers,
+    routing,
+    settling,
+    stability,
+    training,
+    weights,
+)
 from rrm.explorer.tabs.tab import Tab
 
 TABS: Mapping[str, Tab] = {
@@ -11,10 +23,11 @@ TABS: Mapping[str, Tab] = {
         training.TAB,
         history.CURVATURE,
         history.OPTIMIZER,
-        history.WEIGHTS,
+        weights.TAB,
         history.LAYERS,
         history.STRUCTURE,
-        history.ROUTING,
+        fourier.TAB,
+        routing.TAB,
         history.ACTION,
         stability.EXPONENTS,
         settling.TAB,

@@ -106,8 +106,6 @@ def _reached(title: str, trials: Sequence[Run], name: str, view: View) -> Figure
             })  # fmt: skip
     figure = plain_figure(title, traces, name, height=max(320, 130 + ROW * len(arms)))
     rows_upwards(figure)
-    figure.update_layout(legend={"entrywidth": 0.48, "entrywidthmode": "fraction"})
-    figure.layout.margin.t += 20  # for a second line of the legend
     return figure.update_yaxes(categoryorder="array", categoryarray=[escape(arm) for arm in arms])
 
 

@@ -100,12 +100,11 @@ def _forest(
         })  # fmt: skip
     note = "0 is the null of each claim, 1 the smallest effect that counts; 95 % intervals over training seeds"
     axis = "(effect − null) / smallest effect that counts"
-    figure = plain_figure(title, traces, axis, note=note, height=max(360, 150 + 38 * len(placed)))
+    figure = plain_figure(title, traces, axis, note=note, height=max(360, 150 + 38 * len(placed)), wide=True)
     rows_upwards(figure)
     figure.update_yaxes(categoryorder="array", categoryarray=names, tickfont={"size": 10})
     figure.update_xaxes(range=[-1.1 * MOST, 1.1 * MOST])
     figure.add_vrect(1, 1.1 * MOST, line_width=0, fillcolor=see_through("#808080", 0.12), layer="below")
-    figure.layout.meta = {**figure.layout.meta, "wide": True}
     links = {"xref": "paper", "x": 1.005, "xanchor": "left", "showarrow": False, "font": {"size": 10}}
     figure.layout.annotations = [
         {**links, "y": name, "text": link}
@@ -126,9 +125,8 @@ def _table(title: str, rows: Sequence[Cells]) -> Figure:
         "cells": {"values": columns, "align": "left", "fill": {"color": clear}, "font": {"size": 11}, "height": 22,
                   "line": {"color": see_through("#808080", 0.25)}},
     }  # fmt: skip
-    figure = plain_figure(title, [trace], "", height=min(900, 120 + 44 * len(rows)))
+    figure = plain_figure(title, [trace], "", height=min(900, 120 + 44 * len(rows)), wide=True)
     figure.layout.margin.update(l=8, r=8, b=8)
-    figure.layout.meta = {**figure.layout.meta, "wide": True}
     return figure
 
 

@@ -6,10 +6,6 @@ from rrm.panels import HISTORIES
 _PROBES = "python tune_specs/grokking_sweep.py --probes all"
 CURVATURE = panel_tab("curvature", "Curvature", HISTORIES["curvature"], _PROBES)
 OPTIMIZER = panel_tab("optimizer", "Optimizer", HISTORIES["optimizer"], _PROBES)
-WEIGHTS = panel_tab("weights", "Weights", HISTORIES["weights"], _PROBES)
 LAYERS = panel_tab("layers", "Layers", HISTORIES["layers"], _PROBES)
 STRUCTURE = panel_tab("structure", "Structure", HISTORIES["structure"], _PROBES)
 ACTION = panel_tab("action", "Action", HISTORIES["action"], _PROBES)
-ROUTING = panel_tab(
-    "routing", "Routing and gates", HISTORIES["computation"], "python tune_specs/grokking_sweep.py --model routed gated"
-)

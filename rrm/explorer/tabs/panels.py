@@ -93,7 +93,7 @@ def panel_figure(panel: Panel, selection: Selection, curves: dict[str, Curves], 
             shape: dict[str, str | int] = {"color": colour, "dash": DASHES[number % len(DASHES)], "width": 2}
             traces.append({"x": [None], "y": [None], "mode": "lines", "line": shape, "name": escape(label or series)})
     figure = _figure(panel, traces, view, log, told.words(view, log))
-    figure.update_layout(meta={"thinned": told.shown < told.of, "ranged": True})
+    figure.update_layout(meta={**figure.layout.meta, "thinned": told.shown < told.of, "ranged": True})
     return figure
 
 

@@ -92,8 +92,7 @@ def _settled(found: Sequence[Measured], view: View) -> Iterator[Figure]:
     )  # fmt: skip
     height = max(320, 150 + 56 * len(tables))
     figure = plain_figure("settled against solved", bars, "share of puzzles (%)", note=note, height=height)
-    figure.update_layout(barmode="stack", legend={"entrywidth": 0.48, "entrywidthmode": "fraction"})
-    figure.layout.margin.t += 20  # for a second line of the legend
+    figure.update_layout(barmode="stack")
     figure.update_yaxes(type="category", autorange="reversed")
     yield figure
     yield from clouds
