@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 from plotly.graph_objects import Figure
@@ -19,8 +18,6 @@ from rrm.explorer.tabs import TABS
 from rrm.explorer.view import View
 
 _PLOTLY = "_dash-component-suites/plotly/package_data/plotly.min.js"
-# Fields of a view that the table does not show.
-_OF_PLOTS = ("x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "picks", "threshold", "moment")
 _ALWAYS = ("job", "model", "arm", "kind", "status", "role")
 
 
@@ -31,24 +28,20 @@ def make_app(source: Source) -> Dash:
     # Dash loads plotly when the first plot comes; here the browser reads plotly while the server reads the runs.
     plotly = f'<script async src="{app.get_asset_url("").removesuffix("assets/")}{_PLOTLY}"></script>'
     app.index_string = app.index_string.replace("<html>", '<html lang="en">').replace("</head>", f"{plotly}</head>")
-    app.layout = page.layout(source.name)
+    app.layout = lambda: page.layout(source.name, source.version())
     _connect_the_browser(app)
 
     @app.callback(
         Output("table", "children"), Output("count", "children"), Output("jobs", "options"),
         Output("group", "options"), Output("news", "children"), Output("tabs", "children"),
-        Output("listed", "data"), Input("view", "data"), Input("version", "data"), State("listed", "data"),
+        Input("listed", "data"), Input("version", "data"),
     )  # fmt: skip
-    def show_runs(state: dict | None, version: str | None, listed: dict | None) -> Sequence[Any]:
+    def show_runs(state: dict | None, version: str | None) -> Sequence[Any]:
         view = _view(state)
-        # How the plots are drawn changes no row.
-        key = {name: value for name, value in view.state.items() if name not in _OF_PLOTS} | {"version": version}
-        if key == listed:
-            raise PreventUpdate
         try:
             runs = source.runs()
         except InputError as error:
-            return html.P(str(error), className="trouble"), "Runs", [], [], "", no_update, None
+            return html.P(str(error), className="trouble"), "Runs", [], [], "", no_update
         fitting = shown(runs, view)
         jobs = list(dict.fromkeys([*(run.group for run in runs), *view.jobs]))
         known = [name for name in _ALWAYS if any(name in settings(run) for run in fitting)]
@@ -56,20 +49,16 @@ def make_app(source: Source) -> Dash:
         running = sum(run.status == "RUNNING" for run in runs)
         news = f"{running} running, looked at every {page.POLL_MS // 1000} s" if running else ""
         count = page.count_words(runs, fitting, view)
-        return page.run_table(fitting, view), count, jobs, groups, news, page.tab_strip(view), key
+        return page.run_table(fitting, view), count, jobs, groups, news, page.tab_strip(view)
 
     @app.callback(
-        Output("plots", "children"), Output("extent", "data"), Output("layers", "options"), Output("drawn", "data"),
+        Output("plots", "children"), Output("layers", "options"), Output("drawn", "data"),
         Output("picks", "options"), Output("picks", "placeholder"), Output("picks-label", "children"),
         Output("picks-box", "hidden"), Output("threshold-box", "hidden"),
-        Input("view", "data"), Input("version", "data"), State("drawn", "data"),
+        Input("asked", "data"), Input("version", "data"),
     )  # fmt: skip
-    def show_plots(state: dict | None, version: str | None, drawn: dict | None) -> Sequence[Any]:
+    def show_plots(state: dict | None, version: str | None) -> Sequence[Any]:
         view = _view(state)
-        # What the page of the table shows changes no plot, and neither does a range whose points are all there.
-        key = view.but(begin=None, end=None, sort="", page=0, moment=0).state
-        if drawn and drawn["version"] == version and drawn["key"] == key and not drawn["thinned"]:
-            raise PreventUpdate
         tab = TABS[view.tab]
         try:
             with source.lock:
@@ -78,15 +67,20 @@ def make_app(source: Source) -> Dash:
                 layers = list(dict.fromkeys([*tab.layers(selection), *view.layers]))
                 own = page.own_controls(tab, selection, view)
         except InputError as error:
-            return html.P(str(error), className="trouble"), None, [], None, [], "", "", True, True
+            return html.P(str(error), className="trouble"), [], None, [], "", "", True, True
         marks = [figure.layout.meta for figure in figures]
-        told = {"version": version, "key": key, "thinned": any(mark["thinned"] for mark in marks),
-                "moments": max((mark.get("moments", 0) for mark in marks), default=0)}  # fmt: skip
+        told = {
+            "thinned": any(mark["thinned"] for mark in marks),
+            "moments": max((mark.get("moments", 0) for mark in marks), default=0),
+            "extent": extent(figures),
+            "begin": view.begin,
+            "end": view.end,
+        }
         trial = next((run.id for run in selection.runs if run.role == "trial"), "RUN_ID")
         if not figures:
-            return page.no_data(view.tab, len(selection.runs), trial), None, layers, told, *own
+            return page.no_data(view.tab, len(selection.runs), trial), layers, told, *own
         parts = [page.legend(selection, figures, view), page.plots(figures, view.tab), page.more_data(view.tab, trial)]
-        return html.Div(parts), extent(figures), layers, told, *own
+        return html.Div(parts), layers, told, *own
 
     @app.callback(
         Output("version", "data"), Input("tick", "n_intervals"), State("version", "data"),
@@ -136,15 +130,23 @@ def _connect_the_browser(app: Dash) -> None:
         *buttons, Input({"type": "sort", "index": ALL, "to": ALL}, "n_clicks"),
         Input({"type": "plot", "index": ALL}, "relayoutData"),
         *(State(name, "options") for name in page.LISTS),
-        State("view", "data"), State("fields", "data"), State("extent", "data"),
+        State("view", "data"), State("fields", "data"), State("drawn", "data"),
+    )  # fmt: skip
+    app.clientside_callback(
+        ClientsideFunction("rrm", "ask"), Output("listed", "data"), Output("asked", "data"), Input("view", "data"),
+        State("drawn", "data"), State("listed", "data"), State("asked", "data"), State("fields", "data"),
     )  # fmt: skip
     app.clientside_callback(
         ClientsideFunction("rrm", "fill"), *(Input(name, "options") for name in page.LISTS),
         State("view", "data"), State("fields", "data"),
     )  # fmt: skip
     app.clientside_callback(
-        ClientsideFunction("rrm", "range"), Output("ranged", "data"), Input("view", "data"), State("extent", "data")
+        ClientsideFunction("rrm", "range"), Output("ranged", "data"), Input("view", "data"), Input("drawn", "data")
     )
+    app.clientside_callback(
+        ClientsideFunction("rrm", "drag"), Output("held", "data"), Input("range", "drag_value"),
+        State("view", "data"), State("drawn", "data"), State("fields", "data"), prevent_initial_call=True,
+    )  # fmt: skip
     app.clientside_callback(
         ClientsideFunction("rrm", "stepper"), Output("stepper", "hidden"), Output("moment", "max"),
         Input("drawn", "data"),
@@ -160,14 +162,9 @@ def _connect_the_browser(app: Dash) -> None:
 
 
 def extent(figures: Sequence[Figure]) -> list[float] | None:
-    """First and last place of the axis that a line reaches; None without any."""
-    ends = []
-    for figure in figures:
-        for trace in figure.data if figure.layout.meta["ranged"] else ():
-            x = np.asarray(trace.x, dtype=float)
-            x = x[np.isfinite(x)]
-            ends += [float(x.min()), float(x.max())] if len(x) else []
-    return [min(ends), max(ends)] if ends else None
+    """First and last place of the axis that a series reaches, in the range of the view or not; None without any."""
+    ends = [figure.layout.meta["extent"] for figure in figures if figure.layout.meta["ranged"]]
+    return [min(low for low, _ in ends), max(high for _, high in ends)] if ends else None
 
 
 def csv_text(figure: Figure) -> str:

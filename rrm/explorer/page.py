@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 from plotly.graph_objects import Figure
 
 from rrm.explorer import runs as table
+from rrm.explorer.joined import joined
 from rrm.explorer.palette import colours_of
 from rrm.explorer.runs import Column
 from rrm.explorer.selection import Selection
@@ -29,23 +30,25 @@ CONTROLS = (
 )  # fmt: skip
 # Those that are lists, whose options come from the runs.
 LISTS = ("jobs", "group", "layers", "picks")
+# Fields that only plots follow, only the table, and plots without a way to the server. The ground is of both.
+_OF_PLOTS = ("x", "scale_x", "scale_y", "begin", "end", "smooth", "layers", "picks", "threshold", "moment")
+_OF_TABLE = ("sort", "page")
+_OF_BROWSER = ("scale_x", "scale_y", "begin", "end", "moment")
 _WIDTHS = (1, 3, 5, 11, 21, 51)
 _CONFIG: Any = {"displaylogo": False, "responsive": True, "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d"]]}
 
 
-def layout(store: str) -> html.Div:
-    """The whole page, before any run has been read."""
-    fields = {name: value for name, value in View().state.items() if name != "dark"}
+def layout(store: str, version: str) -> html.Div:
+    """The whole page, before any run has been read; `version` is that of the store."""
+    defaults = {name: value for name, value in View().state.items() if name != "dark"}
+    fields = {"defaults": defaults, "controls": CONTROLS, "lists": LISTS, "slider": SLIDER, "of_table": _OF_TABLE,
+              "of_plots": _OF_PLOTS, "of_browser": _OF_BROWSER}  # fmt: skip
     return html.Div(
         [
             dcc.Location(id="address", refresh=False),
-            dcc.Store(id="fields", data={"defaults": fields, "controls": CONTROLS, "lists": LISTS, "slider": SLIDER}),
-            dcc.Store(id="view"),
-            dcc.Store(id="listed"),
-            dcc.Store(id="version"),
-            dcc.Store(id="extent"),
-            dcc.Store(id="drawn"),
-            dcc.Store(id="ranged"),
+            dcc.Store(id="fields", data=fields),
+            dcc.Store(id="version", data=version),
+            *(dcc.Store(id=name) for name in ("view", "listed", "asked", "drawn", "ranged", "held")),
             dcc.Store(id="shown"),
             dcc.Store(id="pictured"),
             dcc.Interval(id="tick", interval=POLL_MS),
@@ -261,8 +264,7 @@ def legend(selection: Selection, figures: Sequence[Figure], view: View) -> html.
     for group, colour in zip(selection.groups, colours, strict=True):
         if group.label not in drawn and group.runs:
             continue
-        swatch = html.Span(className="swatch", style={"background": colour})
-        items.append(html.Li([swatch, html.Span(group.label), html.Span(f" ({group.n})", className="n")]))
+        items.append(_entry(f"{group.label} ({group.n})", colour))
     return html.Ul(items, className="legend", tabIndex="0", **_aria(label="groups"))
 
 
@@ -270,9 +272,13 @@ def _legend_of_models(figures: Sequence[Figure]) -> html.Ul:
     """The models that the lines of figures are of, with their colours."""
     traces = [trace for figure in figures for trace in figure.data if trace.type == "scatter"]
     found = {trace.legendgroup: trace.line.color for trace in traces if trace.legendgroup}
-    items = [html.Li([html.Span(className="swatch", style={"background": colour}), html.Span(unescape(label))])
-             for label, colour in found.items()]  # fmt: skip
+    items = [_entry(unescape(label), colour) for label, colour in found.items()]
     return html.Ul(items, className="legend", tabIndex="0", **_aria(label="models"))
+
+
+def _entry(text: str, colour: str) -> html.Li:
+    # One part alone: Dash looks at every part of the page after every change.
+    return html.Li(text, style={"--colour": colour})
 
 
 def plots(figures: Sequence[Figure], tab: str) -> html.Div:
@@ -284,10 +290,10 @@ def plots(figures: Sequence[Figure], tab: str) -> html.Div:
         height = {"height": f"{figure.layout.height}px"}
         # The range of the page is that of the plots of series alone.
         kind = "plot" if figure.layout.meta["ranged"] else "still"
+        drawn = joined(figure)
         if figure.frames:  # which the control above moves, in all figures at once
-            figure = Figure(figure)
-            figure.layout.sliders = ()
-        graph = dcc.Graph(id={"type": kind, "index": key}, figure=figure, config=_CONFIG, style=height)
+            drawn["layout"].pop("sliders", None)
+        graph = dcc.Graph(id={"type": kind, "index": key}, figure=drawn, config=_CONFIG, style=height)
         save = [
             html.Button(name, id={"type": kind, "index": key}, **_aria(label=f"save {title} as {name}"))
             for name, kind in (("PNG", "png"), ("CSV", "csv"))

@@ -128,6 +128,18 @@ def test_the_page_draws_groups_of_runs_and_names_are_text(visit):
     assert len(alone.locator(".legend li").all()) == 4 and alone.locator(".gtitle").count() > 0
 
 
+def test_many_lines_are_few_traces_whose_points_name_their_run(visit):
+    page = visit(View(group=("sigma",), lines=True))
+    page.evaluate("""() => {
+        const plot = document.querySelector('[data-key="training accuracy"] .js-plotly-plot');
+        const here = (name) => name.includes("img");
+        const trace = plot.data.findIndex((one) => one.text && one.text.some(here));
+        Plotly.Fx.hover(plot, [{curveNumber: trace, pointNumber: plot.data[trace].text.findIndex(here)}]);
+    }""")
+    wait(page, "document.querySelectorAll('.hovertext').length === 1")
+    assert HOSTILE[:10] in page.locator(".hovertext").text_content() and not page.evaluate("window.hurt")
+
+
 def test_choosing_hiding_finding_and_sorting_runs(visit):
     page = visit()
     page.get_by_role("button", name="draw trial-001").click()
@@ -181,6 +193,21 @@ def test_a_range_holds_for_all_plots_and_going_back_undoes_it(visit):
     page.go_back()
     wait(page, "document.querySelectorAll('.js-plotly-plot')[1].layout.xaxis.range[0] < 10")
     assert query(page) == View() and page.get_by_label("From", exact=True).input_value() == ""
+
+
+def test_range_and_scales_change_without_the_server(visit):
+    page, asked = visit(View("curvature")), []
+    page.wait_for_timeout(500)
+    page.on("request", lambda request: asked.append(request.post_data) if request.method == "POST" else None)
+    layout = "document.querySelector('.js-plotly-plot').layout"
+    page.locator("#range [role=slider]").first.focus()
+    page.keyboard.press("PageUp")
+    wait(page, f"{layout}.xaxis.range[0] > 0")
+    wait(page, "location.search.includes('begin')")
+    page.evaluate("dash_clientside.set_props('scale_x', {value: 'log'})")
+    wait(page, f"{layout}.xaxis.type === 'log' && {layout}.xaxis.range[0] > 0")
+    page.wait_for_timeout(500)
+    assert not [one for one in asked if "plots.children" in one]
 
 
 def test_a_link_restores_the_view(visit):

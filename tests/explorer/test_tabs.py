@@ -102,7 +102,7 @@ def test_a_table_of_a_figure_has_a_row_a_point(reader):
 def test_colours_are_those_of_the_figures():
     from rrm.figures.style import COLOURS
 
-    assert palette.LIGHT == COLOURS and len(set(palette.colours_of(40))) == 40
+    assert palette.LIGHT == COLOURS and len(set(palette.colours_of(40))) == palette.STEPS
     assert palette.see_through("#332288", 0.2) == "rgba(51, 34, 136, 0.2)"
     assert palette.see_through("rgb(1, 2, 3)", 0.2) == "rgba(1, 2, 3, 0.2)"
 
@@ -191,7 +191,7 @@ def test_arms_are_differences_with_seeds_and_baselines_with_another_mark():
 def test_claims_stand_between_their_null_and_what_counts_and_lead_to_their_runs(reader, tmp_path):
     (tmp_path / "claims.csv").write_text(
         "claim,test,effect,unit,seeds,null,counts from,p,p corrected,would be found,verdict,values by seed,runs\n"
-        f"one,t,\"0.8 [0.7, 0.9]\",AUC,5,0.5 (control 0.51),0.7,0,0.01,about 0.1,holds,0:0.8,{'e' * 32} {'9' * 32}\n"
+        f'one,t,"0.8 [0.7, 0.9]",AUC,5,0.5 (control 0.51),0.7,0,0.01,about 0.1,holds,0:0.8,{"e" * 32} {"9" * 32}\n'
         "two,t,,points,0,0 (control 0),2,,,,cannot be said,,\n",
         encoding="utf-8",
     )

@@ -56,11 +56,19 @@
     }
   }
 
+  // The ground is the one part of a view that no control and no address says.
+  const scheme = window.matchMedia("(prefers-color-scheme: dark)");
+  let current = null;
+  scheme.addEventListener("change", ({ matches }) => {
+    if (current) window.dash_clientside.set_props("view", { data: { ...current, dark: matches } });
+  });
+
   // One callback for both directions: the address sets the controls, and the controls set the address.
   function sync(search, ...rest) {
     const none = window.dash_clientside.no_update;
     const context = window.dash_clientside.callback_context;
-    const [old, fields, extent] = rest.slice(-3);
+    const [old, fields, drawn] = rest.slice(-3);
+    const extent = drawn && drawn.extent;
     const { defaults, controls, lists, slider } = fields;
     const values = rest.slice(0, controls.length);
     const range = rest[controls.length];
@@ -80,8 +88,7 @@
       });
       for (const one of triggered) {
         if (one.prop_id === "range.value" && extent) {
-          view.begin = range[0] <= 0 ? null : rounded(low + (span * range[0]) / slider);
-          view.end = range[1] >= slider ? null : rounded(low + (span * range[1]) / slider);
+          Object.assign(view, between(range, extent, slider));
         } else if (one.prop_id.startsWith("{") && one.value) {
           press(view, JSON.parse(one.prop_id.slice(0, one.prop_id.lastIndexOf("}") + 1)), one.value, [low, high]);
         }
@@ -92,8 +99,8 @@
     const address = encode(view, defaults);
     const place = (end, open) => (end === null ? open : Math.round(((end - low) / span) * slider));
     const places = [place(view.begin, 0), place(view.end, slider)].map((one) => Math.min(Math.max(one, 0), slider));
-    const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
-    const next = { ...view, dark: dark };
+    const next = { ...view, dark: scheme.matches };
+    current = next;
     return [
       address === (search || "") ? none : address,
       ...controls.map((name, i) => {
@@ -119,21 +126,88 @@
     });
   }
 
-  // The range of all plots at once, without a way to the server.
-  function range(view, extent) {
-    if (!view || !window.Plotly) return window.dash_clientside.no_update;
-    const log = (one) => (view.scale_x === "log" ? Math.log10(one) : one);
-    const open = view.begin === null && view.end === null;
-    const [low, high] = extent || [0, 1];
-    const wanted = [view.begin === null ? low : view.begin, view.end === null ? high : view.end].map(log);
-    for (const plot of document.querySelectorAll(".js-plotly-plot")) {
-      const axis = plot.layout && plot.layout.xaxis;
-      if (!axis || !(plot.layout.meta || {}).ranged) continue;
-      if (open && axis.autorange !== true) window.Plotly.relayout(plot, { "xaxis.autorange": true });
-      if (!open && !same(axis.range, wanted)) window.Plotly.relayout(plot, { "xaxis.range": wanted });
+  // What the server is asked for: the table of runs by one part of the view, the plots by another. Plots follow a
+  // range and a scale without the server; it is asked for finer points once the range has come to rest.
+  let later = null;
+  function ask(view, drawn, rows, asked, fields) {
+    const none = window.dash_clientside.no_update;
+    if (!view) return [none, none];
+    const without = (names) => Object.fromEntries(Object.entries(view).filter(([name]) => !names.includes(name)));
+    const [table, plots] = [without(fields.of_plots), without(fields.of_table)];
+    const scales = Object.fromEntries(fields.of_browser.map((name) => [name, view[name]]));
+    clearTimeout(later);
+    let next = same(plots, asked) ? none : plots;
+    if (next !== none && asked && same({ ...asked, ...scales }, plots)) {
+      next = none;
+      if (view.scale_y !== asked.scale_y || coarse(view, drawn)) {
+        later = setTimeout(() => window.dash_clientside.set_props("asked", { data: plots }), REST_MS);
+      }
     }
+    return [same(table, rows) ? none : table, next];
+  }
+  const REST_MS = 300;
+  // Whether the points that are drawn are too few for a range, or not all of its.
+  function coarse(view, drawn) {
+    if (!drawn || !drawn.thinned) return false;
+    const ends = (of) => [of.begin === null ? -Infinity : of.begin, of.end === null ? Infinity : of.end];
+    const [[begin, end], [from, to]] = [ends(view), ends(drawn)];
+    const [low, high] = drawn.extent || [0, 0];
+    const width = (one, other) => Math.min(other, high) - Math.max(one, low);
+    return begin < from || end > to || width(begin, end) < width(from, to) / 2;
+  }
+
+  // Range and scales of all plots, without a way to the server: those in sight in the next frame, then one a frame.
+  let asked = null;
+  let frame = 0;
+  function range(view, drawn) {
+    if (!view || !window.Plotly) return window.dash_clientside.no_update;
+    asked = [view, drawn && drawn.extent];
+    frame = frame || requestAnimationFrame(redraw);
     show(view.moment);
-    return [view.begin, view.end];
+    return window.dash_clientside.no_update;
+  }
+  const done = new WeakMap(); // the range and scales of a layout; a new figure has a new one
+  function redraw() {
+    const [view, extent] = asked;
+    const key = JSON.stringify([view.begin, view.end, view.scale_x, view.scale_y]);
+    const stale = [...document.querySelectorAll(".js-plotly-plot")].filter(
+      ({ layout }) => layout && (layout.meta || {}).ranged && done.get(layout) !== key);
+    const inSight = stale.filter((plot) => {
+      const { top, bottom } = plot.getBoundingClientRect();
+      return bottom > 0 && top < window.innerHeight;
+    });
+    const now = inSight.length ? inSight : stale.slice(0, 1);
+    for (const plot of now) {
+      done.set(plot.layout, key);
+      const fields = change(plot.layout, view, extent);
+      // An update, other than a relayout, does not tell Dash, which would ask every callback about each plot.
+      if (Object.keys(fields).length) window.Plotly.update(plot, {}, fields);
+    }
+    frame = stale.length > now.length ? requestAnimationFrame(redraw) : 0;
+  }
+  // What a plot has to change to have the range and scales of a view.
+  function change({ xaxis, yaxis, meta }, view, extent) {
+    const across = view.scale_x === "log" && !meta.aligned ? "log" : "linear";
+    const up = view.scale_y === "panel" ? meta.scale : view.scale_y;
+    const [low, high] = extent || [0, 1];
+    const open = view.begin === null && view.end === null;
+    const ends = [view.begin === null ? low : view.begin, view.end === null ? high : view.end];
+    const places = across === "log" ? ends.map((one) => (one > 0 ? Math.log10(one) : null)) : ends;
+    const fields = {};
+    if (across !== xaxis.type) fields["xaxis.type"] = across;
+    if (open && (across !== xaxis.type || xaxis.autorange !== true)) fields["xaxis.autorange"] = true;
+    if (!open && !same(xaxis.range, places)) fields["xaxis.range"] = places;
+    if (up !== yaxis.type) Object.assign(fields, { "yaxis.type": up, "yaxis.autorange": true, "yaxis.dtick": null });
+    return fields;
+  }
+  // While the thumb of a slider is held.
+  function drag(places, view, drawn, fields) {
+    if (!places || !view || !drawn || !drawn.extent) return window.dash_clientside.no_update;
+    return range({ ...view, ...between(places, drawn.extent, fields.slider) }, drawn);
+  }
+  function between(places, extent, slider) {
+    const at = (place) => rounded(extent[0] + ((extent[1] - extent[0]) * place) / slider);
+    return { begin: places[0] <= 0 ? null : at(places[0]), end: places[1] >= slider ? null : at(places[1]) };
   }
 
   // Boards at another moment, without a way to the server; the latest one where several are asked for at once.
@@ -208,5 +282,5 @@
     if (again) again.focus({ preventScroll: true });
   }).observe(document, { childList: true, subtree: true });
 
-  window.dash_clientside = Object.assign({}, window.dash_clientside, { rrm: { sync, fill, range, stepper, show, picture, decode, encode } });
+  window.dash_clientside = Object.assign({}, window.dash_clientside, { rrm: { sync, fill, ask, range, drag, stepper, show, picture, decode, encode } });
 })();

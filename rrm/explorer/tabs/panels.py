@@ -1,5 +1,6 @@
 """Tabs that are panels of series: one figure a panel, a colour a group, a dash a series."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -19,7 +20,7 @@ from rrm.explorer.view import View
 from rrm.panels import Panel
 
 # Points of one line at most: two a pixel. Many lines share a figure's points, but keep some each.
-MOST_OF_LINE, MOST_OF_FIGURE, LEAST_OF_LINE = 1000, 10_000, 100
+MOST_OF_LINE, MOST_OF_FIGURE, LEAST_OF_LINE = 1000, 5000, 50
 # Lines with few points have marks, so that one with a single point is seen.
 _FEW = 30
 
@@ -32,6 +33,8 @@ class _Told:
     of: int = 0
     left_out: set[str] = field(default_factory=set)
     not_positive: int = 0
+    low: float = math.inf
+    high: float = -math.inf
 
     def words(self, view: View, log: bool) -> str:
         notes = [f"mean of {view.smooth} points"] * (view.smooth > 1)
@@ -93,7 +96,9 @@ def panel_figure(panel: Panel, selection: Selection, curves: dict[str, Curves], 
             shape: dict[str, str | int] = {"color": colour, "dash": DASHES[number % len(DASHES)], "width": 2}
             traces.append({"x": [None], "y": [None], "mode": "lines", "line": shape, "name": escape(label or series)})
     figure = _figure(panel, traces, view, log, told.words(view, log))
-    figure.update_layout(meta={**figure.layout.meta, "thinned": told.shown < told.of, "ranged": True})
+    meta = {"ranged": True, "thinned": told.shown < told.of, "extent": [told.low, told.high],
+            "scale": "log" if panel.log else "linear", "aligned": bool(AXES[view.x].event)}  # fmt: skip
+    figure.update_layout(meta={**figure.layout.meta, **meta})
     return figure
 
 
@@ -155,6 +160,7 @@ def _traces(
 def _kept(x: np.ndarray, y: np.ndarray, view: View, most: int, log: bool, told: _Told) -> Line:
     """The points that are drawn."""
     few, kept = _thinned(x, y, view, most)
+    told.low, told.high = min(told.low, float(x[0])), max(told.high, float(x[-1]))
     told.of += len(x)
     told.shown += len(few)
     if log:
