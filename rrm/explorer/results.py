@@ -1,7 +1,7 @@
 """Result files of stability measurements, by numpy alone: `rrm.dynamics`, which writes them, needs torch."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Measured:
 
     Attributes:
         run: the training, or the study of one.
-        label: its group, and its name.
+        label: its name.
         solved: bool [N], whether the answer at the end is right.
         finite: bool [N], whether the rollout stayed finite; others are left out of exponents.
         segments: of a rollout.
@@ -47,21 +47,59 @@ class Measured:
     unit: str
 
 
-def measurements(selection: Selection, most: int) -> list[Measured]:
-    """The measurements of at most `most` runs of a selection, those of trainings first, then studies."""
-    found: list[Measured] = []
+@dataclass(frozen=True)
+class MeasuredGroup:
+    """The trained models of a group, such as the seeds of an arm; a study is one by itself.
+
+    Attributes:
+        label: of the group, and of the run where the run is alone.
+        models: at least one.
+    """
+
+    label: str
+    models: tuple[Measured, ...]
+
+    @property
+    def solved(self) -> np.ndarray:
+        """bool, of the puzzles of all models in turn."""
+        return np.concatenate([one.solved for one in self.models])
+
+    @property
+    def finite(self) -> np.ndarray:
+        """bool, of the puzzles of all models in turn."""
+        return np.concatenate([one.finite for one in self.models])
+
+    def having(self, name: str) -> "MeasuredGroup | None":
+        """The group of the models with some finite value of an array; None without any."""
+        kept = [one for one in self.models if name in one.arrays and np.isfinite(one.arrays[name]).any()]
+        return replace(self, models=tuple(kept)) if kept else None
+
+    def first_exponents(self) -> np.ndarray:
+        """lambda_1 of the puzzles of all models in turn."""
+        return np.concatenate([one.arrays["lambda_per_call"][:, 0] for one in self.models])
+
+
+def measurements(selection: Selection, most: int) -> tuple[list[MeasuredGroup], int]:
+    """What was measured on at most `most` groups of a selection, then on studies; and how many were left out."""
+    found: list[MeasuredGroup] = []
+    left_out = 0
     for group in selection.groups:
-        for run in group.runs:
-            path = selection.file(run, f"lyapunov/{run.name}.safetensors") if len(found) < most else None
-            if path is not None:
-                label = group.label if len(group.runs) == 1 else f"{group.label}, {run.name}"
-                found.append(_measured(run, label, path, None))
+        files = [(run, selection.file(run, f"lyapunov/{run.name}.safetensors")) for run in group.runs]
+        having = [(run, path) for run, path in files if path is not None]
+        if having and len(found) >= most:
+            left_out += 1
+        elif having:
+            models = tuple(_measured(run, run.name, path, None) for run, path in having)
+            alone = f"{group.label}, {models[0].label}" if len(group.runs) > 1 else group.label
+            found.append(MeasuredGroup(alone if len(models) == 1 else f"{group.label} ({len(models)} runs)", models))
     for run in selection.jobs:
-        path = selection.file(run, RESULT) if run.kind == "stability" and len(found) < most else None
-        if path is not None:
+        path = selection.file(run, RESULT) if run.kind == "stability" else None
+        if path is not None and len(found) >= most:
+            left_out += 1
+        elif path is not None:
             label = ", ".join(part for part in (run.tags.get("rrm.label"), run.name) if part)
-            found.append(_measured(run, label, path, selection.file(run, DEEP)))
-    return found
+            found.append(MeasuredGroup(label, (_measured(run, label, path, selection.file(run, DEEP)),)))
+    return found, left_out
 
 
 def _measured(run: Run, label: str, path: Path, deep: Path | None) -> Measured:
@@ -74,7 +112,7 @@ def _measured(run: Run, label: str, path: Path, deep: Path | None) -> Measured:
     return Measured(run, label, solved, finite, int(settings.get("segments", 0)), longer, kept, task, unit)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _read(path: Path, changed: int) -> tuple[dict, dict[str, np.ndarray]]:
     """Settings and arrays of a file; InputError for another kind of file."""
     with refusing(path, "result file", REMEDY):

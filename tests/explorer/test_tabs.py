@@ -129,7 +129,8 @@ def measured(reader, tmp_path):
         "solved": np.array([True, False, True]), "finite": np.array([True, True, False]),
     }  # fmt: skip
     path = tmp_path / "lyapunov.safetensors"
-    save_file(arrays, path, {"rrm": json.dumps({"schema": "rrm-lyapunov", "settings": {"unit": "nats per call"}})})
+    settings = {"unit": "nats per call", "segments": 2}
+    save_file(arrays, path, {"rrm": json.dumps({"schema": "rrm-lyapunov", "settings": settings})})
     last = reader.every_run()[-1]
     reader.file = lambda run, name: path if run == last else Memory.file(reader, run, name)
     return reader
@@ -140,10 +141,11 @@ def test_exponents_and_settling_tell_solved_from_failed(measured):
     assert [list(trace.x) for trace in boxes.data] == [pytest.approx([-0.3]), pytest.approx([0.2])]
     assert [list(trace.y) for trace in lines(spectrum)] == [pytest.approx([-0.3, -0.4]), pytest.approx([0.2, -0.1])]
     assert [list(trace.y) for trace in lines(local)] == [[0.0, 2.0], [4.0, 6.0]]
-    settled, cloud, drift, survival = figures(measured, View("settling"))
+    settled, cloud, thresholds, drift, survival = figures(measured, View("settling"))
     # Of the two finite puzzles the solved one has come to rest, and the failed one still moves.
     assert [list(trace.customdata) for trace in settled.data] == [[1], [0], [0], [1]]
     assert [list(trace.y) for trace in cloud.data] == [pytest.approx([-0.3]), pytest.approx([0.2])]
+    assert [trace.y[-1] for trace in thresholds.data] == pytest.approx([50.0, 0.0, 0.0, 50.0])
     assert list(lines(drift)[0].y) == pytest.approx([1.0, 0.1]) and drift.layout.yaxis.type == "log"
     assert list(lines(survival)[0].y) == pytest.approx([2 / 3, 1 / 3])
     assert extent([drift, boxes]) is None and "noise, trial-005" in str(legend(None, [drift], View("settling")))
@@ -158,10 +160,43 @@ def test_a_study_of_a_drawn_training_is_drawn_with_its_deep_rollouts(measured, t
     files = {"result.safetensors": measured.file(last, ""), "deep.npz": tmp_path / "deep.npz"}
     reader.file = lambda run, name: files[name] if run == study else Memory.file(reader, run, name)
     *_, deep = figures(reader, View("settling", runs=(last.id[:8],)))
-    (line,) = lines(deep)
+    line, constant = lines(deep)
     assert line.name == "trm_mlp, noise, s" and list(line.x) == [1, 2, 4]
     assert list(line.y) == [0.75, 0.5, 0.25] and list(line.customdata) == [4, 3, 2]
+    # Of the two puzzles that are unsolved after segment 2, one is solved in one of the 4 segments that they have.
+    assert list(constant.x) == [2, 3, 4] and list(constant.y) == pytest.approx([0.5, 0.375, 0.28125])
     assert figures(reader, View("settling", runs=(measured.every_run()[0].id[:8],))) == []
+
+
+def test_measured_models_collapse_over_seeds_and_keep_their_colours(measured, monkeypatch):
+    runs = measured.every_run()
+    path = measured.file(runs[-1], "")
+    measured.file = lambda run, name: path
+    distributions, spectrum, _ = figures(measured, View("exponents"))
+    assert sorted(set(distributions.data[0].y)) == ["baseline (3 runs)", "noise (3 runs)"]
+    assert len(distributions.data[0].x) == 2 * 3 and len(lines(spectrum)) == 4
+    assert "median of 3 puzzles, 3 models" in lines(spectrum)[0].hovertemplate
+    assert sum(trace.meta == "range" for trace in spectrum.data) == 4
+    every = figures(measured, View("exponents", lines=True))[1]
+    assert len(lines(every)) == 4 * (1 + 3)
+    # A group has its colour in a panel that the group before lacks, too.
+    bare = path.with_name("bare.safetensors")
+    save_file({"lambda_per_call": np.zeros((3, 2), np.float32), "solved": np.array([True, False, True])}, bare,
+              {"rrm": json.dumps({"schema": "rrm-lyapunov", "settings": {}})})  # fmt: skip
+    measured.file = lambda run, name: path if run.tags["rrm.arm"] == "noise" else bare
+    survival = figures(measured, View("settling"))[-1]
+    colours = {trace.line.color for trace in lines(spectrum, "noise (3 runs)")}
+    assert colours == {trace.line.color for trace in lines(survival)} == {palette.LIGHT[1]}
+    monkeypatch.setattr("rrm.explorer.tabs.stability.MOST", 2)
+    alone = figures(measured, View("exponents", group=("arm", "seed")))[0]
+    assert alone.layout.title.subtitle.text.startswith("baseline, seed 0: 2 of 3 solved")
+    monkeypatch.setattr("rrm.explorer.tabs.stability.MOST", 3)
+    alone = figures(measured, View("exponents", group=("arm", "seed")))[0]
+    assert alone.layout.title.subtitle.text == "the first 3 of 6 groups"
+    monkeypatch.setattr("rrm.explorer.tabs.settling.MOST", 3)
+    measured.file = lambda run, name: path
+    settled = figures(measured, View("settling", group=("arm", "seed")))[0]
+    assert settled.layout.title.subtitle.text.endswith("; the first 3 of 6 groups")
 
 
 def sweep_of(metrics, **fields):

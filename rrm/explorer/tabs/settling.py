@@ -1,15 +1,15 @@
 """Settling of recursive reasoners: is a state that rests a right one, and how long do puzzles stay unsolved?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 import numpy as np
 from plotly.graph_objects import Figure
 
-from rrm.explorer.palette import colours_of, see_through
-from rrm.explorer.results import Measured, measurements
+from rrm.explorer.palette import see_through
+from rrm.explorer.results import Measured, MeasuredGroup, measurements
 from rrm.explorer.selection import Selection
-from rrm.explorer.tabs.stability import COMMAND, MOST, OUTCOMES, medians
+from rrm.explorer.tabs.stability import COMMAND, MOST, OUTCOMES, Values, band, hues, limit_words, medians
 from rrm.explorer.tabs.style import INK, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
@@ -26,57 +26,65 @@ MOST_CLOUDS = 2  # models whose puzzles are drawn one by one
 
 def figures(selection: Selection, view: View) -> list[Figure]:
     """Settled against right, how the state comes to rest by segment, and how long puzzles stay unsolved."""
-    found = measurements(selection, MOST)
+    found, left_out = measurements(selection, MOST)
+    colours = hues(found, view)
     panels = {"drift of z_H, median": ("drift_H", True), "drift of z_L, median": ("drift_L", True),
               "halting logit, median": ("q_halt", False), "margin, median": ("margin", False),
               "entropy (nats), median": ("entropy", False)}  # fmt: skip
     drawn = []
     for title, (name, log) in panels.items():
-        having = [one for one in found if name in one.arrays and np.isfinite(one.arrays[name]).any()]
-        traces = list(medians(having, view, lambda one, rows, name=name: one.arrays[name][rows]))
+        having = [part for group in found if (part := group.having(name))]
+        traces = list(medians(having, colours, view, _array(name)))
         if traces:
             drawn.append(plain_figure(title, traces, "segment", log=log))
-    if survival := list(_survival(found, view)):
+    if survival := list(_survival(found, colours, view)):
         drawn.append(plain_figure("share of puzzles not solved yet", survival, "segment"))
-    return [*_settled(found, view), *drawn, *_deep(found, view)]
+    return [*_settled(found, limit_words(found, left_out), view), *drawn, *_deep(found, colours)]
 
 
-def _survival(found: Sequence[Measured], view: View) -> Iterator[dict]:
-    having = [one for one in found if "solved_at" in one.arrays]
-    colours = colours_of(len(having), view.dark)
-    for one, colour in zip(having, colours, strict=True):
-        reached = np.maximum.accumulate(one.arrays["solved_at"].astype(bool), axis=1)
-        y = 1 - reached.mean(0)
-        yield {
-            "type": "scatter", "x": np.arange(1, len(y) + 1), "y": y, "mode": "lines+markers", "meta": "line",
-            "name": escape(one.label), "line": {"color": colour, "width": 1.8, "shape": "hv"}, "marker": {"size": 4},
-            "showlegend": False, "legendgroup": escape(one.label), "customdata": np.full(len(y), len(reached)),
-        }  # fmt: skip
+def _array(name: str) -> Values:
+    return lambda one, rows: one.arrays[name][rows]
 
 
-def _settled(found: Sequence[Measured], view: View) -> Iterator[Figure]:
-    """The 2x2 of settled against solved of each model, and the puzzles themselves of a few models."""
+def _survival(found: Sequence[MeasuredGroup], colours: Mapping[str, str], view: View) -> Iterator[dict]:
+    for group in (part for group in found if (part := group.having("solved_at"))):
+        reached = [np.maximum.accumulate(one.arrays["solved_at"].astype(bool), axis=1) for one in group.models]
+        look = {"color": colours[group.label], "width": 1.8, "shape": "hv"}
+        count = sum(map(len, reached))
+        yield from band(group.label, group.label, [1 - one.mean(0) for one in reached], look, f"{count} puzzles", view)
+
+
+def _settled(found: Sequence[MeasuredGroup], limit: str, view: View) -> Iterator[Figure]:
+    """The 2x2 of settled against solved of each group, and the puzzles themselves of a few models.
+
+    Every model of a group has a split of its own; the counts are added up.
+    """
     # scipy, which these need, takes a second to import and is no part of curves.
     from rrm.statistics.settling import SettlingTable, late_drift, settling_table
 
-    tables: list[tuple[Measured, SettlingTable]] = []
+    tables: list[tuple[MeasuredGroup, list[SettlingTable]]] = []
     clouds: list[Figure] = []
-    for one in found:
-        late = late_drift(one.arrays["drift_H"]) if "drift_H" in one.arrays else np.full(len(one.solved), np.nan)
-        rows = one.finite & np.isfinite(late)
-        if np.unique(late[rows & (late > 0)]).size < 2:  # nothing to split
-            continue
-        table = settling_table(late[rows], one.solved[rows])
-        tables.append((one, table))
-        if len(clouds) < MOST_CLOUDS:
-            clouds.append(_cloud(one, late, rows, table.tau, view))
+    for group in found:
+        mine: list[SettlingTable] = []
+        for one in group.models:
+            late = late_drift(one.arrays["drift_H"]) if "drift_H" in one.arrays else np.full(len(one.solved), np.nan)
+            rows = one.finite & np.isfinite(late)
+            if np.unique(late[rows & (late > 0)]).size < 2:  # nothing to split
+                continue
+            mine.append(settling_table(late[rows], one.solved[rows]))
+            if len(clouds) < 2 * MOST_CLOUDS and len(mine) == 1:
+                label = group.label if len(group.models) == 1 else f"{group.label}, {one.label}"
+                clouds.append(_cloud(label, one, late, rows, mine[0].tau, view))
+                clouds.append(_thresholds(label, one, late, rows, mine[0].tau, view))
+        if mine:
+            tables.append((group, mine))
     if not tables:
         return
     labels = [escape(one.label).replace(", ", ",<br>") for one, _ in tables]
     bars = []
     for letter, (name, outcome, pattern) in CLASSES.items():
-        counts = np.array([getattr(table, letter) for _, table in tables])
-        of = np.array([table.A + table.B + table.C + table.D for _, table in tables])
+        counts = np.array([sum(getattr(table, letter) for table in mine) for _, mine in tables])
+        of = np.array([sum(table.A + table.B + table.C + table.D for table in mine) for _, mine in tables])
         _, light, dark = OUTCOMES[outcome]
         colour = dark if view.dark else light
         bars.append({
@@ -87,9 +95,10 @@ def _settled(found: Sequence[Measured], view: View) -> Iterator[Figure]:
                        "pattern": {"shape": pattern, "fgcolor": colour, "solidity": 0.1}},
             "hovertemplate": "%{customdata} puzzles, %{x:.1f} %<extra>" + name + "</extra>",
         })  # fmt: skip
-    note = "; ".join(f"settled: late drift at most {table.tau:.3g}" for _, table in tables) if len(tables) < 3 else (
-        "settled: late drift below the split of each model's puzzles"
-    )  # fmt: skip
+    splits = [table.tau for _, mine in tables for table in mine]
+    said = (f"late drift at most {tau:.3g}" for tau in splits)
+    note = "settled: " + ("; ".join(said) if len(splits) < 3 else "late drift below the split of each model's puzzles")
+    note = "; ".join(filter(None, [note, limit]))
     height = max(320, 150 + 56 * len(tables))
     figure = plain_figure("settled against solved", bars, "share of puzzles (%)", note=note, height=height)
     figure.update_layout(barmode="stack")
@@ -98,49 +107,89 @@ def _settled(found: Sequence[Measured], view: View) -> Iterator[Figure]:
     yield from clouds
 
 
-def _cloud(one: Measured, late: np.ndarray, rows: np.ndarray, tau: float, view: View) -> Figure:
+def _cloud(label: str, one: Measured, late: np.ndarray, rows: np.ndarray, tau: float, view: View) -> Figure:
     """Late drift and leading exponent of every puzzle of a model; a drift of 0 stands at the smallest other one."""
     late = np.maximum(late, late[rows & (late > 0)].min())
     traces = []
-    for number, (name, (outcome, *hues)) in enumerate(OUTCOMES.items()):
+    for number, (name, (outcome, *both)) in enumerate(OUTCOMES.items()):
         part = rows & (one.solved == outcome)
         traces.append({
             "type": "scatter", "mode": "markers", "x": late[part], "y": one.arrays["lambda_per_call"][part, 0],
             "name": name, "meta": "points",
-            "marker": {"color": hues[view.dark], "symbol": ("circle", "x")[number], "size": 6, "opacity": 0.6},
+            "marker": {"color": both[view.dark], "symbol": ("circle", "x")[number], "size": 6, "opacity": 0.6},
         })  # fmt: skip
-    title = f"late drift and λ₁ of each puzzle: {one.label}"
+    title = f"late drift and λ₁ of each puzzle: {label}"
     figure = plain_figure(title, traces, "late drift (state units per segment)", one.unit)
     figure.update_xaxes(type="log", exponentformat="power", dtick=1)
     return figure.add_vline(tau, line={"color": INK, "width": 1, "dash": "dot"})
 
 
-def _deep(found: Sequence[Measured], view: View) -> Iterator[Figure]:
-    """Rollouts far past the training depth: the share that is not solved yet, with its 95 % interval."""
-    colours = colours_of(len(found), view.dark)
-    having = [(one, one.deep, colour) for one, colour in zip(found, colours, strict=True) if one.deep is not None]
+def _thresholds(label: str, one: Measured, late: np.ndarray, rows: np.ndarray, tau: float, view: View) -> Figure:
+    """The 2x2 for every threshold of the late drift, so that one sees how much hangs on the split."""
+    from rrm.statistics.settling import settling_sweep
+
+    sweep = settling_sweep(late[rows], one.solved[rows])
+    traces = []
+    for letter, (name, outcome, pattern) in CLASSES.items():
+        counts = getattr(sweep, letter)
+        traces.append({
+            "type": "scatter", "mode": "lines", "x": sweep.percentile, "y": 100 * counts / rows.sum(), "name": name,
+            "line": {"color": OUTCOMES[outcome][1 + view.dark], "dash": "dash" if pattern else "solid", "width": 1.8},
+            "meta": "line", "customdata": sweep.tau,
+            "hovertemplate": "%{y:.1f} % at a threshold of %{customdata:.3g}<extra>" + name + "</extra>",
+        })  # fmt: skip
+    title = f"2x2 at other thresholds: {label}"
+    figure = plain_figure(title, traces, "percentile of late drift that is the threshold", "share of puzzles (%)")
+    split = 100 * float((late[rows] <= tau).mean())
+    return figure.add_vline(split, line={"color": INK, "width": 1, "dash": "dot"})
+
+
+def _deep(found: Sequence[MeasuredGroup], colours: Mapping[str, str]) -> Iterator[Figure]:
+    """Rollouts far past the training depth: the share that is not solved yet, with its 95 % interval.
+
+    A dotted line falls from the training depth on as it would with a constant chance to escape in every segment.
+    """
+    having = [(group, one, one.deep) for group in found for one in group.models if one.deep is not None]
     if not having:
         return
-    from rrm.statistics.survival import kaplan_meier
+    from rrm.statistics.survival import escape_probability, kaplan_meier
 
     traces: list[dict] = []
-    for one, solved, colour in having:
-        escaped = solved.any(1)
-        curve = kaplan_meier(np.where(escaped, solved.argmax(1) + 1, solved.shape[1]), escaped)
-        step = {"type": "scatter", "mode": "lines", "x": curve.time, "legendgroup": escape(one.label)}
+    chances = []
+    for group, one, solved in having:
+        colour, name, last = colours[group.label], escape(group.label), solved.shape[1]
+        escaped = np.asarray(solved.any(1))
+        time = np.where(escaped, solved.argmax(1) + 1, last)
+        curve = kaplan_meier(time, escaped)
+        step = {"type": "scatter", "mode": "lines", "x": curve.time, "legendgroup": name, "showlegend": False}
         shape = {"shape": "hv", "color": colour}
         traces += [
-            {**step, "y": curve.low, "line": {**shape, "width": 0}, "hoverinfo": "skip", "showlegend": False},
-            {**step, "y": curve.high, "line": {**shape, "width": 0}, "hoverinfo": "skip", "showlegend": False,
-             "fill": "tonexty", "fillcolor": see_through(colour, 0.2)},
-            {**step, "y": curve.survival, "line": {**shape, "width": 1.8}, "name": escape(one.label), "meta": "line",
-             "customdata": curve.at_risk, "showlegend": False,
-             "hovertemplate": "%{y:.1%} at %{x}, %{customdata} at risk<extra>" + escape(one.label) + "</extra>"},
+            {**step, "y": curve.low, "line": {**shape, "width": 0}, "hoverinfo": "skip"},
+            {**step, "y": curve.high, "line": {**shape, "width": 0}, "hoverinfo": "skip", "fill": "tonexty",
+             "fillcolor": see_through(colour, 0.2)},
+            {**step, "y": curve.survival, "line": {**shape, "width": 1.8}, "name": name, "meta": "line",
+             "customdata": curve.at_risk,
+             "hovertemplate": "%{y:.1%} at %{x}, %{customdata} at risk<extra>" + name + "</extra>"},
         ]  # fmt: skip
-    counts = "; ".join(f"{int(solved.any(1).sum())} of {len(solved)} puzzles solved" for _, solved, _ in having[:2])
-    figure = plain_figure("not solved yet in deep rollouts", traces, "segments", note=counts)
+        late = np.asarray(time > one.segments)
+        chance = escape_probability(time[late] - one.segments, escaped[late]) if late.any() else None
+        if chance is not None and 0 < one.segments < last:
+            x = np.unique(np.geomspace(one.segments, last, 60).round())
+            share = late.mean() * (1 - chance.estimate) ** (x - one.segments)
+            said = f"{name}: constant chance {chance.estimate:.2g} per segment"
+            chances.append(f"p = {chance.estimate:.2g} [{chance.low:.2g}, {chance.high:.2g}]")
+            traces.append({
+                **step, "x": x, "y": share, "line": {"color": colour, "dash": "dot", "width": 1.4}, "name": said,
+                "meta": "line", "hovertemplate": "%{y:.1%} at %{x}<extra>" + said + "</extra>",
+            })  # fmt: skip
+    look = {"color": INK, "dash": "dot", "width": 1.4}
+    traces.append({"type": "scatter", "x": [None], "y": [None], "mode": "lines", "line": look,
+                   "name": "constant chance p to escape, per segment"})  # fmt: skip
+    counts = [f"{int(solved.any(1).sum())} of {len(solved)} puzzles solved" for *_, solved in having]
+    note = "; ".join([*counts, *chances][:4]) if len(having) < 3 else ""
+    figure = plain_figure("not solved yet in deep rollouts", traces, "segments", note=note)
     figure.update_xaxes(type="log", dtick=float(np.log10(2)))
-    for depth in sorted({one.segments for one, *_ in having}):
+    for depth in sorted({one.segments for _, one, _ in having}):
         figure.add_vline(depth, line={"color": INK, "width": 1, "dash": "dot"})
     yield figure
 

@@ -1,39 +1,53 @@
 """Exponents of recursive reasoners: solved puzzles against failed ones."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from plotly.graph_objects import Figure
 
-from rrm.explorer.palette import DASHES, colours_of
-from rrm.explorer.results import Measured, measurements
+from rrm.explorer.palette import DASHES, colours_of, see_through
+from rrm.explorer.results import Measured, MeasuredGroup, measurements
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.style import INK, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 
-MOST = 12  # models at a time
+MOST = 12  # groups of models at a time
 COMMAND = "python analysis/lyapunov.py --run RUN_ID"
 # Outcomes by the colours of `rrm.figures.style`, on light and on dark ground.
 OUTCOMES = {"solved": (True, "#0b3c6f", "#8ab8f5"), "failed": (False, "#e0701a", "#ffb27a")}
 
+Values = Callable[[Measured, np.ndarray], np.ndarray]
+
 
 def exponents(selection: Selection, view: View) -> list[Figure]:
     """Leading exponents of solved and failed puzzles, spectra, and leading exponents by segment."""
-    found = measurements(selection, MOST)
+    found, left_out = measurements(selection, MOST)
     if not found:
         return []
-    figures = [_distributions(found, view)]
-    lines = {
+    figures = [_distributions(found, left_out, view)]
+    unit = found[0].models[0].unit
+    lines: dict[str, tuple[str, Values]] = {
         "spectrum, median": ("exponent", lambda one, rows: one.arrays["lambda_per_call"][rows]),
-        "λ₁ by segment, median": ("segment", lambda one, rows: _first(one, rows)),
+        "λ₁ by segment, median": ("segment", _first),
     }
     for title, (x, values) in lines.items():
-        traces = list(medians(found, view, values, one_by_one=lambda one: one.finite))
+        traces = list(medians(found, hues(found, view), view, values, of=lambda one: one.finite))
         if traces:
-            figures.append(plain_figure(title, traces, x, found[0].unit))
+            figures.append(plain_figure(title, traces, x, unit))
     return figures
+
+
+def hues(found: Sequence[MeasuredGroup], view: View) -> dict[str, str]:
+    """The colour of every group, the same in all panels of a tab."""
+    return dict(zip((one.label for one in found), colours_of(len(found), view.dark), strict=True))
+
+
+def limit_words(found: Sequence[MeasuredGroup], left_out: int) -> str:
+    """What a tab says where it does not draw all."""
+    return f"the first {len(found)} of {len(found) + left_out} groups" if left_out else ""
 
 
 def _first(one: Measured, rows: np.ndarray) -> np.ndarray:
@@ -41,54 +55,92 @@ def _first(one: Measured, rows: np.ndarray) -> np.ndarray:
     return one.arrays["lambda_segments"][rows][:, :, 0] if "lambda_segments" in one.arrays else np.zeros((0, 0))
 
 
-def _distributions(found: Sequence[Measured], view: View) -> Figure:
+def _distributions(found: Sequence[MeasuredGroup], left_out: int, view: View) -> Figure:
     traces = []
-    for name, (outcome, *hues) in OUTCOMES.items():
-        rows = [one.finite & (one.solved == outcome) for one in found]
-        values = [one.arrays["lambda_per_call"][row, 0] for one, row in zip(found, rows, strict=True)]
-        labels = [escape(one.label) for one, value in zip(found, values, strict=True) for _ in value]
+    for name, (outcome, *both) in OUTCOMES.items():
+        values = [group.first_exponents()[group.finite & (group.solved == outcome)] for group in found]
+        labels = [escape(group.label) for group, value in zip(found, values, strict=True) for _ in value]
         traces.append({
             "type": "box", "x": np.concatenate(values), "y": labels, "name": name, "orientation": "h", "meta": "points",
-            "marker": {"color": hues[view.dark], "size": 3}, "line": {"width": 1.2}, "boxpoints": "outliers",
+            "marker": {"color": both[view.dark], "size": 3}, "line": {"width": 1.2}, "boxpoints": "outliers",
         })  # fmt: skip
     counts = [f"{escape(one.label)}: {int(one.solved.sum())} of {len(one.solved)} solved" for one in found]
-    note, height = "; ".join(counts) if len(found) < 3 else "", max(320, 150 + 44 * len(found))
-    figure = plain_figure("λ₁ of solved and failed puzzles", traces, found[0].unit, note=note, height=height)
+    note = "; ".join(counts) if len(found) < 3 else limit_words(found, left_out)
+    height, unit = max(320, 150 + 44 * len(found)), found[0].models[0].unit
+    figure = plain_figure("λ₁ of solved and failed puzzles", traces, unit, note=note, height=height)
     figure.update_layout(boxmode="group", boxgap=0.25)
     figure.update_yaxes(type="category", autorange="reversed")
     return figure.add_vline(0, line={"color": INK, "width": 1, "dash": "dot"})
 
 
 def medians(
-    found: Sequence[Measured],
+    found: Sequence[MeasuredGroup],
+    colours: Mapping[str, str],
     view: View,
-    values: Callable[..., np.ndarray],
-    one_by_one: Callable[[Measured], np.ndarray] | None = None,
+    values: Values,
+    of: Callable[[Measured], np.ndarray] | None = None,
 ) -> Iterator[dict]:
-    """A line a model and outcome: the median over puzzles at every place, solved ones solid, failed ones dashed."""
-    colours = colours_of(len(found), view.dark)
+    """A line a group and outcome, solved ones solid and failed ones dashed: medians over puzzles at every place.
+
+    Of several models in a group, the median of theirs, with their range.
+
+    Args:
+        colours: by label of the group.
+        values: [rows, places] of some puzzles of a model.
+        of: the puzzles of a model that count; all by default.
+    """
     drawn = False
-    for one, colour in zip(found, colours, strict=True):
+    for group in found:
         for number, (name, (outcome, *_)) in enumerate(OUTCOMES.items()):
-            rows = (one.solved == outcome) & (one_by_one(one) if one_by_one else True)
-            part = values(one, rows).astype(float)
-            if not part.size:
+            rows = [(one, (one.solved == outcome) & (of(one) if of else True)) for one in group.models]
+            lines = [line for one, chosen in rows if (line := _median(values(one, chosen))) is not None]
+            if not lines:
                 continue
             drawn = True
-            part = np.where(np.isfinite(part), part, np.nan)
-            part = part[:, np.isfinite(part).any(0)]
-            y = np.nanmedian(part, 0) if part.size else np.array([])
-            label = escape(f"{one.label}, {name}")
-            yield {
-                "type": "scatter", "x": np.arange(1, len(y) + 1), "y": y, "mode": "lines+markers", "name": label,
-                "line": {"color": colour, "dash": DASHES[number], "width": 1.8}, "marker": {"size": 4}, "meta": "line",
-                "customdata": np.full(len(y), len(part)), "showlegend": False, "legendgroup": escape(one.label),
-                "hovertemplate": "%{y:.4g} at %{x}<br>median of %{customdata} puzzles<extra>" + label + "</extra>",
-            }  # fmt: skip
+            count = sum(int(chosen.sum()) for _, chosen in rows)
+            look = {"color": colours[group.label], "dash": DASHES[number], "width": 1.8}
+            yield from band(group.label, f"{group.label}, {name}", lines, look, f"median of {count} puzzles", view)
     if drawn:
         for number, name in enumerate(OUTCOMES):
             look = {"color": INK, "dash": DASHES[number], "width": 2}
             yield {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": name, "line": look}
+
+
+def _median(part: np.ndarray) -> np.ndarray | None:
+    """[places] medians over puzzles, of the places at which some value is finite; None without a puzzle."""
+    part = part.astype(float)
+    if not part.size:
+        return None
+    part = np.where(np.isfinite(part), part, np.nan)
+    part = part[:, np.isfinite(part).any(0)]
+    return np.nanmedian(part, 0) if part.size else None
+
+
+def band(
+    group: str, label: str, lines: Sequence[np.ndarray], look: Mapping[str, Any], said: str, view: View
+) -> Iterator[dict]:
+    """The line of a model; of several, the median, the range between the lowest and the highest, and themselves."""
+    table = np.full((len(lines), max(map(len, lines))), np.nan)
+    for row, line in zip(table, lines, strict=True):
+        row[: len(line)] = line
+    x, y = np.arange(1, table.shape[1] + 1), np.nanmedian(table, 0)
+    name, low, high = escape(label), np.nanmin(table, 0), np.nanmax(table, 0)
+    base = {"type": "scatter", "legendgroup": escape(group), "showlegend": False}
+    if len(lines) > 1:
+        yield {
+            "type": "scatter", "x": np.r_[x, x[::-1]], "y": np.r_[high, low[::-1]], "fill": "toself", "mode": "lines",
+            "fillcolor": see_through(look["color"], 0.15), "line": {"width": 0}, "hoverinfo": "skip", "meta": "range",
+            "showlegend": False,
+        }  # fmt: skip
+        for line in lines if view.lines else ():
+            yield {**base, "x": x[: len(line)], "y": line, "mode": "lines", "opacity": 0.55, "hoverinfo": "skip",
+                   "line": {**look, "width": 0.8}, "meta": "line", "name": name}  # fmt: skip
+        said = f"{said}, {len(lines)} models"
+    yield {
+        **base, "x": x, "y": y, "mode": "lines+markers", "name": name, "line": look, "marker": {"size": 4},
+        "meta": "line", "customdata": np.full(len(y), len(lines)),
+        "hovertemplate": f"%{{y:.4g}} at %{{x}}<br>{said}<extra>{name}</extra>",
+    }  # fmt: skip
 
 
 EXPONENTS = Tab("exponents", "Exponents", COMMAND, exponents)
