@@ -12,6 +12,7 @@ from rrm.training.objective import Objective, ObjectiveSettings, Outcome
 from rrm.training.optim import EMA, OptimizerSettings
 from rrm.training.part import Context, PartSettings
 from rrm.training.source import Source, SourceSettings
+from rrm.training.spread import Spread, here
 
 
 class Training(Protocol):
@@ -39,6 +40,7 @@ class Hook:
     """Work at fixed places of every step. With several workers, all of them call each method at the same time.
 
     training: set before the first step.  records: plain values that go into the JSON of a checkpoint.
+    spread: does independent pieces of work; who runs the training may set another one before the first step.
     own_file: whether a checkpoint keeps its tensors in a file NAME.safetensors, for others to read.
     """
 
@@ -47,6 +49,11 @@ class Hook:
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
+        self.spread: Spread = here
+
+    def join(self, training: Training) -> None:
+        """Become part of a training that was built; InputError where its other parts do not suit the hook."""
+        self.training = training
 
     def before_step(self, step: int) -> None:
         """Before the batch of the next step is used, when `step` steps are done. May change the weights."""

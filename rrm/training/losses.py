@@ -43,8 +43,8 @@ class Score(NamedTuple):
 
 
 def score(logits: Tensor, labels: Tensor, loss: Loss) -> Score:
-    """Loss and correctness of logits [B, S, V] against labels [B, S]."""
+    """Loss and correctness of logits [B, S, V] against labels [B, S]; a row without a label has not been solved."""
     cells = labels != IGNORED
     count = cells.sum(-1).clamp_min(1)
     right = ((logits.argmax(-1) == labels) & cells).sum(-1)
-    return Score(loss(logits, labels).sum(-1) / count, right / count, right == cells.sum(-1))
+    return Score(loss(logits, labels).sum(-1) / count, right / count, right == count)

@@ -4,6 +4,8 @@ from rrm.training.classification import ClassificationSettings
 from rrm.training.curricula.source import CurriculumSettings
 from rrm.training.curricula.trials import TrialsSettings
 from rrm.training.deep_supervision import DeepSupervisionSettings
+from rrm.training.dream.loop import DreamSettings
+from rrm.training.dream.source import DreamSourceSettings
 from rrm.training.flosser import FlossingSettings
 from rrm.training.gradient_filter import GradientFilterSettings
 from rrm.training.growing_depth import GrowingDepthSettings
@@ -17,7 +19,7 @@ from rrm.training.optim import AdamATan2Settings, AdamSettings, AdamWSettings, O
 from rrm.training.part import Loss
 from rrm.training.probing import ProbingSettings
 from rrm.training.rows import TableRowsSettings
-from rrm.training.schedule import Schedule, constant, cosine
+from rrm.training.schedule import Schedule, constant, cosine, phases
 from rrm.training.snapshots import SnapshotsSettings
 from rrm.training.source import SourceSettings
 from rrm.training.stream import OriginalsSettings, UniformSettings
@@ -47,6 +49,7 @@ LOSSES: dict[str, Loss] = {
 SCHEDULES: dict[str, Schedule] = {
     "cosine": cosine,
     "constant": constant,
+    "phases": phases,
 }
 
 SOURCES: dict[str, type[SourceSettings]] = {
@@ -54,9 +57,11 @@ SOURCES: dict[str, type[SourceSettings]] = {
     "originals": OriginalsSettings,
     "rows": TableRowsSettings,
     "curriculum": CurriculumSettings,
+    "dream": DreamSourceSettings,
 }
 
 HOOKS: dict[str, type[HookSettings]] = {
+    "dream": DreamSettings,
     "flossing": FlossingSettings,
     "gradient_filter": GradientFilterSettings,
     "journal": JournalSettings,

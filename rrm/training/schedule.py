@@ -23,6 +23,13 @@ def constant(step: int, total_steps: int, warmup_steps: int, min_ratio: float) -
     return min(1.0, step / warmup_steps) if warmup_steps else 1.0
 
 
+def phases(step: int, total_steps: int, warmup_steps: int, min_ratio: float) -> float:
+    """Linear warm-up, then 1, 1/2 and 1/10 in equal thirds of the training, as 1e-4, 5e-5 and 1e-5 are."""
+    if step < warmup_steps:
+        return step / warmup_steps
+    return (1.0, 0.5, 0.1)[3 * (step - 1) // total_steps]
+
+
 @dataclass(frozen=True)
 class Growth:
     """Depth that grows at milestones, H and L apart (Recursive Stem Model, arXiv 2603.15641).

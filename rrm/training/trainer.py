@@ -96,7 +96,7 @@ class Trainer:
         self.leading: list[float] = []  # the first score of the ranking, by evaluation
         self.best_weights = self.ema.weights(self.model)
         for hook in self.hooks.values():
-            hook.training = self
+            hook.join(self)
 
     @property
     def micro_batches(self) -> int:

@@ -33,6 +33,7 @@ MODELS = {
     "classification": TOKENS,
 }
 AT_WORK = {
+    "dream": {"every": 2, "puzzles": 1, "rollouts": 1, "fresh": 2, "verifier": "everything"},
     "flossing": {"preset": "pre_inter", "every": 2, "steps": 1, "k": 1, "segments": 1, "transient": 1},
     "gradient_filter": {"filter": "window", "window": 3},
     "journal": {"every": 2, "memorised": 0.2, "grokked": 0.1},
@@ -202,6 +203,8 @@ def test_hook(splits, tmp_path, name):
         with pytest.raises(InputError, match="the source is none: leave it out"):
             hooked.steps(build(hooked.model))
         hooked = replace(hooked, source=LEARNABILITY, budget=2 * hooked.budget)
+    if name == "dream":
+        hooked = replace(hooked, source={"kind": "dream"})
     resumed, metrics = goes_on_as_if_never_interrupted(splits, hooked, tmp_path)
     # It charges what it promised, and the training pays for it with steps.
     price = hooked.hook_units(resumed.model, resumed.total_steps)
