@@ -1,7 +1,7 @@
 """Are failed rollouts less stable than solved ones? Figs. 1 and 2 of a finished sweep, or of result files.
 
-python analysis/outcome_figures.py --run RUN_ID [--tracking-uri sqlite:///runs/mlflow.db] [--out DIR]
-python analysis/outcome_figures.py --result runs/perturb_sweep/lyapunov/*.safetensors [--out DIR]
+    python analysis/outcome_figures.py --run RUN_ID [--tracking-uri sqlite:///runs/mlflow.db] [--out DIR]
+    python analysis/outcome_figures.py --result runs/perturb_sweep/lyapunov/*.safetensors [--out DIR]
 """
 
 from pathlib import Path
