@@ -20,7 +20,7 @@ from rrm.tracking.reader import Run
 from tests.explorer.memory import Memory, make_run
 
 # Tabs that draw no series.
-OF_RESULTS = ("exponents", "settling", "boards", "claims", "fourier")
+OF_RESULTS = ("exponents", "settling", "boards", "claims", "fourier", "selection")
 HOSTILE = '<img src=x onerror="window.hurt=1">'
 
 
@@ -255,3 +255,35 @@ def test_numbers_are_whatever_was_recorded_by_its_name(reader):
     chosen = figures(reader, View("numbers", picks=("train/loss", "auc/shuffled", "not there")))
     assert [figure.layout.title.text for figure in chosen] == ["train/loss", "auc/shuffled, of sweeps and studies"]
     assert list(chosen[1].data[0].error_x.array) == pytest.approx([0.1])
+
+
+def test_selectors_have_their_accuracy_by_rollouts_and_by_calls_and_the_choice_its_ring():
+    metrics = {"accuracy/depth_8/clean": 0.6, "stops/depth_8/first_to_halt": 0.9, "choice/clean": 0.6,
+               "choice/where_z_L/sigma_0.1": 0.7, "choice/where_z_L/sigma_1": 0.2,
+               "against_depth/depth_8/K_4/clean": 0.65}  # fmt: skip
+    for count in (1, 4):
+        for selector, accuracy in (("best_Q", 0.6 + 0.05 * count), ("random", 0.6)):
+            of = f"depth_8/K_{count}/{selector}"
+            metrics |= {f"accuracy/{of}": accuracy, f"calls/{of}": 48.0 * count, f"against_depth/{of}": 0.1,
+                        f"accuracy/{of}_low": accuracy - 0.1, f"accuracy/{of}_high": accuracy + 0.1,
+                        f"one_rollout_of_these_calls/{of}": 0.6 + 0.01 * count}  # fmt: skip
+    study = sweep_of(metrics, kind="selector", group="s", tags={"rrm.chosen_sigma": "0.1", "rrm.chosen_where": "z_L"})
+    reader = Memory([study], {})
+    rollouts, calls, depth, choice, stops = figures(reader, View("selection"))
+    assert [trace.name for trace in rollouts.data] == ["best Q", "random"] and list(rollouts.data[0].x) == [1, 4]
+    assert list(rollouts.data[0].y) == pytest.approx([0.65, 0.8]) and rollouts.layout.shapes[0].y0 == 0.6
+    assert list(rollouts.data[0].error_y.array) == pytest.approx([0.1, 0.1])
+    assert calls.data[-1].name == "one rollout as long" and list(calls.data[-1].x) == [48, 192]
+    assert list(depth.data[0].y) == ["best Q", "random"] and list(stops.data[0].y) == ["depth 8/first to halt"]
+    assert (choice.data[-1].name, list(choice.data[-1].x)) == ("chosen", [0.1])
+    twice = Memory([study, sweep_of(metrics, kind="selector", group="s", id="d" * 32)], {})
+    assert TABS["selection"].picker.options(Selection.of(twice, View())) == ["s", f"s ({'d' * 8})"]
+
+
+def test_a_study_of_stability_shows_what_tells_failed_puzzles_and_its_controls(measured):
+    study = sweep_of({"auc/labels_shuffled": 0.5, "auc/labels_shuffled_low": 0.4, "auc/labels_shuffled_high": 0.6},
+                     kind="stability", group="s")  # fmt: skip
+    reader = Memory([*measured.every_run(), study], {})
+    reader.file = measured.file
+    (areas,) = [figure for figure in figures(reader, View("exponents")) if "controls" in figure.layout.title.text]
+    assert list(areas.data[0].y) == ["labels shuffled"] and areas.layout.shapes[0].x0 == 0.5

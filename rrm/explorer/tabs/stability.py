@@ -10,6 +10,7 @@ from plotly.graph_objects import Figure
 from rrm.explorer.palette import DASHES, colours_of, see_through
 from rrm.explorer.results import Measured, MeasuredGroup, measurements
 from rrm.explorer.selection import Selection
+from rrm.explorer.tabs.forest import forest, is_end, named, with_interval
 from rrm.explorer.tabs.style import INK, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
@@ -29,6 +30,7 @@ def exponents(selection: Selection, view: View) -> list[Figure]:
         return []
     figures = [_distributions(found, left_out, view)]
     unit = found[0].models[0].unit
+    figures += _areas(selection, view)
     lines: dict[str, tuple[str, Values]] = {
         "spectrum, median": ("exponent", lambda one, rows: one.arrays["lambda_per_call"][rows]),
         "λ₁ by segment, median": ("segment", _first),
@@ -38,6 +40,17 @@ def exponents(selection: Selection, view: View) -> list[Figure]:
         if traces:
             figures.append(plain_figure(title, traces, x, unit))
     return figures
+
+
+def _areas(selection: Selection, view: View) -> Iterator[Figure]:
+    """What tells failed from solved puzzles in each study, ahead of time, and the controls that should not."""
+    studies = [run for run in selection.jobs if run.kind == "stability"]
+    for run in studies:
+        names = [name for name in run.metrics if name.startswith("auc/") and not is_end(name, run.metrics)]
+        rows = [with_interval(run.metrics, name, name.removeprefix("auc/").replace("_", " ")) for name in sorted(names)]
+        if rows:
+            title = named(run, studies, "λ₁ tells failed puzzles, and controls")
+            yield forest(title, rows, "AUC for failed, 95 % interval", view, none_at=0.5)
 
 
 def hues(found: Sequence[MeasuredGroup], view: View) -> dict[str, str]:
