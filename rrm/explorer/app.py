@@ -1,7 +1,5 @@
 """The page as a Dash application: the callbacks between its parts."""
 
-import csv
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,6 +12,7 @@ from rrm.errors import InputError
 from rrm.explorer import page
 from rrm.explorer.runs import settings, shown, varied
 from rrm.explorer.source import Source
+from rrm.explorer.table import csv_text
 from rrm.explorer.tabs import TABS
 from rrm.explorer.view import View
 
@@ -98,7 +97,9 @@ def make_app(source: Source) -> Dash:
             raise PreventUpdate
         view, wanted = _view(state), ctx.triggered_id["index"]
         with source.lock:
-            figures = TABS[view.tab].figures(source.select(view), view)
+            selection = source.select(view)
+            selection.whole = True
+            figures = TABS[view.tab].figures(selection, view)
         figure = next(figure for figure in figures if f"{view.tab} {figure.layout.title.text}" == wanted)
         name = "".join(sign if sign.isalnum() else "_" for sign in wanted)
         return dcc.send_string(csv_text(figure), f"{name}.csv")
@@ -165,15 +166,3 @@ def extent(figures: Sequence[Figure]) -> list[float] | None:
     """First and last place of the axis that a series reaches, in the range of the view or not; None without any."""
     ends = [figure.layout.meta["extent"] for figure in figures if figure.layout.meta["ranged"]]
     return [min(low for low, _ in ends), max(high for _, high in ends)] if ends else None
-
-
-def csv_text(figure: Figure) -> str:
-    """The lines of a figure as they are drawn, a row a point: name of the line, x, y, number of runs."""
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(["line", "x", "y", "runs"])
-    for trace in figure.data:
-        if trace.meta in ("line", "points"):
-            counts = trace.customdata if trace.customdata is not None else [1] * len(trace.x)
-            rows.writerows([trace.name, x, y, n] for x, y, n in zip(trace.x, trace.y, counts, strict=True))
-    return text.getvalue()

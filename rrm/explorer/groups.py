@@ -85,15 +85,15 @@ def _label(own: Mapping[str, str], names: Sequence[str]) -> str:
     return ", ".join(parts)
 
 
-def collapse(lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> Band:
+def collapse(lines: Sequence[tuple[np.ndarray, np.ndarray]], most: float = MOST_PLACES) -> Band:
     """Median and range of lines (x ascending [n], y [n]), each between its first and its last point.
 
     A line counts where it is known: between two neighbouring points it is straight, and beside a gap (nan) it is not
-    known. Beyond MOST_PLACES the places are the most evenly spread ones.
+    known. Beyond `most` places the places are the most evenly spread ones.
     """
     places = np.unique(np.concatenate([x for x, _ in lines])) if lines else np.array([])
-    if len(places) > MOST_PLACES:
-        places = places[np.linspace(0, len(places) - 1, MOST_PLACES).round().astype(int)]
+    if len(places) > most:
+        places = places[np.linspace(0, len(places) - 1, int(most)).round().astype(int)]
     table = np.full((len(lines), len(places)), np.nan)
     for row, (x, y) in zip(table, lines, strict=True):
         if len(x):

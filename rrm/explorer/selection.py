@@ -25,12 +25,18 @@ class Selection:
         reader = SqliteReader(Path("runs/mlflow.db"), Path("runs"))
         for figure in TABS["training"].figures(Selection.of(reader, View()), View()):
             figure.show()
+
+    Attributes:
+        groups: of the trainings that are drawn.
+        jobs: the own runs of sweeps and studies.
+        whole: whether figures get all points with the ends of ranges, for a table, and not as many as one can see.
     """
 
     def __init__(self, reader: Reader, groups: Sequence[RunGroup], jobs: Sequence[Run] = ()):
         self._reader = reader
         self.groups = list(groups)
         self.jobs = list(jobs)
+        self.whole = False
 
     @classmethod
     def of(cls, reader: Reader, view: View, runs: Sequence[Run] | None = None) -> "Selection":

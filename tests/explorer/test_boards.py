@@ -8,11 +8,12 @@ import threading
 import numpy as np
 import pytest
 
-from rrm.explorer.app import csv_text, make_app
+from rrm.explorer.app import make_app
 from rrm.explorer.export import page as exported
 from rrm.explorer.page import no_data
 from rrm.explorer.selection import Selection
 from rrm.explorer.server import serve
+from rrm.explorer.table import csv_text
 from rrm.explorer.tabs import TABS
 from rrm.explorer.tabs.boards import board_figures, moments
 from rrm.explorer.view import View

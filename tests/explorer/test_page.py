@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from rrm.curves import CurveFile, curve_path
 from rrm.explorer.app import make_app
@@ -263,10 +264,14 @@ def test_a_plot_is_saved_as_a_picture_and_as_a_table(visit):
     with page.expect_download() as table:
         page.get_by_role("button", name="save accuracy as CSV").click()
     rows = table.value.path().read_text().splitlines()
-    assert rows[0] == "line,x,y,runs" and rows[1] == "baseline: test,0.0,0.0,2" and len(rows) == 17
+    assert rows[0] == "line,x,y,low,high,runs" and rows[1] == "baseline: test,0.0,0.0,0.0,0.0,2" and len(rows) == 17
     with page.expect_download() as picture:
         page.get_by_role("button", name="save accuracy as PNG").click()
-    assert picture.value.path().read_bytes().startswith(b"\x89PNG") and picture.value.path().stat().st_size > 10_000
+    pixels = imread(picture.value.path())
+    assert pixels.shape[1] == 2 * 900 and pixels.shape[0] >= 2 * 500
+    # Lines and words in several colours on light ground.
+    colours, counts = np.unique(pixels[..., :3].reshape(-1, 3).round(2), axis=0, return_counts=True)
+    assert len(colours) > 50 and 0.5 < counts.max() / counts.sum() < 0.99
 
 
 def test_a_run_that_runs_grows_without_a_reload(visit, tracker):

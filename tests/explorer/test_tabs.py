@@ -6,13 +6,15 @@ import sys
 
 import numpy as np
 import pytest
+from plotly.graph_objects import Figure
 from safetensors.numpy import save_file
 
 from rrm.errors import InputError
 from rrm.explorer import palette
-from rrm.explorer.app import csv_text, extent
+from rrm.explorer.app import extent
 from rrm.explorer.page import legend, no_data, run_table
 from rrm.explorer.selection import Selection
+from rrm.explorer.table import csv_text
 from rrm.explorer.tabs import TABS
 from rrm.explorer.view import View
 from rrm.panels import HISTORIES
@@ -96,7 +98,30 @@ def test_names_are_text(reader):
 
 def test_a_table_of_a_figure_has_a_row_a_point(reader):
     rows = csv_text(figures(reader, View())[1]).splitlines()
-    assert rows[0] == "line,x,y,runs" and len(rows) == 1 + 2 * 2 * 101 and rows[1] == "baseline: test,0.0,3.0,3"
+    assert rows[0] == "line,x,y,low,high,runs" and len(rows) == 1 + 2 * 2 * 101
+    assert rows[1] == "baseline: test,0.0,3.0,,,3"
+
+
+def test_a_table_has_all_points_and_the_ends_of_the_range(reader, monkeypatch):
+    monkeypatch.setattr("rrm.explorer.tabs.panels.MOST_OF_LINE", 40)
+    view = View(begin=100, end=200)
+    selection = Selection.of(reader, view)
+    drawn = csv_text(TABS["training"].figures(selection, view)[1])
+    selection.whole = True
+    rows = csv_text(TABS["training"].figures(selection, view)[1]).splitlines()
+    assert len(rows) == 1 + 2 * 2 * 101 > len(drawn.splitlines()) and rows[1] == "baseline: test,0.0,3.0,2.0,4.0,3"
+
+
+def test_a_table_of_intervals_of_maps_and_of_a_table():
+    figure = Figure([
+        {"type": "scatter", "x": [2.0], "y": ["<b>"], "meta": "points", "name": "a &amp; b", "customdata": ["words"],
+         "error_x": {"array": [1.0], "arrayminus": [0.5]}},
+    ])  # fmt: skip
+    assert csv_text(figure).splitlines() == ["line,x,y,low,high,runs", "a & b,2.0,<b>,1.5,3.0,"]
+    cells = {"type": "heatmap", "z": [[1, 2]], "x": [5, 6], "y": [7], "meta": "cells", "name": "m"}
+    assert csv_text(Figure([cells])).splitlines() == ["map,x,y,value", "m,5,7,1", "m,6,7,2"]
+    table = {"type": "table", "meta": "table", "header": {"values": ["k"]}, "cells": {"values": [["1", "&lt;"]]}}
+    assert csv_text(Figure([table])).splitlines() == ["k", "1", "<"]
 
 
 def test_colours_are_those_of_the_figures():

@@ -261,11 +261,11 @@
     if (!plot) return none;
     const ground = getComputedStyle(document.body);
     const data = plot.data.map((one) => (one.meta === "line" ? { ...one, showlegend: true } : one));
-    const height = 500 + 18 * data.filter((one) => one.showlegend !== false).length;
-    const legend = { orientation: "v", x: 0, xanchor: "left", y: -0.15, yanchor: "top" };
+    const height = Math.max(500, plot.layout.height || 0) + 18 * data.filter((one) => one.showlegend !== false).length;
+    const legend = { orientation: "v", x: 0, xanchor: "left", y: -75 / height, yanchor: "top" };
     const layout = { ...plot.layout, legend: legend, paper_bgcolor: ground.backgroundColor, font: { color: ground.color } };
     window.Plotly.downloadImage({ data: data, layout: layout }, {
-      format: "png", width: 900, height: height, scale: 2, filename: id.index.replace(/[^\w]+/g, "_"),
+      format: "png", width: (plot.layout.meta || {}).wide ? 1400 : 900, height: height, scale: 2, filename: id.index.replace(/[^\w]+/g, "_"),
     });
     return none;
   }

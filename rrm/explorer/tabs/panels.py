@@ -80,7 +80,8 @@ def panel_figure(panel: Panel, selection: Selection, curves: dict[str, Curves], 
     colours = dict(zip(labels, colours_of(len(labels), view.dark), strict=True))
     hues = colours_of(len(names), view.dark)
     count = sum(len(group.runs) if view.lines else 1 for group in groups) * len(names)
-    most = min(MOST_OF_LINE, max(LEAST_OF_LINE, MOST_OF_FIGURE // max(count, 1)))
+    few = min(MOST_OF_LINE, max(LEAST_OF_LINE, MOST_OF_FIGURE // max(count, 1)))
+    most = math.inf if selection.whole else few
     told = _Told()
     traces: list[dict] = []
     for group in groups:
@@ -126,7 +127,7 @@ def _traces(
     view: View,
     log: bool,
     look: dict[str, str],
-    most: int,
+    most: float,
     told: _Told,
 ) -> Iterator[dict]:
     lines: dict[str, Line] = {}
@@ -141,7 +142,8 @@ def _traces(
         return
     name = escape(f"{group.label}: {label}" if label else group.label)
     if len(lines) > 1:
-        band = collapse(list(lines.values()))
+        whole = most == math.inf
+        band = collapse(list(lines.values()), *[most] * whole)
         if view.lines:
             for run_name, (x, y) in lines.items():
                 x, y = _kept(x, y, view, most, log, told)
@@ -149,7 +151,7 @@ def _traces(
                 yield _line(x, y, group.label, escape(f"{group.label}, {run_name}"), thin, None, opacity=0.55)
         yield from _range(band.x, band.low, band.high, view, most, log, look["color"])
         x, y = _kept(band.x, band.median, view, most, log, told)
-        n = band.n[np.searchsorted(band.x, x)]
+        n = np.stack([band.n, band.low, band.high], 1) if whole else band.n[np.searchsorted(band.x, x)]
         yield _line(x, y, group.label, name, {**look, "width": 2}, n)
     else:
         for x, y in lines.values():
@@ -157,7 +159,7 @@ def _traces(
             yield _line(x, y, group.label, name, {**look, "width": 1.6}, None)
 
 
-def _kept(x: np.ndarray, y: np.ndarray, view: View, most: int, log: bool, told: _Told) -> Line:
+def _kept(x: np.ndarray, y: np.ndarray, view: View, most: float, log: bool, told: _Told) -> Line:
     """The points that are drawn."""
     few, kept = _thinned(x, y, view, most)
     told.low, told.high = min(told.low, float(x[0])), max(told.high, float(x[-1]))
@@ -169,12 +171,12 @@ def _kept(x: np.ndarray, y: np.ndarray, view: View, most: int, log: bool, told: 
     return few, kept
 
 
-def _thinned(x: np.ndarray, y: np.ndarray, view: View, most: int) -> Line:
+def _thinned(x: np.ndarray, y: np.ndarray, view: View, most: float) -> Line:
     """All points where there are few, so that a narrower range needs no others; else those of the range."""
     if len(x) <= most:
         return x, y
     part = within(x, view.begin, view.end)
-    return fewer(x[part], y[part], most)
+    return fewer(x[part], y[part], int(most))
 
 
 def _line(
@@ -191,7 +193,7 @@ def _line(
 
 
 def _range(
-    x: np.ndarray, low: np.ndarray, high: np.ndarray, view: View, most: int, log: bool, colour: str
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, view: View, most: float, log: bool, colour: str
 ) -> Iterator[dict]:
     """The band between lowest and highest value, one outline for each stretch without a gap."""
     if len(x) > most:
@@ -202,10 +204,11 @@ def _range(
         low = np.where(high > 0, np.maximum(low, least), np.nan)
     xs: list[np.ndarray] = []
     ys: list[np.ndarray] = []
+    few = int(min(most, 2 * len(x)) // 2)
     known = np.isfinite(low) & np.isfinite(high)
     edges = np.flatnonzero(np.diff(np.r_[False, known, False].astype(int)))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
-        below, above = (fewer(x[begin:end], of[begin:end], most // 2) for of in (low, high))
+        below, above = (fewer(x[begin:end], of[begin:end], few) for of in (low, high))
         xs += [above[0], below[0][::-1], np.array([np.nan])]
         ys += [above[1], below[1][::-1], np.array([np.nan])]
     if xs:

@@ -151,7 +151,7 @@ def band(
         said = f"{said}, {len(lines)} models"
     yield {
         **base, "x": x, "y": y, "mode": "lines+markers", "name": name, "line": look, "marker": {"size": 4},
-        "meta": "line", "customdata": np.full(len(y), len(lines)),
+        "meta": "line", "customdata": np.stack([np.isfinite(table).sum(0), low, high], 1) if len(lines) > 1 else None,
         "hovertemplate": f"%{{y:.4g}} at %{{x}}<br>{said}<extra>{name}</extra>",
     }  # fmt: skip
 
