@@ -6,9 +6,10 @@
 
 Attempts the known puzzles K times each with Gaussian noise, then makes puzzles that are new up to symmetry in several
 ways: fresh from the generator, one step from hard puzzles (vicinity search), and by walks of valid moves in the graph
-of known puzzles, from any of them and from those that are solved about half of the time. Every puzzle is proven to have
-one answer, and attempted K times. Prints and draws puzzles per CPU-second of the solver, the share that is useful
-(solved in 20 to 80 % of the attempts), and the product of both. Finished shards survive an interruption.
+of known puzzles: by all moves and by small ones from puzzles that are solved about half of the time, and from any.
+Every puzzle is proven to have one answer, and attempted K times. Prints and draws puzzles per CPU-second of the solver,
+the share that is useful (solved in 20 to 80 % of the attempts), and the product of both. Finished shards survive an
+interruption.
 """
 
 from rrm.commands.studies import run_proposals_command

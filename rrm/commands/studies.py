@@ -111,7 +111,7 @@ def parse_proposals(description: str, argv: list[str] | None = None) -> argparse
     parser = OneLineParser(description=description, formatter_class=RawText)
     add = parser.add_argument
     add("--proposals", type=int, default=256, metavar="N", help="new puzzles of each way (default: %(default)s)")
-    add("--length", type=int, default=2, metavar="L", help="moves of a walk in the graph (default: %(default)s)")
+    add("--length", type=int, default=1, metavar="L", help="moves of a walk in the graph (default: %(default)s)")
     add("--K", type=int, default=16, help="attempts at every puzzle (default: %(default)s)")
     add("--sigma", type=float, default=0.3, metavar="S", help="standard deviation of the noise, state units (default: "
         "%(default)s)")  # fmt: skip

@@ -51,12 +51,17 @@ def report(label: str, task: str, found: Mapping[str, Found], K: int, calls: int
             name: value
             for way, each in made.items()
             for name, value in {
-                **interval_metrics(f"proposals/{way}/useful", each.share(K)),
-                f"proposals/{way}/useful_per_cpu_s": rates.get(way, 0.0),
+                **interval_metrics(f"proposals/{_plain(way)}/useful", each.share(K)),
+                f"proposals/{_plain(way)}/useful_per_cpu_s": rates.get(way, 0.0),
             }.items()
         },
         figures={"proposals": figure},
     )
+
+
+def _plain(way: str) -> str:
+    """A way in the names of metrics."""
+    return way.replace(",", "").replace(" ", "_")
 
 
 def _row(name: str, each: Found, K: int) -> dict[str, str]:
@@ -72,23 +77,27 @@ def _row(name: str, each: Found, K: int) -> dict[str, str]:
 
 def _sentences(found: Mapping[str, Found], rates: Mapping[str, float], K: int, calls: int) -> list[str]:
     low, high = USEFUL
-    known, graph, fresh = found["known"], found["graph"], found["fresh"]
+    known, fresh = found["known"], found["fresh"]
     said = [
         f"A puzzle is useful where {100 * low:.0f} to {100 * high:.0f} % of {K} attempts solve it. Every proposal was "
         "checked again: one solution for a Sudoku, a shortest path as the label of a maze."
     ]
-    difference = newcombe_interval(graph.useful(K), len(graph.successes), fresh.useful(K), len(fresh.successes)) * 100
-    said.append(
-        f"Of the graph's puzzles {100 * graph.share(K).estimate:.1f} % are useful, of fresh ones "
-        f"{100 * fresh.share(K).estimate:.1f} %: a difference of {difference:.1f} points."
-    )
-    if rates["fresh"] > 0:
-        said.append(
-            f"The graph makes {rates['graph']:.0f} useful puzzles a CPU-second of the solver, the generator "
-            f"{rates['fresh']:.0f}: {rates['graph'] / rates['fresh']:.2g} times as many."
+    for name in ("graph", "graph, small moves"):
+        walked = found[name]
+        difference = (
+            newcombe_interval(walked.useful(K), len(walked.successes), fresh.useful(K), len(fresh.successes)) * 100
         )
+        said.append(
+            f"{name}: {100 * walked.share(K).estimate:.1f} % of the puzzles are useful, of fresh ones "
+            f"{100 * fresh.share(K).estimate:.1f} %: a difference of {difference:.1f} points."
+        )
+        if rates["fresh"] > 0:
+            said.append(
+                f"{name}: {rates[name]:.0f} useful puzzles a CPU-second of the solver, fresh {rates['fresh']:.0f}: "
+                f"{rates[name] / rates['fresh']:.2g} times as many."
+            )
     said.append(
-        f"The graph's walks start by the outcomes of {len(known.successes)} x {K} attempts, "
+        f"The walks start by the outcomes of {len(known.successes)} x {K} attempts, "
         f"{len(known.successes) * K * calls} network calls that the table does not charge."
     )
     for name, each in found.items():

@@ -21,6 +21,9 @@ def test_a_set_is_made_kept_and_rated_again(capsys, tmp_path, monkeypatch):
     assert run(capsys, tmp_path, *made, tmp_path / "b.csv").replace("b.csv", "a.csv") == first
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     monkeypatch.undo()
+    (kept,) = (tmp_path / "puzzles").glob("rated-*.npz")
+    kept.write_bytes(kept.read_bytes()[:100])  # a damaged one is made again
+    assert run(capsys, tmp_path, *made, tmp_path / "a.csv") == first
     again = run(capsys, tmp_path, "--data", tmp_path / "a.csv", "--out", tmp_path / "c.npz")
     assert again.splitlines()[:17] == first.splitlines()[:17] and "correlate by 1.000 with these" in again
     assert not np.isnan(read_puzzles(tmp_path / "a.csv").rating).any()

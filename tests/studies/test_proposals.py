@@ -58,7 +58,7 @@ def test_a_study_is_resumed_with_the_puzzles_that_it_made(cluster, tmp_path, cap
     before = json.loads((folder / "proposed" / "seconds.json").read_text())
     main([*argv, "--resume"])
     printed = capsys.readouterr().out
-    assert before == json.loads((folder / "proposed" / "seconds.json").read_text()) and len(before) == 4
+    assert before == json.loads((folder / "proposed" / "seconds.json").read_text()) and len(before) == 5
     assert "useful a CPU-s" in printed and "proposals.png" in printed
     successes = np.load(folder / "proposals.npz")
     assert len(successes["known/successes"]) == 12 and len(successes["graph/successes"]) == 8

@@ -79,6 +79,8 @@ def test_walks_end_at_new_puzzles(given, name):
     assert 4 <= len(ends) <= 8 and len(np.unique(ends)) == len(ends) and ends.min() >= 30
     assert len(np.unique(task.equivalence_classes(graph.inputs, graph.labels))) == len(graph)
     task.check(graph.puzzles(), str)
+    near, _ = start.walk(8, 4, None, np.random.default_rng(7), start.moves.small)
+    assert {list(start.moves.named)[move] for move in near.edges[:, 2]} <= set(start.moves.small)
     # every new node was reached by a move, and the walks began at the one node that is solved half of the time
     parents, children, moves = graph.edges.T
     assert set(range(30, len(graph))) == set(children) - set(range(30)) and moves.max() < len(graph.moves.named)
@@ -103,6 +105,8 @@ def test_bad_graphs_are_refused(given):
         PuzzleGraph.of(puzzles.subset([]))
     with pytest.raises(InputError, match=r"bounds \(9, 4\)"):
         PuzzleGraph.of(puzzles, (9, 4))
+    with pytest.raises(InputError, match="move 'jump' is unknown: sudoku-4x4 has hint, dig, swap, turn, cross"):
+        PuzzleGraph.of(puzzles).walk(1, 1, None, np.random.default_rng(0), ["jump"])
     with pytest.raises(InputError, match="inside"):
         PuzzleGraph.from_board("sudoku-4x4", puzzles.labels[0], 10, np.random.default_rng(0), (1, 2))
     graph = PuzzleGraph.of(puzzles)

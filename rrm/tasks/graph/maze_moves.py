@@ -21,6 +21,10 @@ class _AnyMazeMoves(Moves):
 
     task: MazeTask
 
+    @property
+    def small(self) -> tuple[str, ...]:
+        return ("wall", "step")
+
     def size(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return (labels == PATH).sum(axis=1) + 1
 

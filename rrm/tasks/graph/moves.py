@@ -27,6 +27,11 @@ class Moves(ABC):
     def named(self) -> Mapping[str, Move]:
         """The moves by name; a move changes none of its arguments. Graphs number moves in this order."""
 
+    @property
+    @abstractmethod
+    def small(self) -> tuple[str, ...]:
+        """The moves that change a cell or two and keep the answer nearly as it is."""
+
     @abstractmethod
     def size(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """int [M]: givens of Sudokus, steps of the paths of mazes."""

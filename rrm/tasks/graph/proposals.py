@@ -58,6 +58,12 @@ def walked(known: PuzzleGraph, count: int, length: int, rng: np.random.Generator
     return graph.puzzles(ends)
 
 
+def walked_near(known: PuzzleGraph, count: int, length: int, rng: np.random.Generator) -> PuzzleSet:
+    """As `walked`, by small moves alone."""
+    graph, ends = known.walk(count, length, None, rng, known.moves.small)
+    return graph.puzzles(ends)
+
+
 def walked_blindly(known: PuzzleGraph, count: int, length: int, rng: np.random.Generator) -> PuzzleSet:
     """Ends of walks that begin at any known puzzle: the moves without the model."""
     graph, ends = known.walk(count, length, np.ones(len(known)), rng)
@@ -67,7 +73,13 @@ def walked_blindly(known: PuzzleGraph, count: int, length: int, rng: np.random.G
 def proposers(task: str) -> Mapping[str, Proposer]:
     """The ways to new puzzles of a task, by name."""
     hard = {"vicinity": near_hard} if isinstance(get_task(task), SudokuTask) else {}
-    return {"fresh": fresh, **hard, "graph, any start": walked_blindly, "graph": walked}
+    return {
+        "fresh": fresh,
+        **hard,
+        "graph": walked,
+        "graph, small moves": walked_near,
+        "graph, any start": walked_blindly,
+    }
 
 
 def propose(known: PuzzleGraph, count: int, length: int, seed: int) -> dict[str, Proposed]:

@@ -27,6 +27,10 @@ class SudokuMoves(Moves):
     def named(self) -> Mapping[str, Move]:
         return {"hint": self._hint, "dig": self._dig, "swap": self._swap, "turn": self._turn, "cross": self._cross}
 
+    @property
+    def small(self) -> tuple[str, ...]:
+        return ("hint", "dig")
+
     def size(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return (inputs != BLANK).sum(axis=1)
 
