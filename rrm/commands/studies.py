@@ -10,7 +10,7 @@ from rrm.errors import InputError, OneLineParser
 from rrm.halves import NOISE
 
 PRECISIONS = ("float32", "mixed", "float64")
-MOST_TRACED = {"puzzles": 8, "K": 32}  # as many as the page draws, and rollouts of each
+MOST_TRACED = {"puzzles": 32, "K": 32}  # as many as one looks through, and rollouts of each
 
 
 def run_stability_command(description: str, argv: list[str] | None = None) -> None:

@@ -60,4 +60,5 @@ def _cells(trace: Any) -> Iterator[list]:
     name = unescape(trace.name or "")
     for y, row in zip(trace.y if trace.y is not None else range(len(trace.z)), trace.z, strict=True):
         for x, value in zip(trace.x if trace.x is not None else range(len(row)), row, strict=True):
-            yield [name, x, y, value]
+            if value is not None and value == value:  # no gap
+                yield [name, x, y, value]

@@ -95,6 +95,16 @@ def test_a_trace_is_that_of_its_study_and_of_the_training(tmp_path):
     assert "Plotly.addFrames" in html and "Plotly.animate(" not in html.replace(exported("", view, selection, {}), "")
 
 
+def test_single_puzzles_are_picked_and_have_their_rollouts(tmp_path):
+    reader, tab = Stored(tmp_path / "boards.npz"), TABS["boards"]
+    selection = Selection.of(reader, View())
+    assert tab.picker.options(selection) == ["puzzle 4, solved", "puzzle 9, failed"]
+    failed, rollouts = tab.figures(selection, View(picks=("puzzle 9, failed", "puzzle 5, solved")))
+    assert failed.layout.title.text == "puzzle 9, failed"
+    assert rollouts.layout.title.text == "puzzle 9, noisy rollouts"
+    assert len(csv_text(rollouts).splitlines()) == 1 + 2 * SEGMENTS * 16
+
+
 def test_boards_need_no_torch():
     code = "import sys, rrm.explorer.tabs.boards as b; print('torch' in sys.modules, 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False False\n"

@@ -50,7 +50,7 @@ def test_half_of_the_puzzles_are_solved_ones_as_far_as_there_are(solved, count, 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--puzzles", "9"], "--puzzles 9 is not possible.*at most 8"),
+        (["--puzzles", "33"], "--puzzles 33 is not possible.*at most 32"),
         (["--K", "-1"], "--K -1 is not possible"),
         (["--sigma", "nan"], "--sigma nan is not a noise scale"),
         (["--where", "x"], "--where 'x' is no half"),

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from plotly.graph_objects import Figure
 from rrm.explorer.palette import see_through
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.style import GRID, INK
-from rrm.explorer.tabs.tab import Tab
+from rrm.explorer.tabs.tab import Picker, Tab
 from rrm.explorer.view import View
 from rrm.tasks import get_task
 from rrm.tasks.maze_cells import PATH, WALL
@@ -44,20 +46,54 @@ _DARK = _Look("#2f7fa8", "#8a8a8a", "#5fc489", "#ee99aa", "#b0a8f5")
 
 
 def figures(selection: Selection, view: View) -> list[Figure]:
-    """The boards of the newest MOST_STUDIES traces of a selection."""
-    traces = [
-        (run.name, load_trace(file))
-        for run in selection.jobs
-        if run.kind == KIND and (file := selection.file(run, TRACE))
-    ][:MOST_STUDIES]
-    found = []
-    for name, trace in traces:
-        words = f", {name}" * (len(traces) > 1)
-        found += board_figures(trace, view.moment, dark=view.dark, words=words)
+    """The boards of the newest MOST_STUDIES traces of a selection, or the chosen puzzles of any."""
+    traces, chosen = _traces(selection), set(view.picks)
+    several, found = len(traces) > 1, []
+    mine = {name: [place for place, word in _puzzles(name, trace, several).items() if word in chosen]
+            for name, trace in traces.items()}  # fmt: skip
+    for name in [name for name in traces if mine[name]] or list(traces)[:MOST_STUDIES]:
+        words = f", {name}" * several
+        found += board_figures(traces[name], view.moment, dark=view.dark, words=words, places=mine[name])
     return found
 
 
-def board_figures(trace: Trace, moment: int = 0, *, dark: bool = False, words: str = "") -> list[Figure]:
+def puzzles(selection: Selection) -> list[str]:
+    """Names of all puzzles of the traces, solved and failed ones in turn."""
+    traces = _traces(selection)
+    return [word for name, trace in traces.items() for word in _puzzles(name, trace, len(traces) > 1).values()]
+
+
+def _traces(selection: Selection) -> dict[str, Trace]:
+    """The traces by the name of their study, the newest first."""
+    files = {run.name: selection.file(run, TRACE) for run in reversed(selection.jobs) if run.kind == KIND}
+    return {name: _trace(file, file.stat().st_mtime_ns) for name, file in reversed(files.items()) if file}
+
+
+@lru_cache(maxsize=8)
+def _trace(file: Path, changed: int) -> Trace:
+    return load_trace(file)
+
+
+def _puzzles(name: str, trace: Trace, several: bool) -> dict[int, str]:
+    """The puzzles of a trace by their position, in the order in which they are drawn."""
+    return {place: _title(trace, place) + f", {name}" * several for place in _in_turn(trace)}
+
+
+def _title(trace: Trace, place: int) -> str:
+    return f"puzzle {trace.index[place]}, {'solved' if trace.right[place, 0, -1] else 'failed'}"
+
+
+def _in_turn(trace: Trace) -> list[int]:
+    """Positions of the puzzles, solved and failed ones in turn."""
+    right = trace.right[:, 0, -1]
+    solved, failed = np.flatnonzero(right).tolist(), np.flatnonzero(~right).tolist()
+    turns = [place for pair in zip(solved, failed, strict=False) for place in pair]
+    return turns + [place for place in (*solved, *failed) if place not in turns]
+
+
+def board_figures(
+    trace: Trace, moment: int = 0, *, dark: bool = False, words: str = "", places: Sequence[int] = ()
+) -> list[Figure]:
     """A figure of every puzzle, solved and failed ones in turn, then the noisy rollouts of some that end in both ways.
 
     In a notebook:
@@ -70,19 +106,22 @@ def board_figures(trace: Trace, moment: int = 0, *, dark: bool = False, words: s
         moment: number of the frame that is shown first, the last one where there are fewer.
         dark: whether the ground is.
         words: at the end of each title.
+        places: positions of the puzzles in the trace; solved and failed ones in turn by default.
     """
     look = _DARK if dark else _LIGHT
     ended = trace.right[:, :, -1]
-    solved, failed = np.flatnonzero(ended[:, 0]).tolist(), np.flatnonzero(~ended[:, 0]).tolist()
-    turns = [place for pair in zip(solved, failed, strict=False) for place in pair]
-    order = (turns + [place for place in (*solved, *failed) if place not in turns])[:MOST_BOARDS]
+    order = (list(places) or _in_turn(trace))[:MOST_BOARDS]
     boards = [_board(trace, place, moment, look, words) for place in order]
     mixed = [place for place in order if 0 < ended[place].sum() < ended.shape[1]] or order[:1]
-    mosaics = [_mosaic(trace, place, look, words) for place in mixed[:MOST_MOSAICS]] if ended.shape[1] > 1 else []
+    rows = list(places)[:MOST_BOARDS] or mixed[:MOST_MOSAICS]
+    mosaics = [_mosaic(trace, place, look, words) for place in rows] if ended.shape[1] > 1 else []
     return boards + mosaics
 
 
-TAB = Tab("boards", "Boards", "python analysis/boards.py --run RUN_ID", figures)
+TAB = Tab(
+    "boards", "Boards", "python analysis/boards.py --run RUN_ID --puzzles 16", figures,
+    picker=Picker("Puzzles", puzzles, f"the first {MOST_BOARDS} of the newest traces"),
+)  # fmt: skip
 
 
 def moments(trace: Trace) -> np.ndarray:
@@ -111,8 +150,7 @@ def _board(trace: Trace, place: int, moment: int, look: _Look, suffix: str) -> F
         for i, (data, said) in enumerate(found)
     ]
     shown = [{**base, **moved} for base, moved in zip(_still(trace, look), found[first][0], strict=True)]
-    ended = "solved" if trace.right[place, 0, -1] else "failed"
-    layout = _layout(trace, f"puzzle {trace.index[place]}, {ended}{escape(suffix)}", words[first])
+    layout = _layout(trace, f"{_title(trace, place)}{escape(suffix)}", words[first])
     layout["meta"] = {"thinned": False, "ranged": False, "moments": len(calls), "words": words}
     layout["sliders"] = [
         {
@@ -315,7 +353,8 @@ def _mosaic(trace: Trace, place: int, look: _Look, words: str) -> Figure:
     height = 115 + round(SIZE * z.shape[0] / z.shape[1])
     figure = Figure(
         [{"type": "heatmap", "z": z, "zmin": 0, "zmax": 2, "colorscale": _scale([look.answer, look.wrong]),
-          "showscale": False, "hoverinfo": "skip", "xgap": 0.5, "ygap": 0.5}],
+          "showscale": False, "hoverinfo": "skip", "xgap": 0.5, "ygap": 0.5, "meta": "cells",
+          "name": "share, above 1 of a wrong answer"}],
         {
             "title": {"text": f"puzzle {trace.index[place]}, noisy rollouts{escape(words)}", "x": 0.01,
                       "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 14},
