@@ -1,0 +1,383 @@
+"""What the heads of a recursive model look at in every call, and how far those of two models look elsewhere.
+
+A pattern (`rrm.tasks.patterns`) gives a query some of the keys. The *lift* of a head on a pattern is the share of its
+attention on these keys over the share that a uniform row gives them, mean over the queries that have such keys; its
+logarithm is 0 for uniform attention, in nats. The null of a lift: the cells change places, so that the head keeps its
+map and the pattern its size. Entropies and divergences are in nats. Maps are read a few puzzles at a time and not kept.
+
+Shape suffixes: B puzzles, T calls, Y layers with heads, N heads, P patterns, R draws of the null, S cells (queries),
+K positions (keys).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rrm.dynamics.escape import finite_rows, judge
+from rrm.dynamics.rollout import embed_batch
+from rrm.dynamics.shards import BATCH, RowResult, join, row_batches
+from rrm.models.attending import Attended, head_shape, record_attention
+from rrm.models.base import RecursiveModel, State
+from rrm.models.precision import measurement
+from rrm.models.transformer import CausalAttention
+from rrm.tasks.base import PuzzleSet, Task
+from rrm.tasks.patterns import Patterns, puzzle_patterns
+from rrm.tasks.verdict import distinct_outcomes
+
+DRAWS = 200
+# The mean map of a head is kept up to so many positions: 9 x 9 boards with a prefix.
+MOST_POSITIONS = 128
+
+
+@dataclass(frozen=True)
+class HeadRows(RowResult):
+    """Scores of every head in every call, of N puzzles that were run together with others.
+
+    Attributes:
+        layers, patterns: names, joined by commas.
+        calls: the halves that the calls of a segment replace, such as "LLH".
+        index: [B] int64, position in the data set.
+        right: [B] bool, the answer after the last call is right.
+        lift: [B, T, Y, N, P] float32; nan where no query of the puzzle has keys in the pattern.
+        entropy: [B, T, Y, N] float32, of the rows of the map, mean over queries.
+        cosine: [B, T, Y] float32, mean over pairs of heads and queries of the cosine of their rows; nan for one head.
+        null: [T, Y, N, P, R] float32, sum over puzzles of the lift with cells in other places; the same R places for
+            all heads, calls and puzzles.
+        counted: [P] int64, puzzles that have keys in the pattern.
+        columns: [T, Y, N, K] float32, sum over puzzles of the mean attention to each position.
+        maps: [Y, N, S, K] float32, sum over puzzles of the mean map over calls; no entry above MOST_POSITIONS.
+    """
+
+    layers: str
+    patterns: str
+    calls: str
+    index: np.ndarray
+    right: np.ndarray
+    lift: np.ndarray
+    entropy: np.ndarray
+    cosine: np.ndarray
+    null: np.ndarray
+    counted: np.ndarray
+    columns: np.ndarray
+    maps: np.ndarray
+
+    row_axes: ClassVar[dict[str, int]] = dict.fromkeys(("index", "right", "lift", "entropy", "cosine"), 0)
+
+
+SUMS = ("null", "counted", "columns", "maps")
+
+
+def join_heads(parts: Sequence[HeadRows]) -> HeadRows:
+    """One result from shards of one model."""
+    sums: dict[str, Any] = {name: np.sum([getattr(part, name) for part in parts], 0) for name in SUMS}
+    return join([replace(part, **sums) for part in parts])
+
+
+@dataclass(frozen=True)
+class ChangeRows(RowResult):
+    """How far heads of other models look elsewhere than those of one model, call by call on the same puzzles.
+
+    Attributes:
+        index: [B] int64, position in the data set.
+        js: [B, M, T, Y, N] float32, Jensen-Shannon divergence in nats (at most ln 2) of the rows of head n of model m
+            and of the one model, mean over queries.
+    """
+
+    index: np.ndarray
+    js: np.ndarray
+
+    row_axes: ClassVar[dict[str, int]] = dict.fromkeys(("index", "js"), 0)
+
+
+def record_heads(
+    model: RecursiveModel,
+    puzzles: PuzzleSet,
+    task: Task,
+    segments: int,
+    *,
+    index: np.ndarray | None = None,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> HeadRows:
+    """Run every puzzle for `segments` segments from the initial state, and score every head in every call.
+
+    Args:
+        model: in float32, or in float64 where it is turned by `.double()`.
+        puzzles: the data set.
+        task: its verifier, of which patterns are known.
+        segments: at least 1.
+        index: positions of the puzzles to run; default: all.
+        seed: of the places of the null, and of the draws of a model with randomness of its own.
+        draws: R.
+
+    Raises:
+        InputError: the model has no heads, or no patterns are known of the task.
+        ValueError: as `row_batches`.
+    """
+    return join_heads(
+        [
+            _record_batch(model, puzzles.subset(rows), task, segments, seed, draws, rows)
+            for rows in row_batches(puzzles, index, BATCH)
+        ]
+    )
+
+
+@measurement()
+def _record_batch(
+    model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int, seed: int, draws: int, rows: np.ndarray
+) -> HeadRows:
+    prefix = model.half_shape[0] - task.seq_len
+    scorer = Scorer(model, puzzle_patterns(puzzles, task, prefix), len(rows), prefix, seed=seed, draws=draws)
+    with record_attention(model, scorer):
+        *_, (state,) = calls_of([model], puzzles, segments, seed)
+    with model.precision(torch.float32):
+        readout = model.readout(state)
+    right = judge(puzzles, task, readout, finite_rows(state, readout))[distinct_outcomes(puzzles, task)[-1]]
+    return HeadRows(calls="".join(model.segment_calls), index=rows, right=right, **scorer.found())
+
+
+def compare_heads(
+    model: RecursiveModel,
+    puzzles: PuzzleSet,
+    task: Task,
+    segments: int,
+    others: Sequence[RecursiveModel],
+    *,
+    index: np.ndarray | None = None,
+    seed: int = 0,
+) -> ChangeRows:
+    """Run several models side by side on every puzzle, and compare their heads with those of `model` in every call.
+
+    Heads have no order: only where two models began with the same weights is head n of one that of the other.
+
+    Args:
+        model, puzzles, task, segments, index, seed: as in `record_heads`.
+        others: M models of the same layers, heads and calls.
+
+    Raises:
+        InputError: the model has no heads.
+        ValueError: another shape of a model; as `row_batches`.
+    """
+    shape = head_shape(model), model.segment_calls
+    if any((head_shape(other), other.segment_calls) != shape for other in others):
+        raise ValueError("the models have other layers, heads or calls: compare models of one shape")
+    parts = [
+        ChangeRows(rows, _compare_batch([model, *others], puzzles.subset(rows), task, segments, seed))
+        for rows in row_batches(puzzles, index, BATCH)
+    ]
+    return join(parts)
+
+
+@measurement()
+def _compare_batch(
+    models: Sequence[RecursiveModel], puzzles: PuzzleSet, task: Task, segments: int, seed: int
+) -> np.ndarray:
+    """js [B, M, T, Y, N]."""
+    layers, heads = head_shape(models[0])
+    prefix, calls = models[0].half_shape[0] - task.seq_len, segments * len(models[0].segment_calls)
+    js = np.full((len(puzzles), len(models) - 1, calls, len(layers), heads), np.nan, np.float32)
+    seen: list[list[Attended]] = [[] for _ in models]
+    with ExitStack() as recordings:
+        for model, keep in zip(models, seen, strict=True):
+            recordings.enter_context(record_attention(model, keep.append))
+        for _ in calls_of(models, puzzles, segments, seed):
+            for number, others in enumerate(seen[1:]):
+                for one, other in zip(seen[0], others, strict=True):
+                    for rows in one.blocks():
+                        found = divergence(one.shares(rows)[:, :, prefix:], other.shares(rows)[:, :, prefix:])
+                        js[rows, number, one.call, layers.index(one.layer)] = found.cpu().numpy()
+            for keep in seen:
+                keep.clear()
+    return js
+
+
+def divergence(P: Tensor, Q: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of the rows of maps [B, N, S, K], [B, N] in nats, mean over rows."""
+    P, Q = P.float(), Q.float()
+    middle = (P + Q) / 2
+    return (_entropy(middle) - (_entropy(P) + _entropy(Q)) / 2).clamp_min(0).mean(-1)
+
+
+def _entropy(P: Tensor) -> Tensor:
+    """Of rows [..., K], in nats."""
+    # The logarithm of a CPU works on several numbers at a time, xlogy on one.
+    return -(P * P.clamp_min(torch.finfo(P.dtype).tiny).log()).sum(-1)
+
+
+def calls_of(
+    models: Sequence[RecursiveModel], puzzles: PuzzleSet, segments: int, seed: int
+) -> Iterator[tuple[State, ...]]:
+    """Yield the states of models of equal calls after each call of a rollout; state and calls are in float32."""
+    with ExitStack() as precisions:
+        for model in models:
+            precisions.enter_context(model.precision(torch.float32))
+        embedded = [embed_batch(model, puzzles.arrays) for model in models]
+        draws = [torch.Generator().manual_seed(seed) for _ in models]
+        states = [model.initial_state(len(puzzles), draw) for model, draw in zip(models, draws, strict=True)]
+        for half in models[0].segment_calls * segments:
+            for number, model in enumerate(models):
+                states[number] = model.step(half, states[number], embedded[number], draws[number])
+            yield tuple(states)
+
+
+class Scorer:
+    """Scores every call of a batch as `record_attention` tells of them; also of networks without recursion.
+
+        scorer = Scorer(model, sequence_patterns(tokens), len(tokens))
+        with record_attention(model, scorer):
+            model(torch.as_tensor(tokens))
+        scorer.found()["lift"]
+
+    Args:
+        model: with heads.
+        patterns: of the batch.
+        rows: B.
+        prefix: positions in front of the cells, which ask for nothing here.
+        seed, draws: of the null. Where positions see only those before them there is none: it stays 0.
+    """
+
+    def __init__(
+        self, model: nn.Module, patterns: Patterns, rows: int, prefix: int = 0, *, seed: int = 0, draws: int = DRAWS
+    ):
+        self.layers, self.heads = head_shape(model)
+        self.patterns, self.rows, self.prefix, self.draws = patterns, rows, prefix, draws
+        self.positions = next(iter(patterns.values())).shape[2]
+        self.device = next(model.parameters()).device
+        self._entries = self._shuffled(seed)
+        self._tables: dict[tuple[int, bool], _Tables] = {}
+        self._calls: dict[tuple[int, int], dict[str, Tensor]] = {}
+        small = self.positions <= MOST_POSITIONS
+        shape = len(self.layers), self.heads, self.positions - prefix, self.positions
+        self._maps = torch.zeros(shape if small else (0, 0, 0, 0), device=self.device)
+
+    def _shuffled(self, seed: int) -> Tensor:
+        """[P, R, K]: of C [K, K], row by row, the entries that a null adds up.
+
+        Cells change places among themselves, a prefix with all positions.
+        """
+        rng = np.random.default_rng(seed)
+        cells = np.arange(self.prefix, self.positions)
+        everything = np.arange(self.positions)
+        mixed = np.stack([np.r_[: self.prefix, rng.permutation(cells)] for _ in range(self.draws)])
+        wide = np.stack([rng.permutation(everything) for _ in range(self.draws)])
+        places = np.stack([wide if name == "prefix" else mixed for name in self.patterns])
+        return torch.from_numpy(places * self.positions + everything).to(self.device)
+
+    def __call__(self, seen: Attended) -> None:
+        layer, causal = self.layers.index(seen.layer), isinstance(seen.module, CausalAttention)
+        parts: list[dict[str, Tensor]] = []
+        pooled: Tensor | None = None
+        spread: dict[int, Tensor] = {}
+        for rows in seen.blocks():
+            A = seen.shares(rows)[:, :, self.prefix :].float()
+            tables = self._table(A.shape[2], causal)
+            columns = A.sum(2)
+            parts.append({"lift": tables.lift(A, columns, rows), "entropy": _entropy(A).mean(-1), "cosine": _alike(A)})
+            pooled = A.sum(0) if pooled is None else pooled + A.sum(0)
+            for number, C in {} if causal else tables.moved(A, columns, rows):
+                spread[number] = spread[number] + C if number in spread else C
+        assert pooled is not None
+        null = pooled.new_zeros(self.heads, len(self.patterns), self.draws)
+        if not causal:
+            spread |= dict(tables.moved_pooled(pooled))
+            for number, C in spread.items():
+                moved = C.flatten(1).index_select(1, self._entries[number].flatten())
+                null[:, number] = moved.unflatten(1, self._entries[number].shape).sum(-1)
+        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        self._calls[seen.call, layer] = found | {"null": null, "columns": pooled.sum(1) / pooled.shape[1]}
+        if self._maps.numel() and not causal:
+            self._maps[layer] += pooled
+
+    def _table(self, queries: int, causal: bool) -> "_Tables":
+        key = queries, causal
+        if key not in self._tables:
+            self._tables[key] = _Tables(self.patterns, queries, self.positions, causal, self.rows, self.device)
+        return self._tables[key]
+
+    def found(self) -> dict[str, Any]:
+        """The arrays and names of `HeadRows` that the recorded calls give; a layer that rests in a call has nan."""
+        calls, layers = 1 + max(call for call, _ in self._calls), len(self.layers)
+        shapes = {"lift": (self.rows, self.heads, len(self.patterns)), "entropy": (self.rows, self.heads),
+                  "cosine": (self.rows,), "null": (self.heads, len(self.patterns), self.draws),
+                  "columns": (self.heads, self.positions)}  # fmt: skip
+        arrays: dict[str, Any] = {}
+        for name, shape in shapes.items():
+            rest = 0.0 if name in SUMS else np.nan
+            array = np.full((calls, layers, *shape), rest, np.float32)
+            for (call, layer), values in self._calls.items():
+                array[call, layer] = values[name].cpu().numpy()
+            arrays[name] = array if name in SUMS else np.ascontiguousarray(np.moveaxis(array, 2, 0))
+        worked = np.array([sum(layer == y for _, layer in self._calls) for y in range(layers)])
+        maps = self._maps.cpu().numpy() / np.maximum(worked, 1)[: len(self._maps), None, None, None]
+        counted = np.isfinite(arrays["lift"]).any((1, 2, 3)).sum(0)
+        names = {"layers": ",".join(self.layers), "patterns": ",".join(self.patterns)}
+        return arrays | names | {"maps": maps, "counted": counted.astype(np.int64)}
+
+
+def _alike(A: Tensor) -> Tensor:
+    """Mean over pairs of heads and queries of the cosine of their rows, [B] of [B, N, S, K]; nan for one head."""
+    heads = A.shape[1]
+    unit = A / torch.linalg.vector_norm(A, dim=-1, keepdim=True).clamp_min(torch.finfo(A.dtype).tiny)
+    # The square of the sum of unit vectors holds every pair twice, and a 1 of each.
+    pairs = unit.sum(1).square().sum(-1) - heads
+    return (pairs / (heads * (heads - 1))).mean(-1) if heads > 1 else torch.full_like(pairs[:, 0], torch.nan)
+
+
+class _Tables:
+    """Weights by which a map becomes lifts: W = pattern / (share of a uniform row x queries that have the pattern).
+
+    By the shape of their pattern: those that all puzzles share, those of keys alone, and those of pairs.
+    """
+
+    def __init__(self, patterns: Patterns, queries: int, positions: int, causal: bool, rows: int, device: torch.device):
+        visible = np.ones((queries, positions), bool)
+        if causal:
+            visible = np.tril(np.ones((positions, positions), bool))[-queries:]
+        self.fixed: dict[int, Tensor] = {}
+        self.keys: dict[int, Tensor] = {}
+        self.pairs: dict[int, Tensor] = {}
+        self.lacking = torch.zeros(rows, len(patterns), dtype=torch.bool, device=device)
+        for number, mask in enumerate(patterns.values()):
+            seen = mask[:, -queries:] if mask.shape[1] > 1 else mask
+            seen = seen & visible if causal else seen
+            uniform = seen.sum(2, keepdims=True) / (visible.sum(1)[:, None] if seen.shape[1] > 1 else positions)
+            asked = (uniform > 0).sum(1, keepdims=True) * (queries // seen.shape[1])
+            W = np.divide(seen, uniform * asked, out=np.zeros(seen.shape), where=uniform * asked > 0)
+            table = torch.from_numpy(W.astype(np.float32)).to(device)
+            self.lacking[:, number] = torch.from_numpy((asked == 0)[:, 0, 0]).to(device)
+            kind = self.keys if seen.shape[1] == 1 else self.fixed if seen.shape[0] == 1 else self.pairs
+            kind[number] = (
+                table[0] if kind is self.fixed else table[:, 0].expand(rows, -1) if kind is self.keys else table
+            )
+
+    def lift(self, A: Tensor, columns: Tensor, rows: slice) -> Tensor:
+        """[b, N, P] of maps [b, N, S, K] and their column sums [b, N, K]."""
+        found = A.new_empty(*A.shape[:2], self.lacking.shape[1])
+        if self.fixed:
+            W = torch.stack([*self.fixed.values()])
+            found[:, :, [*self.fixed]] = A.flatten(2) @ W.flatten(1).mT
+        if self.keys:
+            found[:, :, [*self.keys]] = columns @ torch.stack([W[rows] for W in self.keys.values()], 2)
+        for number, W in self.pairs.items():
+            found[:, :, number] = (A.flatten(2) @ W[rows].flatten(1).unsqueeze(2)).squeeze(2)
+        return found.masked_fill(self.lacking[rows].unsqueeze(1), torch.nan)
+
+    def moved(self, A: Tensor, columns: Tensor, rows: slice) -> Iterator[tuple[int, Tensor]]:
+        """(number of a pattern, C [N, K, K]): C_jk adds up W_qj A_qk over puzzles and queries.
+
+        With the keys of the pattern in other places, the summed lift is the sum of C[places[k], k] over k.
+        """
+        for number, W in self.keys.items():
+            yield number, torch.einsum("bj,bnk->njk", W[rows], columns)
+        for number, W in self.pairs.items():
+            yield number, torch.einsum("bqj,bnqk->njk", W[rows], A)
+
+    def moved_pooled(self, pooled: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """As `moved`, of the patterns that all puzzles share, from the sum of the maps over puzzles [N, S, K]."""
+        for number, W in self.fixed.items():
+            yield number, W.mT @ pooled
