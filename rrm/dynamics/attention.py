@@ -2,8 +2,9 @@
 
 A pattern (`rrm.tasks.patterns`) gives a query some of the keys. The *lift* of a head on a pattern is the share of its
 attention on these keys over the share that a uniform row gives them, mean over the queries that have such keys; its
-logarithm is 0 for uniform attention, in nats. The null of a lift: the cells change places, so that the head keeps its
-map and the pattern its size. Entropies and divergences are in nats. Maps are read a few puzzles at a time and not kept.
+logarithm is 0 for uniform attention, in nats. The null of a lift: in every puzzle the cells change places at random, so
+that the head keeps its map and the pattern its size. Entropies and divergences are in nats. Maps of single calls are
+read a few puzzles at a time and not kept; of the null, a batch keeps the mean map over calls of each puzzle.
 
 Shape suffixes: B puzzles, T calls, Y layers with heads, N heads, P patterns, R draws of the null, S cells (queries),
 K positions (keys).
@@ -30,8 +31,10 @@ from rrm.tasks.patterns import Patterns, puzzle_patterns
 from rrm.tasks.verdict import distinct_outcomes
 
 DRAWS = 200
-# The mean map of a head is kept up to so many positions: 9 x 9 boards with a prefix.
+# The mean map of a head is written down up to so many positions: 9 x 9 boards with a prefix.
 MOST_POSITIONS = 128
+# Bytes of the maps that a batch keeps: four mazes of 900 cells, with two layers of 8 heads.
+KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class HeadRows(RowResult):
         lift: [B, T, Y, N, P] float32; nan where no query of the puzzle has keys in the pattern.
         entropy: [B, T, Y, N] float32, of the rows of the map, mean over queries.
         cosine: [B, T, Y] float32, mean over pairs of heads and queries of the cosine of their rows; nan for one head.
-        null: [T, Y, N, P, R] float32, sum over puzzles of the lift with cells in other places; the same R places for
-            all heads, calls and puzzles.
+        null: [Y, N, P, R] float32, sum over puzzles of the lift of the mean map over calls, with cells in other places,
+            drawn R times for each puzzle; 0 where positions see only those before them.
         counted: [P] int64, puzzles that have keys in the pattern.
         columns: [T, Y, N, K] float32, sum over puzzles of the mean attention to each position.
         maps: [Y, N, S, K] float32, sum over puzzles of the mean map over calls; no entry above MOST_POSITIONS.
@@ -119,10 +122,12 @@ def record_heads(
         InputError: the model has no heads, or no patterns are known of the task.
         ValueError: as `row_batches`.
     """
+    layers, heads = head_shape(model)
+    fit = KEPT_BYTES // (4 * len(layers) * heads * task.seq_len * model.half_shape[0])
     return join_heads(
         [
             _record_batch(model, puzzles.subset(rows), task, segments, seed, draws, rows)
-            for rows in row_batches(puzzles, index, BATCH)
+            for rows in row_batches(puzzles, index, min(BATCH, max(1, fit)))
         ]
     )
 
@@ -132,7 +137,7 @@ def _record_batch(
     model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int, seed: int, draws: int, rows: np.ndarray
 ) -> HeadRows:
     prefix = model.half_shape[0] - task.seq_len
-    scorer = Scorer(model, puzzle_patterns(puzzles, task, prefix), len(rows), prefix, seed=seed, draws=draws)
+    scorer = Scorer(model, puzzle_patterns(puzzles, task, prefix), rows, prefix, seed=seed, draws=draws)
     with record_attention(model, scorer):
         *_, (state,) = calls_of([model], puzzles, segments, seed)
     with model.precision(torch.float32):
@@ -228,7 +233,7 @@ def calls_of(
 class Scorer:
     """Scores every call of a batch as `record_attention` tells of them; also of networks without recursion.
 
-        scorer = Scorer(model, sequence_patterns(tokens), len(tokens))
+        scorer = Scorer(model, sequence_patterns(tokens), np.arange(len(tokens)))
         with record_attention(model, scorer):
             model(torch.as_tensor(tokens))
         scorer.found()["lift"]
@@ -236,87 +241,104 @@ class Scorer:
     Args:
         model: with heads.
         patterns: of the batch.
-        rows: B.
+        index: [B], the positions of its puzzles in the data set, of which the places of the null depend.
         prefix: positions in front of the cells, which ask for nothing here.
-        seed, draws: of the null. Where positions see only those before them there is none: it stays 0.
+        seed, draws: of the null.
     """
 
     def __init__(
-        self, model: nn.Module, patterns: Patterns, rows: int, prefix: int = 0, *, seed: int = 0, draws: int = DRAWS
+        self,
+        model: nn.Module,
+        patterns: Patterns,
+        index: np.ndarray,
+        prefix: int = 0,
+        *,
+        seed: int = 0,
+        draws: int = DRAWS,
     ):
         self.layers, self.heads = head_shape(model)
-        self.patterns, self.rows, self.prefix, self.draws = patterns, rows, prefix, draws
+        self.patterns, self.index, self.prefix, self.seed, self.draws = patterns, index, prefix, seed, draws
         self.positions = next(iter(patterns.values())).shape[2]
         self.device = next(model.parameters()).device
-        self._entries = self._shuffled(seed)
         self._tables: dict[tuple[int, bool], _Tables] = {}
         self._calls: dict[tuple[int, int], dict[str, Tensor]] = {}
-        small = self.positions <= MOST_POSITIONS
-        shape = len(self.layers), self.heads, self.positions - prefix, self.positions
-        self._maps = torch.zeros(shape if small else (0, 0, 0, 0), device=self.device)
-
-    def _shuffled(self, seed: int) -> Tensor:
-        """[P, R, K]: of C [K, K], row by row, the entries that a null adds up.
-
-        Cells change places among themselves, a prefix with all positions.
-        """
-        rng = np.random.default_rng(seed)
-        cells = np.arange(self.prefix, self.positions)
-        everything = np.arange(self.positions)
-        mixed = np.stack([np.r_[: self.prefix, rng.permutation(cells)] for _ in range(self.draws)])
-        wide = np.stack([rng.permutation(everything) for _ in range(self.draws)])
-        places = np.stack([wide if name == "prefix" else mixed for name in self.patterns])
-        return torch.from_numpy(places * self.positions + everything).to(self.device)
+        # By layer the sum over calls of the maps, and the number of these calls.
+        self._maps: dict[int, Tensor] = {}
+        self._worked = [0] * len(self.layers)
 
     def __call__(self, seen: Attended) -> None:
         layer, causal = self.layers.index(seen.layer), isinstance(seen.module, CausalAttention)
         parts: list[dict[str, Tensor]] = []
-        pooled: Tensor | None = None
-        spread: dict[int, Tensor] = {}
         for rows in seen.blocks():
             A = seen.shares(rows)[:, :, self.prefix :].float()
-            tables = self._table(A.shape[2], causal)
             columns = A.sum(2)
-            parts.append({"lift": tables.lift(A, columns, rows), "entropy": _entropy(A).mean(-1), "cosine": _alike(A)})
-            pooled = A.sum(0) if pooled is None else pooled + A.sum(0)
-            for number, C in {} if causal else tables.moved(A, columns, rows):
-                spread[number] = spread[number] + C if number in spread else C
-        assert pooled is not None
-        null = pooled.new_zeros(self.heads, len(self.patterns), self.draws)
-        if not causal:
-            spread |= dict(tables.moved_pooled(pooled))
-            for number, C in spread.items():
-                moved = C.flatten(1).index_select(1, self._entries[number].flatten())
-                null[:, number] = moved.unflatten(1, self._entries[number].shape).sum(-1)
+            lift = self._table(A.shape[2], causal).lift(A, columns, rows)
+            parts.append(
+                {"lift": lift, "entropy": _entropy(A).mean(-1), "cosine": _alike(A), "columns": columns / A.shape[2]}
+            )
+            if not causal:
+                if layer not in self._maps:
+                    self._maps[layer] = A.new_zeros(len(self.index), *A.shape[1:])
+                self._maps[layer][rows] += A
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        self._calls[seen.call, layer] = found | {"null": null, "columns": pooled.sum(1) / pooled.shape[1]}
-        if self._maps.numel() and not causal:
-            self._maps[layer] += pooled
+        self._calls[seen.call, layer] = found | {"columns": found["columns"].sum(0)}
+        self._worked[layer] += 1
 
     def _table(self, queries: int, causal: bool) -> "_Tables":
         key = queries, causal
         if key not in self._tables:
-            self._tables[key] = _Tables(self.patterns, queries, self.positions, causal, self.rows, self.device)
+            self._tables[key] = _Tables(self.patterns, queries, self.positions, causal, len(self.index), self.device)
         return self._tables[key]
 
     def found(self) -> dict[str, Any]:
         """The arrays and names of `HeadRows` that the recorded calls give; a layer that rests in a call has nan."""
-        calls, layers = 1 + max(call for call, _ in self._calls), len(self.layers)
-        shapes = {"lift": (self.rows, self.heads, len(self.patterns)), "entropy": (self.rows, self.heads),
-                  "cosine": (self.rows,), "null": (self.heads, len(self.patterns), self.draws),
+        rows, calls, layers = len(self.index), 1 + max(call for call, _ in self._calls), len(self.layers)
+        shapes = {"lift": (rows, self.heads, len(self.patterns)), "entropy": (rows, self.heads), "cosine": (rows,),
                   "columns": (self.heads, self.positions)}  # fmt: skip
         arrays: dict[str, Any] = {}
         for name, shape in shapes.items():
-            rest = 0.0 if name in SUMS else np.nan
-            array = np.full((calls, layers, *shape), rest, np.float32)
+            array = np.full((calls, layers, *shape), 0.0 if name in SUMS else np.nan, np.float32)
             for (call, layer), values in self._calls.items():
                 array[call, layer] = values[name].cpu().numpy()
             arrays[name] = array if name in SUMS else np.ascontiguousarray(np.moveaxis(array, 2, 0))
-        worked = np.array([sum(layer == y for _, layer in self._calls) for y in range(layers)])
-        maps = self._maps.cpu().numpy() / np.maximum(worked, 1)[: len(self._maps), None, None, None]
-        counted = np.isfinite(arrays["lift"]).any((1, 2, 3)).sum(0)
-        names = {"layers": ",".join(self.layers), "patterns": ",".join(self.patterns)}
-        return arrays | names | {"maps": maps, "counted": counted.astype(np.int64)}
+        arrays["counted"] = np.isfinite(arrays["lift"]).any((1, 2, 3)).sum(0).astype(np.int64)
+        arrays["null"] = np.zeros((layers, self.heads, len(self.patterns), self.draws), np.float32)
+        small = self.positions <= MOST_POSITIONS
+        shape = (layers, self.heads, self.positions - self.prefix, self.positions) if small else (0, 0, 0, 0)
+        arrays["maps"] = np.zeros(shape, np.float32)
+        for layer, total in self._maps.items():
+            mean = total / self._worked[layer]
+            arrays["null"][layer] = self._null(mean).cpu().numpy()
+            if small:
+                arrays["maps"][layer] = mean.sum(0).cpu().numpy()
+        return arrays | {"layers": ",".join(self.layers), "patterns": ",".join(self.patterns)}
+
+    def _null(self, maps: Tensor) -> Tensor:
+        """Sum over puzzles of the lifts of maps [B, N, S, K] with the keys of every pattern elsewhere, [N, P, R]."""
+        tables = self._table(maps.shape[2], False)
+        found = maps.new_zeros(self.heads, len(self.patterns), self.draws)
+        for row, A in enumerate(maps):
+            entries = self._entries(row)
+            for number, name in enumerate(self.patterns):
+                # C_jk adds up W_qj A_qk over the queries: with the key of every k elsewhere, the lift is a sum over C.
+                C = (tables.of(number, row).mT @ A).flatten(1)
+                places = entries[name == "prefix"]
+                found[:, number] += C.index_select(1, places.flatten()).unflatten(1, places.shape).sum(-1)
+        return found
+
+    def _entries(self, row: int) -> tuple[Tensor, Tensor]:
+        """[R, K] each: the entries of C, row by row, that belong to R random places of the keys.
+
+        In the first the cells change places among themselves, in the second, for the prefix, all positions do.
+        """
+        rng = np.random.default_rng([self.seed, int(self.index[row])])
+        everything = np.tile(np.arange(self.positions), (self.draws, 1))
+        cells = everything.copy()
+        rng.permuted(cells[:, self.prefix :], axis=1, out=cells[:, self.prefix :])
+        return tuple(
+            torch.from_numpy(places * self.positions + np.arange(self.positions)).to(self.device)
+            for places in (cells, rng.permuted(everything, axis=1))
+        )  # type: ignore[return-value]
 
 
 def _alike(A: Tensor) -> Tensor:
@@ -338,6 +360,7 @@ class _Tables:
         visible = np.ones((queries, positions), bool)
         if causal:
             visible = np.tril(np.ones((positions, positions), bool))[-queries:]
+        self.queries = queries
         self.fixed: dict[int, Tensor] = {}
         self.keys: dict[int, Tensor] = {}
         self.pairs: dict[int, Tensor] = {}
@@ -350,10 +373,12 @@ class _Tables:
             W = np.divide(seen, uniform * asked, out=np.zeros(seen.shape), where=uniform * asked > 0)
             table = torch.from_numpy(W.astype(np.float32)).to(device)
             self.lacking[:, number] = torch.from_numpy((asked == 0)[:, 0, 0]).to(device)
-            kind = self.keys if seen.shape[1] == 1 else self.fixed if seen.shape[0] == 1 else self.pairs
-            kind[number] = (
-                table[0] if kind is self.fixed else table[:, 0].expand(rows, -1) if kind is self.keys else table
-            )
+            if seen.shape[1] == 1:
+                self.keys[number] = table[:, 0].expand(rows, -1)
+            elif seen.shape[0] == 1:
+                self.fixed[number] = table[0]
+            else:
+                self.pairs[number] = table
 
     def lift(self, A: Tensor, columns: Tensor, rows: slice) -> Tensor:
         """[b, N, P] of maps [b, N, S, K] and their column sums [b, N, K]."""
@@ -367,17 +392,8 @@ class _Tables:
             found[:, :, number] = (A.flatten(2) @ W[rows].flatten(1).unsqueeze(2)).squeeze(2)
         return found.masked_fill(self.lacking[rows].unsqueeze(1), torch.nan)
 
-    def moved(self, A: Tensor, columns: Tensor, rows: slice) -> Iterator[tuple[int, Tensor]]:
-        """(number of a pattern, C [N, K, K]): C_jk adds up W_qj A_qk over puzzles and queries.
-
-        With the keys of the pattern in other places, the summed lift is the sum of C[places[k], k] over k.
-        """
-        for number, W in self.keys.items():
-            yield number, torch.einsum("bj,bnk->njk", W[rows], columns)
-        for number, W in self.pairs.items():
-            yield number, torch.einsum("bqj,bnqk->njk", W[rows], A)
-
-    def moved_pooled(self, pooled: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """As `moved`, of the patterns that all puzzles share, from the sum of the maps over puzzles [N, S, K]."""
-        for number, W in self.fixed.items():
-            yield number, W.mT @ pooled
+    def of(self, number: int, row: int) -> Tensor:
+        """The weights of one pattern for one puzzle, [S, K]."""
+        if number in self.fixed:
+            return self.fixed[number]
+        return self.pairs[number][row] if number in self.pairs else self.keys[number][row].expand(self.queries, -1)

@@ -34,7 +34,7 @@ def assemble(
     Raises:
         InputError: where the parts do not fit each other, the puzzles or the budget.
     """
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed if recipe.weights_seed is None else recipe.weights_seed)
     model = build(recipe.model).to(device)
     data = Data(task, train, validation) if task and train and validation else None
     loss, arithmetic = recipe.LOSSES[recipe.loss], recipe.arithmetic

@@ -55,6 +55,7 @@ class Recipe:
         with M parts each draw the noise of W x M workers.
     compiled: fuse the networks' pointwise work with torch.compile: seconds to minutes at the start, and other rounding.
     evaluations: evenly spaced over the budget.
+    weights_seed: of the first weights, None for `seed`: two trainings of one weights_seed begin alike.
     """
 
     OBJECTIVES: ClassVar[Mapping[str, type[ObjectiveSettings]]] = registry.OBJECTIVES
@@ -85,6 +86,7 @@ class Recipe:
     evaluations: int = 10
     seed: int = 0
     table: dict[str, Any] = field(default_factory=dict)
+    weights_seed: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("budget", "batch_size", "lr", "evaluations", "micro_batches"):

@@ -22,7 +22,7 @@ from rrm.training.rows import TableRowsSettings
 from rrm.training.schedule import Schedule, constant, cosine, phases
 from rrm.training.snapshots import SnapshotsSettings
 from rrm.training.source import SourceSettings
-from rrm.training.stream import OriginalsSettings, UniformSettings
+from rrm.training.stream import OriginalsSettings, RandomLabelsSettings, UniformSettings
 from rrm.training.supervised import SupervisedSettings
 
 OBJECTIVES: dict[str, type[ObjectiveSettings]] = {
@@ -55,6 +55,7 @@ SCHEDULES: dict[str, Schedule] = {
 SOURCES: dict[str, type[SourceSettings]] = {
     "uniform": UniformSettings,
     "originals": OriginalsSettings,
+    "random_labels": RandomLabelsSettings,
     "rows": TableRowsSettings,
     "curriculum": CurriculumSettings,
     "dream": DreamSourceSettings,

@@ -1,6 +1,6 @@
 """The order in which training sees puzzles: a pure function of (seed, step), so that resuming needs only the step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -97,3 +97,17 @@ class OriginalsSettings(UniformSettings):
     """Every puzzle itself once an epoch, without symmetric copies: few puzzles are learned by heart. Nothing to set."""
 
     copies: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class RandomLabelsSettings(SourceSettings):
+    """A symmetric copy of every puzzle once an epoch, with the answer of another puzzle. Nothing to set.
+
+    The control of a training where there is nothing to learn but the puzzles by heart.
+    """
+
+    def build(self, context: Context) -> TrainStream:
+        data, size = context.puzzles, context.batch_size
+        answers = data.train.labels[np.random.default_rng([context.seed, 2]).permutation(len(data.train))]
+        wrong = replace(data.train, labels=answers)
+        return TrainStream(wrong, data.task, size, context.seed, context.rank, context.world)

@@ -94,7 +94,7 @@ class _Fixed(Attention):
 
 
 def scored(module, patterns, x, **settings):
-    scorer = Scorer(module, patterns, len(x), **settings)
+    scorer = Scorer(module, patterns, np.arange(len(x)), **settings)
     with record_attention(module, scorer), torch.no_grad():
         module(x)
     return scorer.found()
@@ -108,7 +108,7 @@ def test_a_head_that_looks_at_one_place_scores_log_of_the_length_there_and_unifo
     names = found["patterns"].split(",")
     with np.errstate(divide="ignore"):
         lift = np.log(found["lift"][:, 0, 0].mean(0))
-        null = np.log(found["null"][0, 0] / 2)
+        null = np.log(found["null"][0] / 2)
     assert lift[0, names.index("previous")] == pytest.approx(math.log(length), abs=1e-5)
     assert lift[0, names.index("next")] == -math.inf
     assert np.allclose(lift[1, : names.index("same token")], 0, atol=1e-5)
@@ -145,21 +145,27 @@ def test_patterns_of_boards():
         puzzle_patterns(PUZZLES, type("Other", (), {"name": "other"})())
 
 
-def test_the_null_is_the_lift_with_the_keys_elsewhere(reasoner):
-    """Against places that are moved one by one."""
-    found = record_heads(reasoner, PUZZLES, TASK, 1, draws=4, seed=5)
-    masks = puzzle_patterns(PUZZLES, TASK, prefix=2)
-    rng = np.random.default_rng(5)
-    cells, wide = [], []
-    for _ in range(4):
-        cells.append(np.r_[0:2, rng.permutation(np.arange(2, 18))])
-    wide = [rng.permutation(18) for _ in range(4)]
-    for draw in range(4):
-        moved = {name: mask[:, :, (wide if name == "prefix" else cells)[draw]] for name, mask in masks.items()}
-        scorer = Scorer(reasoner, moved, len(PUZZLES), 2, draws=1)
-        with record_attention(reasoner, scorer):
-            rollout(reasoner, PUZZLES.arrays, 1)
-        assert np.allclose(scorer.found()["lift"].sum(0), found.null[..., draw], atol=1e-3)
+def test_the_null_is_the_lift_with_the_keys_of_every_puzzle_elsewhere(reasoner):
+    """Against patterns that are moved puzzle by puzzle."""
+    whole = record_heads(reasoner, PUZZLES, TASK, SEGMENTS, draws=3, seed=5)
+    expected = 0
+    for row in range(len(PUZZLES)):
+        one = PUZZLES.subset([row])
+        rng = np.random.default_rng([5, row])
+        wide = np.tile(np.arange(18), (3, 1))
+        cells = wide.copy()
+        rng.permuted(cells[:, 2:], axis=1, out=cells[:, 2:])
+        wide = rng.permuted(wide, axis=1)
+        lifts = []
+        for draw in range(3):
+            masks = puzzle_patterns(one, TASK, prefix=2)
+            moved = {name: mask[:, :, (wide if name == "prefix" else cells)[draw]] for name, mask in masks.items()}
+            scorer = Scorer(reasoner, moved, np.arange(1), 2, draws=1)
+            with record_attention(reasoner, scorer):
+                rollout(reasoner, one.arrays, SEGMENTS)
+            lifts.append(scorer.found()["lift"][0].mean(0))
+        expected = expected + np.stack(lifts, -1)
+    assert np.allclose(whole.null, expected, atol=1e-3)
 
 
 def test_shards_join_to_the_whole_and_layers_that_rest_have_no_score():
@@ -224,7 +230,7 @@ def test_a_grokking_transformer_is_recorded_at_the_positions_that_its_layers_com
     torch.manual_seed(0)
     network = build(GROKKING).eval()
     tokens = np.random.default_rng(0).integers(0, 7, (8, 6))
-    scorer = Scorer(network, sequence_patterns(tokens), 8)
+    scorer = Scorer(network, sequence_patterns(tokens), np.arange(8))
     with record_attention(network, scorer), torch.no_grad():
         network(torch.as_tensor(tokens))
     found = scorer.found()

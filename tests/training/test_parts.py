@@ -186,7 +186,9 @@ def test_source(splits, name):
             for key, of_table in (("inputs", table.tokens), ("labels", table.targets)):
                 assert (batch[key].numpy() == of_table[table.train][batch["rows"]]).all()
         else:
-            dealt, puzzles = (batch[key].numpy().astype("uint8") for key in ("inputs", "labels")), splits.train
+            # Random labels are those of other puzzles.
+            puzzles = whole.puzzles if name == "random_labels" else splits.train
+            dealt = (batch[key].numpy().astype("uint8") for key in ("inputs", "labels"))
             named = puzzles.inputs[batch["rows"]], puzzles.labels[batch["rows"]]
             assert (TASK.symmetry_key(*dealt) == TASK.symmetry_key(*named)).all()
         again.load(whole.tensors())
@@ -260,3 +262,12 @@ def test_hooks_act_in_their_places(splits, tmp_path):
     curves = read_curves(curve.path)
     assert curves["probe/norm"][0].tolist() == [1, 2, 4, 5, 7, 8]
     assert curves["validation/exact"][0].tolist() == run.evaluation_steps
+
+
+def test_random_labels_are_the_answers_of_other_puzzles_and_trainings_of_one_weights_seed_begin_alike(splits):
+    source = read_part(SOURCES, "source", {"kind": "random_labels"}).build(context(splits, MLP))
+    wrong, right = source.puzzles.labels, splits.train.labels
+    assert sorted(map(bytes, wrong)) == sorted(map(bytes, right)) and (wrong != right).any(1).mean() > 0.8
+    one, other = (assemble(recipe(seed=seed, weights_seed=3), TASK, splits.train, splits.validation) for seed in (0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True))
+    assert not torch.equal(one.source.batch(0)["inputs"], other.source.batch(0)["inputs"])
