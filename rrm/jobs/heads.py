@@ -60,7 +60,7 @@ SPEC = SweepSpec(
     matching="Arms are equal in network calls: two rollouts of a puzzle leave half as many puzzles a step.",
     presets={
         "default": Preset(
-            trials=0, seeds=3, steps=400, evaluations=6,
+            trials=0, seeds=5, steps=300, evaluations=6,
             task="sudoku-4x4", givens=(5, 9), train=1024, validation=256, test=512,
         ),
         "smoke": Preset(
