@@ -252,7 +252,23 @@ def gather(
     progress: Progress,
     shard: int = SHARD,
 ) -> Rows:
-    """`function(model, puzzles, task, index=rows, **arguments)` over shards of rows, joined; a few hundred puzzles.
+    """As `gather_shards`, joined."""
+    return join(gather_shards(function, kind, model, puzzles, arguments, folder, resources, request, progress, shard))
+
+
+def gather_shards(
+    function: Callable,
+    kind: type[Rows],
+    model: RecursiveModel,
+    puzzles: PuzzleSet,
+    arguments: dict,
+    folder: Path,
+    resources: dict[str, float],
+    request: Request,
+    progress: Progress,
+    shard: int = SHARD,
+) -> list[Rows]:
+    """`function(model, puzzles, task, index=rows, **arguments)` over shards of rows; a few hundred puzzles.
 
     `function` returns a `kind` that `rrm.dynamics.shards` can join. Finished shards are kept in `folder`, which must
     belong to these arguments alone, and not computed again.
@@ -269,7 +285,7 @@ def gather(
     paths = [folder / f"shard-{number:06d}.npz" for number in range(len(shards))]
     read = partial(load_rows, kind, current=True)
     _complete(_call_on_rows, job, shards, paths, read, save_rows, resources, request, progress)
-    return join([load_rows(kind, path) for path in paths])
+    return [load_rows(kind, path) for path in paths]
 
 
 def _finished(read: Callable[[Path], object], path: Path) -> object:

@@ -2,9 +2,11 @@
 
 A pattern (`rrm.tasks.patterns`) gives a query some of the keys. The *lift* of a head on a pattern is the share of its
 attention on these keys over the share that a uniform row gives them, mean over the queries that have such keys; its
-logarithm is 0 for uniform attention, in nats. The null of a lift: in every puzzle the cells change places at random, so
-that the head keeps its map and the pattern its size. Entropies and divergences are in nats. Maps of single calls are
-read a few puzzles at a time and not kept; of the null, a batch keeps the mean map over calls of each puzzle.
+logarithm is 0 for uniform attention, in nats. The null of a lift: the cells of the pattern change places at random, in
+all puzzles alike, so that the head keeps its map and the pattern its size. Cells that changed places anew in every
+puzzle would be no null for a head that looks at fixed positions: nearly every such head, also of an untrained network,
+has more of one row than of a relation that changes all the time. Entropies and divergences are in nats. Maps are read a
+few puzzles at a time, and only their sum over puzzles is kept.
 
 Shape suffixes: B puzzles, T calls, Y layers with heads, N heads, P patterns, R draws of the null, S cells (queries),
 K positions (keys).
@@ -13,7 +15,7 @@ K positions (keys).
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -33,8 +35,6 @@ from rrm.tasks.verdict import distinct_outcomes
 DRAWS = 200
 # The mean map of a head is written down up to so many positions: 9 x 9 boards with a prefix.
 MOST_POSITIONS = 128
-# Bytes of the maps that a batch keeps: four mazes of 900 cells, with two layers of 8 heads.
-KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class HeadRows(RowResult):
         lift: [B, T, Y, N, P] float32; nan where no query of the puzzle has keys in the pattern.
         entropy: [B, T, Y, N] float32, of the rows of the map, mean over queries.
         cosine: [B, T, Y] float32, mean over pairs of heads and queries of the cosine of their rows; nan for one head.
-        null: [Y, N, P, R] float32, sum over puzzles of the lift of the mean map over calls, with cells in other places,
-            drawn R times for each puzzle; 0 where positions see only those before them.
+        null: [Y, N, P, R] float32, sum over puzzles of the mean lift over calls with the cells of the pattern in other
+            places, drawn R times; 0 where positions see only those before them.
         counted: [P] int64, puzzles that have keys in the pattern.
         columns: [T, Y, N, K] float32, sum over puzzles of the mean attention to each position.
         maps: [Y, N, S, K] float32, sum over puzzles of the mean map over calls; no entry above MOST_POSITIONS.
@@ -122,12 +122,10 @@ def record_heads(
         InputError: the model has no heads, or no patterns are known of the task.
         ValueError: as `row_batches`.
     """
-    layers, heads = head_shape(model)
-    fit = KEPT_BYTES // (4 * len(layers) * heads * task.seq_len * model.half_shape[0])
     return join_heads(
         [
             _record_batch(model, puzzles.subset(rows), task, segments, seed, draws, rows)
-            for rows in row_batches(puzzles, index, min(BATCH, max(1, fit)))
+            for rows in row_batches(puzzles, index, BATCH)
         ]
     )
 
@@ -137,7 +135,7 @@ def _record_batch(
     model: RecursiveModel, puzzles: PuzzleSet, task: Task, segments: int, seed: int, draws: int, rows: np.ndarray
 ) -> HeadRows:
     prefix = model.half_shape[0] - task.seq_len
-    scorer = Scorer(model, puzzle_patterns(puzzles, task, prefix), rows, prefix, seed=seed, draws=draws)
+    scorer = Scorer(model, puzzle_patterns(puzzles, task, prefix), len(rows), prefix, seed=seed, draws=draws)
     with record_attention(model, scorer):
         *_, (state,) = calls_of([model], puzzles, segments, seed)
     with model.precision(torch.float32):
@@ -233,7 +231,7 @@ def calls_of(
 class Scorer:
     """Scores every call of a batch as `record_attention` tells of them; also of networks without recursion.
 
-        scorer = Scorer(model, sequence_patterns(tokens), np.arange(len(tokens)))
+        scorer = Scorer(model, sequence_patterns(tokens), len(tokens))
         with record_attention(model, scorer):
             model(torch.as_tensor(tokens))
         scorer.found()["lift"]
@@ -241,60 +239,56 @@ class Scorer:
     Args:
         model: with heads.
         patterns: of the batch.
-        index: [B], the positions of its puzzles in the data set, of which the places of the null depend.
+        rows: B.
         prefix: positions in front of the cells, which ask for nothing here.
         seed, draws: of the null.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        patterns: Patterns,
-        index: np.ndarray,
-        prefix: int = 0,
-        *,
-        seed: int = 0,
-        draws: int = DRAWS,
+        self, model: nn.Module, patterns: Patterns, rows: int, prefix: int = 0, *, seed: int = 0, draws: int = DRAWS
     ):
         self.layers, self.heads = head_shape(model)
-        self.patterns, self.index, self.prefix, self.seed, self.draws = patterns, index, prefix, seed, draws
+        self.patterns, self.rows, self.prefix, self.seed, self.draws = patterns, rows, prefix, seed, draws
         self.positions = next(iter(patterns.values())).shape[2]
         self.device = next(model.parameters()).device
         self._tables: dict[tuple[int, bool], _Tables] = {}
         self._calls: dict[tuple[int, int], dict[str, Tensor]] = {}
-        # By layer the sum over calls of the maps, and the number of these calls.
+        # Sums over the calls of a layer: the maps of all puzzles together, what each position gets in each puzzle, and
+        # `_Tables.moved` of patterns of pairs.
         self._maps: dict[int, Tensor] = {}
-        self._worked = [0] * len(self.layers)
+        self._columns: dict[int, Tensor] = {}
+        self._pairs: dict[tuple[int, int], Tensor] = {}
 
     def __call__(self, seen: Attended) -> None:
         layer, causal = self.layers.index(seen.layer), isinstance(seen.module, CausalAttention)
         parts: list[dict[str, Tensor]] = []
         for rows in seen.blocks():
             A = seen.shares(rows)[:, :, self.prefix :].float()
-            columns = A.sum(2)
-            lift = self._table(A.shape[2], causal).lift(A, columns, rows)
-            parts.append(
-                {"lift": lift, "entropy": _entropy(A).mean(-1), "cosine": _alike(A), "columns": columns / A.shape[2]}
-            )
+            tables, columns = self._table(A.shape[2], causal), A.sum(2)
+            lift = tables.lift(A, columns, rows)
+            parts.append({"lift": lift, "entropy": _entropy(A).mean(-1), "cosine": _alike(A), "columns": columns})
             if not causal:
-                if layer not in self._maps:
-                    self._maps[layer] = A.new_zeros(len(self.index), *A.shape[1:])
-                self._maps[layer][rows] += A
+                _add(self._maps, layer, A.sum(0))
+                for number, W in tables.pairs.items():
+                    # C_jk adds up W_qj A_qk over puzzles and queries.
+                    _add(self._pairs, (layer, number), (W[rows].mT.unsqueeze(1) @ A).sum(0))
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        self._calls[seen.call, layer] = found | {"columns": found["columns"].sum(0)}
-        self._worked[layer] += 1
+        columns = found.pop("columns")
+        if not causal:
+            _add(self._columns, layer, columns)
+        self._calls[seen.call, layer] = found | {"columns": columns.sum(0) / A.shape[2]}
 
     def _table(self, queries: int, causal: bool) -> "_Tables":
         key = queries, causal
         if key not in self._tables:
-            self._tables[key] = _Tables(self.patterns, queries, self.positions, causal, len(self.index), self.device)
+            self._tables[key] = _Tables(self.patterns, queries, self.positions, causal, self.rows, self.device)
         return self._tables[key]
 
     def found(self) -> dict[str, Any]:
         """The arrays and names of `HeadRows` that the recorded calls give; a layer that rests in a call has nan."""
-        rows, calls, layers = len(self.index), 1 + max(call for call, _ in self._calls), len(self.layers)
-        shapes = {"lift": (rows, self.heads, len(self.patterns)), "entropy": (rows, self.heads), "cosine": (rows,),
-                  "columns": (self.heads, self.positions)}  # fmt: skip
+        calls, layers = 1 + max(call for call, _ in self._calls), len(self.layers)
+        shapes = {"lift": (self.rows, self.heads, len(self.patterns)), "entropy": (self.rows, self.heads),
+                  "cosine": (self.rows,), "columns": (self.heads, self.positions)}  # fmt: skip
         arrays: dict[str, Any] = {}
         for name, shape in shapes.items():
             array = np.full((calls, layers, *shape), 0.0 if name in SUMS else np.nan, np.float32)
@@ -306,39 +300,49 @@ class Scorer:
         small = self.positions <= MOST_POSITIONS
         shape = (layers, self.heads, self.positions - self.prefix, self.positions) if small else (0, 0, 0, 0)
         arrays["maps"] = np.zeros(shape, np.float32)
+        entries = self._entries()
         for layer, total in self._maps.items():
-            mean = total / self._worked[layer]
-            arrays["null"][layer] = self._null(mean).cpu().numpy()
+            worked = sum(layer == of for _, of in self._calls)
+            for number in range(len(self.patterns)):
+                C, places = self._moved(layer, number).flatten(1) / worked, entries[number]
+                drawn = C.index_select(1, places.flatten()).unflatten(1, places.shape).sum(-1)
+                arrays["null"][layer, :, number] = drawn.cpu().numpy()
             if small:
-                arrays["maps"][layer] = mean.sum(0).cpu().numpy()
+                arrays["maps"][layer] = (total / worked).cpu().numpy()
         return arrays | {"layers": ",".join(self.layers), "patterns": ",".join(self.patterns)}
 
-    def _null(self, maps: Tensor) -> Tensor:
-        """Sum over puzzles of the lifts of maps [B, N, S, K] with the keys of every pattern elsewhere, [N, P, R]."""
-        tables = self._table(maps.shape[2], False)
-        found = maps.new_zeros(self.heads, len(self.patterns), self.draws)
-        for row, A in enumerate(maps):
-            entries = self._entries(row)
-            for number, name in enumerate(self.patterns):
-                # C_jk adds up W_qj A_qk over the queries: with the key of every k elsewhere, the lift is a sum over C.
-                C = (tables.of(number, row).mT @ A).flatten(1)
-                places = entries[name == "prefix"]
-                found[:, number] += C.index_select(1, places.flatten()).unflatten(1, places.shape).sum(-1)
-        return found
+    def _moved(self, layer: int, number: int) -> Tensor:
+        """C [N, K, K] of one pattern: C_jk adds up W_qj A_qk over calls, puzzles and queries.
 
-    def _entries(self, row: int) -> tuple[Tensor, Tensor]:
-        """[R, K] each: the entries of C, row by row, that belong to R random places of the keys.
-
-        In the first the cells change places among themselves, in the second, for the prefix, all positions do.
+        With the keys of the pattern in other places, the sum of lifts is that of C[place of k, k] over k.
         """
-        rng = np.random.default_rng([self.seed, int(self.index[row])])
+        tables = self._table(self._maps[layer].shape[1], False)
+        if number in tables.fixed:
+            return tables.fixed[number].mT @ self._maps[layer]
+        if number in tables.keys:
+            return torch.einsum("bj,bnk->njk", tables.keys[number], self._columns[layer])
+        return self._pairs[layer, number]
+
+    def _entries(self) -> list[Tensor]:
+        """[R, K] for each pattern: of C [K, K], row by row, the entries that R nulls add up.
+
+        Cells change places among themselves. For the prefix, all positions do.
+        """
+        rng = np.random.default_rng(self.seed)
         everything = np.tile(np.arange(self.positions), (self.draws, 1))
         cells = everything.copy()
         rng.permuted(cells[:, self.prefix :], axis=1, out=cells[:, self.prefix :])
-        return tuple(
-            torch.from_numpy(places * self.positions + np.arange(self.positions)).to(self.device)
-            for places in (cells, rng.permuted(everything, axis=1))
-        )  # type: ignore[return-value]
+        places = {True: rng.permuted(everything, axis=1), False: cells}
+        numbers = {wide: torch.from_numpy(of * self.positions + np.arange(self.positions)).to(self.device)
+                   for wide, of in places.items()}  # fmt: skip
+        return [numbers[name == "prefix"] for name in self.patterns]
+
+
+Key = TypeVar("Key")
+
+
+def _add(sums: dict[Key, Tensor], key: Key, value: Tensor) -> None:
+    sums[key] = sums[key] + value if key in sums else value
 
 
 def _alike(A: Tensor) -> Tensor:
@@ -360,7 +364,6 @@ class _Tables:
         visible = np.ones((queries, positions), bool)
         if causal:
             visible = np.tril(np.ones((positions, positions), bool))[-queries:]
-        self.queries = queries
         self.fixed: dict[int, Tensor] = {}
         self.keys: dict[int, Tensor] = {}
         self.pairs: dict[int, Tensor] = {}
@@ -391,9 +394,3 @@ class _Tables:
         for number, W in self.pairs.items():
             found[:, :, number] = (A.flatten(2) @ W[rows].flatten(1).unsqueeze(2)).squeeze(2)
         return found.masked_fill(self.lacking[rows].unsqueeze(1), torch.nan)
-
-    def of(self, number: int, row: int) -> Tensor:
-        """The weights of one pattern for one puzzle, [S, K]."""
-        if number in self.fixed:
-            return self.fixed[number]
-        return self.pairs[number][row] if number in self.pairs else self.keys[number][row].expand(self.queries, -1)

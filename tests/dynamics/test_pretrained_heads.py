@@ -93,31 +93,37 @@ def tokens_of(text, vocabulary):
 
 
 @pytest.fixture(scope="module")
-def found():
+def chunks():
+    """Ten chunks of 200 tokens with their maps [6, 12, 200, 200]."""
     folder = Path(PACKAGE.submodule_search_locations[0]) / "model"
     encoder = Encoder(load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text()))
     lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     tokens = tokens_of(README.read_text(encoding="utf-8").replace("`", " "), {line: i for i, line in enumerate(lines)})
-    chunks = np.array([tokens[first : first + 200] for first in range(0, 2000, 200)])
-    patterns = {name: sequence_patterns(chunks)[name] for name in ("previous", "next", "self")}
     torch.set_num_threads(1)
-    scorer = Scorer(encoder, patterns, np.arange(len(chunks)))
+    return encoder, np.array([tokens[first : first + 200] for first in range(0, 2000, 200)])
+
+
+def scores(encoder, tokens, seed=0):
+    patterns = {name: sequence_patterns(tokens)[name] for name in ("previous", "next", "self")}
+    scorer = Scorer(encoder, patterns, len(tokens), seed=seed)
     with torch.no_grad(), record_attention(encoder, scorer):
-        encoder(torch.as_tensor(chunks))
+        encoder(torch.as_tensor(tokens))
     return scorer.found()
 
 
-def test_the_heads_that_look_at_the_previous_and_the_next_token_are_found(found):
-    lift = np.log(found["lift"][:, 0].mean(0))
+def test_the_heads_that_look_at_the_previous_and_the_next_token_are_found(chunks):
+    found = scores(*chunks)
+    lift, null = np.log(found["lift"][:, 0].mean(0)), np.log(found["null"] / 10)
     assert np.unravel_index(lift[:, :, 0].argmax(), (6, 12)) == (0, 2)
     assert lift[0, 2, 0] == pytest.approx(5.0, abs=0.15)
     following = [np.unravel_index(place, (6, 12)) for place in lift[:, :, 1].ravel().argsort()[::-1][:3]]
     assert following[0] == (1, 8) and set(following) == {(1, 8), (2, 8), (4, 9)}
+    # Such a head hits one place of 200 at random: the band of its null reaches to three or four hits.
+    assert 1 < np.quantile(null[0, 2, 0], 0.975) < 1.6
 
 
-def test_with_positions_shuffled_no_head_looks_at_the_previous_token(found):
-    """The largest of 72 heads in a draw, which varies by .25 for a head that looks at one of 200 places in 10 chunks."""
-    null = np.log(found["null"] / 10)
-    largest = null.max((0, 1))
-    assert (np.median(largest, axis=-1) <= 0.3).all() and (largest < 1.5).all()
-    assert np.abs(np.log((found["null"] / 10).mean(-1))).max() < 0.1
+def test_with_positions_shuffled_no_head_looks_at_the_previous_token(chunks):
+    """Each chunk with places of its own: the largest of 72 heads, of which one draw was measured at .27."""
+    encoder, tokens = chunks
+    null = np.log(np.mean([scores(encoder, tokens[[i]], seed=i)["null"] for i in range(10)], 0))
+    assert (np.median(null.max((0, 1)), -1) <= 0.3).all()

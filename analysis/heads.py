@@ -1,0 +1,33 @@
+"""Which attention heads does a training change, and which of them carry what it brings?
+
+    python analysis/heads.py --run RUN_ID                          # a trial: its weights against its first weights
+    python analysis/heads.py --run RUN_ID --against RUN_ID         # and against another training
+    python analysis/heads.py --checkpoint DIR --data FILE          # a checkpoint folder of rrm
+
+Records the attention of every head in every network call on the same 256 puzzles (--count, their hash is in the
+result), and prints
+
+which         the divergence (Jensen-Shannon, nats) of each head from before the training, by call, against that of a
+              training with the puzzles in another order
+concentrated  its share in the first head, its Gini coefficient, and the share of the gain that is lost without the
+              tenth of the heads that changes most and without a random tenth, in all calls and in a third of them
+which layers  how far the weights of each kind of layer moved for their size, against a training on random labels
+what rank     effective, stable, energy-90 rank and participation ratio of every change of weights, against the same
+roles         memory readers, constraint propagators and integrators (arXiv 2604.21999), by the null of a pattern and by
+              what goes without the head
+
+Scores are the log of the attention to a pattern (row, column, box, peers, same digit, clue, ...; wall, neighbours, ends
+and path of a maze) over that of a uniform row; in their null the cells change places in every puzzle, 200 times. The
+heads of two trainings can be compared one by one where both began with the same weights, as those of one seed of
+tune_specs/heads_sweep.py do. The result is one file, heads.npz; finished shards survive an interruption.
+"""
+
+from rrm.commands.heads import run_heads_command
+
+
+def main(argv: list[str] | None = None) -> None:
+    run_heads_command(__doc__, argv)
+
+
+if __name__ == "__main__":
+    main()

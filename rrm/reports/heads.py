@@ -1,0 +1,333 @@
+"""The report of a study of heads: which heads a training changes, how many carry it, which layers move, what rank."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rrm.figures.heads import heads_figure, map_figure
+from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
+from rrm.reports.metrics import interval_metrics
+from rrm.reports.report import Report
+from rrm.statistics.head_summary import HeadSummary
+from rrm.statistics.heads import (
+    INTEGRATOR,
+    RANGES,
+    ROLES,
+    Ablation,
+    HeadRole,
+    Lost,
+    Moved,
+    concentration,
+    head_roles,
+    lost,
+    moved,
+    tenth,
+    tested_roles,
+    thirds,
+)
+from rrm.statistics.weight_change import WeightChange, by_kind
+from rrm.terminal.table import table
+
+# Names of the models of a study, beside the arms that are its controls (`rrm.jobs.heads`).
+AFTER, BEFORE, AGAINST = "after", "initial", "against"
+_RANKS = {"effective": "effective rank", "stable": "stable rank", "energy_90": "90 % of the energy in",
+          "participation": "participation ratio"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HeadStudy:
+    """What a study of heads has measured; the first of the other models is the one that the change counts from.
+
+    Attributes:
+        summary: scores and changes, means over puzzles.
+        js: [B, M, T, Y, N] changes by puzzle.
+        right: [B] bool, answers of the model.
+        accuracy: of the other models, by name.
+        ablations, ablated: A ablations, and [B, A] bool the answers under each.
+        weights: changes of weights by name of the model: of BEFORE those of the training, of a control its own, of
+            AGAINST those between the two.
+        aligned: whether each other training began with the same weights.
+    """
+
+    summary: HeadSummary
+    js: np.ndarray
+    right: np.ndarray
+    accuracy: Mapping[str, float]
+    ablations: Sequence[Ablation]
+    ablated: np.ndarray
+    weights: Mapping[str, Sequence[WeightChange]]
+    aligned: Mapping[str, bool]
+
+    @property
+    def others(self) -> list[str]:
+        """Names of the other models."""
+        return self.summary.names[1:]
+
+    def of(self, name: str) -> np.ndarray:
+        """[B, T, Y, N] the changes from the model of this name."""
+        return self.js[:, self.others.index(name)]
+
+
+def report(study: HeadStudy) -> Report:
+    """Tables, figures and the plain answers."""
+    summary, first = study.summary, study.others[0]
+    null = study.of(OTHER_ORDER) if OTHER_ORDER in study.others and first != OTHER_ORDER else None
+    changes = moved(study.of(first), null)
+    whole, before = float(study.right.mean()), study.accuracy[first]
+    carried = lost(study.ablations, study.ablated, whole, before)
+    by_null = head_roles(np.nanmean(summary.lift[0], 0), summary.high[0], summary.pattern_names)
+    roles = tested_roles(by_null, study.ablations, study.ablated, study.right)
+    said = Report()
+    said.sentences = [
+        _opening(study, first, whole, before),
+        *_which(study, first, changes, null is not None),
+        _concentrated(changes, carried, study.summary),
+        *_kinds(study),
+        *_ranks(study),
+        *_roles(study, roles),
+        *_over_calls(study),
+        *_against(study),
+    ]
+    said.tables["heads; log lift in nats, * outside of the 95 % band of the null"] = _head_table(study, changes, roles)
+    said.tables["share of the gain that goes without heads"] = _lost_table(carried)
+    if study.weights:
+        said.tables["changes of weights; medians over matrices"] = _weight_table(study)
+    said.metrics = _metrics(study, changes, carried, roles, whole, before)
+    title = f"{summary.label}, {first} to after"
+    said.figures["heads"] = heads_figure(summary, changes, carried, first, title)
+    if summary.maps.size:
+        said.figures["maps"] = map_figure(summary, [(one.layer, one.head) for one in changes[:4]], first)
+    said.places = ["page      python -m rrm explore, tab Heads"]
+    return said
+
+
+def _head(summary: HeadSummary, layer: int, head: int) -> str:
+    return f"{summary.layer_names[layer]}.{head}"
+
+
+def _opening(study: HeadStudy, first: str, whole: float, before: float) -> str:
+    s = study.summary
+    return (
+        f"{s.label}: {s.solved} of {s.puzzles} puzzles solved ({100 * whole:.1f} %), {100 * before:.1f} % by the "
+        f"weights {first!r}; {len(s.layer_names)} layers of {s.lift.shape[3]} heads, {s.segments} segments of "
+        f"{len(s.calls)} calls; puzzles {s.probe[:12]}."
+    )
+
+
+def _which(study: HeadStudy, first: str, changes: Sequence[Moved], null: bool) -> list[str]:
+    summary = study.summary
+    top = ", ".join(f"{_head(summary, one.layer, one.head)} ({one.change.estimate:.3f})" for one in changes[:3])
+    by_range = {name: np.nanmean(summary.change(first)[where]) for name, where in _ranges(summary).items()}
+    calls = ", ".join(f"{name} {value:.3f}" for name, value in by_range.items())
+    said = [
+        f"Which heads: most change {top} (divergence from {first}, nats, at most {math.log(2):.2f}); calls: {calls}."
+    ]
+    if null:
+        changed = sum(one.changed for one in changes)
+        other = np.nanmean(study.of(OTHER_ORDER))
+        mean = np.mean([one.change.estimate for one in changes])
+        said.append(
+            f"{changed} of {len(changes)} heads change more than another order of the puzzles moves them: {mean:.3f} "
+            f"nats against {other:.3f} in the mean."
+        )
+        if not study.aligned[OTHER_ORDER]:
+            said.append(f"{OTHER_ORDER} began with other weights, so that its heads are not those of the training.")
+    else:
+        said.append("No training of another order is known, so nothing says how far heads move by chance (--null).")
+    return said
+
+
+def _concentrated(changes: Sequence[Moved], carried: Sequence[Lost], summary: HeadSummary) -> str:
+    shared = concentration([one.change.estimate for one in changes])
+    top, random = (_find(carried, chosen) for chosen in ("top", "random"))
+    count = tenth(shared.heads)
+    named = ", ".join(_head(summary, one.layer, one.head) for one in changes[:count])
+    return (
+        f"Concentrated or not: the first head has {100 * shared.top:.0f} % of the change ({100 / shared.heads:.0f} % "
+        f"if all changed alike), Gini {shared.gini:.2f}. Without the tenth that changes most ({named}) "
+        f"{100 * top.share:.0f} % of the gain is lost, without a random tenth {100 * random.share:.0f} % "
+        f"({100 * random.least:.0f} to {100 * random.most:.0f} in {random.draws} draws)."
+    )
+
+
+def _find(carried: Sequence[Lost], chosen: str, unit: str = "head", calls: str = "all", kind: str = "zero") -> Lost:
+    return next(one for one in carried if (one.chosen, one.unit, one.calls, one.kind) == (chosen, unit, calls, kind))
+
+
+def _own(study: HeadStudy) -> Sequence[WeightChange]:
+    """The changes of weights that a study is of."""
+    return study.weights.get(study.others[0], ())
+
+
+def _kinds(study: HeadStudy) -> list[str]:
+    kinds = {kind: float(np.median([one.moved for one in of])) for kind, of in by_kind(_own(study)).items()}
+    kinds = {kind: value for kind, value in kinds.items() if math.isfinite(value)}
+    if not kinds:
+        return []
+    order = sorted(kinds, key=lambda kind: -kinds[kind])
+    listed = ", ".join(f"{kind} {kinds[kind]:.2f}" for kind in order)
+    said = f"Which kind of layer: the weights of {order[0]} move most, for their size ({listed}; median over matrices)"
+    if RANDOM_LABELS in study.weights:
+        control = {kind: float(np.median([one.moved for one in of])) for kind, of in
+                   by_kind(study.weights[RANDOM_LABELS]).items()}  # fmt: skip
+        listed = ", ".join(f"{kind} {kinds[kind] / control[kind]:.2f}" for kind in order if control.get(kind))
+        said += f"; over the same with random labels: {listed}"
+    return [f"{said}."]
+
+
+def _ranks(study: HeadStudy) -> list[str]:
+    said = []
+    control = by_kind(study.weights.get(RANDOM_LABELS, ()))
+    for kind, of in by_kind(_own(study)).items():
+        if kind not in ("attention", "delta rule", "feed-forward"):
+            continue
+        words = ", ".join(f"{_RANKS[name]} {value:.1f}" for name, value in _medians(of).items())
+        if kind in control:
+            words += "; with random labels " + ", ".join(f"{value:.1f}" for value in _medians(control[kind]).values())
+        said.append(
+            f"What rank: changes of {kind} have {words} of {np.median([one.full for one in of]):.0f} (medians)."
+        )
+    return said
+
+
+def _medians(changes: Sequence[WeightChange]) -> dict[str, float]:
+    return {name: float(np.median([getattr(one.ranks, name) for one in changes])) for name in _RANKS}
+
+
+def _roles(study: HeadStudy, roles: Sequence[HeadRole]) -> list[str]:
+    summary, said = study.summary, []
+    for name in (*ROLES, INTEGRATOR):
+        of = [one for one in roles if name in one.roles]
+        needed = sum(one.needed for one in of)
+        said.append(f"{name} {len(of)} heads by the null ({needed} of them needed)")
+    text = f"Roles: {', '.join(said)}; needed: alone switched off, it loses more puzzles than chance after Holm."
+    if OTHER_ORDER in study.others and study.aligned[OTHER_ORDER]:
+        number = summary.names.index(OTHER_ORDER)
+        again = head_roles(np.nanmean(summary.lift[number], 0), summary.high[number], summary.pattern_names)
+        same = sum(one.roles == again[one.layer, one.head] for one in roles)
+        text += f" With the puzzles in another order {same} of {len(roles)} heads have the same roles."
+    return [text]
+
+
+def _over_calls(study: HeadStudy) -> list[str]:
+    """Whether early calls look nearby and late ones far away."""
+    summary = study.summary
+    near = next((name for name in ("peers", "neighbours") if name in summary.pattern_names), None)
+    if near is None:
+        return []
+    p, ranges = summary.pattern_names.index(near), _ranges(summary)
+    lift = {name: math.log(np.nanmean(summary.lift[0, where][..., p])) for name, where in ranges.items()}
+    spread = {name: float(np.nanmean(summary.entropy[0, where])) for name, where in ranges.items()}
+    words = ", ".join(f"{name} {lift[name]:.2f} and {spread[name]:.2f}" for name in RANGES)
+    return [f"Over calls: log lift on {near}, and entropy of a row in nats: {words}."]
+
+
+def _against(study: HeadStudy) -> list[str]:
+    if AGAINST not in study.others or study.others[0] == AGAINST:
+        return []
+    value, words = float(np.nanmean(study.of(AGAINST))), ""
+    if OTHER_ORDER in study.others:
+        both = moved(study.of(AGAINST), study.of(OTHER_ORDER))
+        words = (
+            f", against {np.nanmean(study.of(OTHER_ORDER)):.3f} by another order: "
+            f"{sum(one.changed for one in both)} of {len(both)} heads are farther away than chance"
+        )
+    said = f"The other training ({100 * study.accuracy[AGAINST]:.1f} % solved): heads are {value:.3f} nats away{words}."
+    if not study.aligned[AGAINST]:
+        said += " It began with other weights, so that head n of one is not that of the other."
+    return [said]
+
+
+def _ranges(summary: HeadSummary) -> dict[str, slice]:
+    return thirds(summary.lift.shape[1], summary.segments)
+
+
+def _head_table(study: HeadStudy, changes: Sequence[Moved], roles: Sequence[HeadRole]) -> list[str]:
+    summary = study.summary
+    lift = summary.log_lift(AFTER)
+    alone = {(one.layer, one.head): one for one in roles}
+    rows = []
+    for one in changes:
+        place = one.layer, one.head
+        cells = {}
+        for p, name in enumerate(summary.pattern_names):
+            value = float(np.nanmean(summary.lift[0], 0)[(*place, p)])
+            inside = summary.low[(0, *place, p)] <= value <= summary.high[(0, *place, p)]
+            cells[name] = f"{lift[(*place, p)]:.2f}{' ' if inside else '*'}"
+        role = alone[place]
+        rows.append(
+            {
+                "head": _head(summary, *place),
+                "change": f"{one.change.estimate:.3f}",
+                "beyond chance": "-" if one.beyond is None else f"{one.beyond.estimate:+.3f}{'*' * one.changed}",
+                "lost alone": f"{100 * role.lost:.1f} %{'*' * role.needed}",
+                **cells,
+                "entropy": f"{np.nanmean(summary.entropy[0], 0)[place]:.2f}",
+                "role": ", ".join(role.roles),
+            }
+        )
+    return table(rows)
+
+
+def _lost_table(carried: Sequence[Lost]) -> list[str]:
+    rows = []
+    for one in (one for one in carried if one.chosen == "top"):
+        random = _find(carried, "random", one.unit, one.calls, one.kind)
+        rows.append(
+            {
+                "switched off": f"a tenth of the heads{' in single calls' * (one.unit == 'call')}",
+                "calls": one.calls,
+                "by": one.kind,
+                "changed most": f"{100 * one.share:.0f} %",
+                "at random": f"{100 * random.share:.0f} % ({100 * random.least:.0f} to {100 * random.most:.0f})",
+            }
+        )
+    return table(rows)
+
+
+def _weight_table(study: HeadStudy) -> list[str]:
+    rows = []
+    for name, changes in study.weights.items():
+        for kind, of in by_kind(changes).items():
+            medians = {_RANKS[name]: f"{value:.1f}" for name, value in _medians(of).items()}
+            size = float(np.median([one.moved for one in of]))
+            rows.append({"change": name, "layers": kind, "matrices": str(len(of)), "moved": f"{size:.2f}", **medians,
+                         "at most": f"{np.median([one.full for one in of]):.0f}"})  # fmt: skip
+    return table(rows)
+
+
+def _metrics(
+    study: HeadStudy,
+    changes: Sequence[Moved],
+    carried: Sequence[Lost],
+    roles: Sequence[HeadRole],
+    whole: float,
+    before: float,
+) -> dict[str, float]:
+    shared = concentration([one.change.estimate for one in changes])
+    found = {
+        "heads/accuracy": whole,
+        "heads/gain": whole - before,
+        "heads/heads": float(shared.heads),
+        "heads/change": float(np.mean([one.change.estimate for one in changes])),
+        "heads/top_share": shared.top,
+        "heads/gini": shared.gini,
+    }
+    for name in study.others:
+        found[f"heads/divergence/{name}"] = float(np.nanmean(study.of(name)))
+    if changes[0].beyond is not None:
+        found["heads/changed"] = float(np.mean([one.changed for one in changes]))
+    for one in carried:
+        found[f"heads/lost/{one.chosen}_{one.unit}_{one.calls}_{one.kind}"] = one.share
+    for name in (*ROLES, INTEGRATOR):
+        of = [one for one in roles if name in one.roles]
+        found[f"heads/roles/{name}"] = len(of) / len(roles)
+        found[f"heads/needed/{name}"] = sum(one.needed for one in of) / len(roles)
+    for name, changed in study.weights.items():
+        for kind, matrices in by_kind(changed).items():
+            found |= {f"heads/rank/{name}/{kind}/{rank}": value for rank, value in _medians(matrices).items()}
+            found[f"heads/moved/{name}/{kind}"] = float(np.median([one.moved for one in matrices]))
+    found |= interval_metrics("heads/first", changes[0].change)
+    return {name.replace(" ", "_"): value for name, value in found.items() if math.isfinite(value)}
