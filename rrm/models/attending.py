@@ -8,17 +8,22 @@ Weights may have both signs, and those of a position need not add up to 1: atten
 none.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rrm.errors import InputError
-from rrm.models.layers import Attention, Stack
+from rrm.models.layers import Attention, Stack, weights_of
 from rrm.models.transformer import CausalAttention
+
+# Tells the number of the present network call, from 0; None for a model without recursion.
+Clock = Callable[[], int] | None
 
 # Bytes of weights at a time: of 900 cells the map of one head has 3.2 MB.
 BLOCK_BYTES = 64 << 20
@@ -32,25 +37,19 @@ class Attended:
         layer: name of the module.
         call: number of the network call since the recording began, from 0. In a model without recursion it is the
             number of the pass.
-        module, inputs: of `forward`.
+        module: with heads.
+        rows, positions: B and K.
+        weights: weights [b, N, Q, K] of a slice of the rows, without gradient.
     """
 
     layer: str
     call: int
     module: Any
-    inputs: tuple[Any, ...]
+    rows: int
+    positions: int
+    weights: Callable[[slice], Tensor]
 
-    @property
-    def rows(self) -> int:
-        """B."""
-        return len(self.inputs[0])
-
-    def weights(self, rows: slice = slice(None)) -> Tensor:
-        """Weights [b, N, Q, K] of some of the rows, without gradient."""
-        with torch.no_grad():
-            return self.module.attention_weights(self.inputs[0][rows], *self.inputs[1:])
-
-    def shares(self, rows: slice = slice(None)) -> Tensor:
+    def shares(self, rows: slice) -> Tensor:
         """How each position divides what it looks at among the others, [b, N, Q, K]: |weights| over their sum.
 
         Of attention these are the weights.
@@ -63,14 +62,13 @@ class Attended:
 
     def blocks(self) -> Iterator[slice]:
         """Rows a few at a time, so that their map stays below BLOCK_BYTES, but for a single row."""
-        length, heads = self.inputs[0].shape[1], head_count(self.module)
-        size = max(1, BLOCK_BYTES // (4 * heads * length**2))
+        size = max(1, BLOCK_BYTES // (4 * head_count(self.module) * self.positions**2))
         return (slice(first, min(first + size, self.rows)) for first in range(0, self.rows, size))
 
 
 @contextmanager
 def record_attention(model: nn.Module, keep: Callable[[Attended], None]) -> Iterator[None]:
-    """Within the block every module with heads tells `keep` what it attended to, before it computes.
+    """Within the block every module with heads tells `keep` what it attends to, before its values are read.
 
     The results of the model are the same bit for bit, and nothing stays on the model, also after an exception. `keep`
     decides what is remembered: scores are small, maps of all calls are not.
@@ -78,30 +76,54 @@ def record_attention(model: nn.Module, keep: Callable[[Attended], None]) -> Iter
     Raises:
         InputError: the model has no heads.
     """
-    modules, counts = attentions(model), dict[str, int]()
+    modules, passes = attentions(model), Counter[str]()
     if not modules:
         raise InputError(_headless(model))
 
-    def hook(layer: str, clock: Callable[[], int] | None) -> Callable[..., None]:
-        def told(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            call = counts.get(layer, 0) if clock is None else clock()
-            counts[layer] = counts.get(layer, 0) + 1
-            keep(Attended(layer, call, module, inputs))
+    def tell(layer: str, clock: Clock, rows: int, positions: int, weights: Callable[[slice], Tensor]) -> None:
+        call = passes[layer] if clock is None else clock()
+        passes[layer] += 1
+        keep(Attended(layer, call, modules[layer], rows, positions, weights))
 
-        return told
-
-    with network_calls(model) as clock:
-        hooks = [module.register_forward_pre_hook(hook(name, clock)) for name, module in modules.items()]
-        try:
-            yield
-        finally:
-            for one in hooks:
-                one.remove()
+    with network_calls(model) as clock, ExitStack() as watched:
+        for layer, module in modules.items():
+            watched.enter_context(_watching(module, partial(tell, layer, clock)))
+        yield
 
 
 @contextmanager
-def network_calls(model: nn.Module) -> Iterator[Callable[[], int] | None]:
-    """A function that tells the number of the current network call, from 0; None for a model without recursion."""
+def _watching(module: Any, tell: Callable[[int, int, Callable[[slice], Tensor]], None]) -> Iterator[None]:
+    """Within the block a module tells (rows, positions, weights of a slice of the rows) of every pass."""
+
+    def heads(q: Tensor, k: Tensor) -> None:
+        q, k = q.detach(), k.detach()
+        tell(len(q), k.shape[-2], lambda rows: weights_of(q[rows], k[rows]))
+
+    def enter(module: Any, inputs: tuple[Any, ...]) -> None:
+        def weights(rows: slice) -> Tensor:
+            with torch.no_grad():
+                return module.attention_weights(inputs[0][rows], *inputs[1:])
+
+        tell(len(inputs[0]), inputs[0].shape[1], weights)
+
+    if isinstance(module, Attention):
+        # Attention has queries and keys at hand, which are a quarter of the work of a block.
+        module.watch = heads
+        try:
+            yield
+        finally:
+            del module.watch
+        return
+    hook = module.register_forward_pre_hook(enter)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def network_calls(model: nn.Module) -> Iterator[Clock]:
+    """Count the network calls of the block."""
     stacks = [module for module in model.modules() if isinstance(module, Stack)]
     begun = 0
 

@@ -5,7 +5,7 @@ Parameters stay float32; every layer casts its weight to the dtype of its input.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -145,11 +145,19 @@ class RotaryPositions(nn.Module):
         return (x_BNLC * self.cos + turned * self.sin).to(x_BNLC.dtype)
 
 
+def weights_of(q: Tensor, k: Tensor) -> Tensor:
+    """Attention weights [B, N, L, L] of queries and keys [B, N, L, C]."""
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+
+
 class Attention(nn.Module):
     """Full (non-causal) multi-head attention; `qkv_proj` is [all query heads, all key heads, all value heads].
 
-    Forward-mode derivatives need the MATH backend of scaled_dot_product_attention: `rrm.dynamics` selects it.
+    Forward-mode derivatives need the MATH backend of scaled_dot_product_attention: `rrm.dynamics` selects it. `watch`
+    is told queries and keys of every pass where somebody records (`rrm.models.attending`).
     """
+
+    watch: Callable[[Tensor, Tensor], None] | None = None
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -160,12 +168,14 @@ class Attention(nn.Module):
 
     def forward(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
         q, k, v = self._queries_keys_values(x_BLD, rotary)
+        if self.watch is not None:
+            self.watch(q, k)
         return self.o_proj(F.scaled_dot_product_attention(q, k, v).transpose(-2, -3).flatten(-2))
 
     def attention_weights(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
         """How much each position looks at each other one, [B, N, L, L], which `forward` does not keep."""
         q, k, _ = self._queries_keys_values(x_BLD, rotary)
-        return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+        return weights_of(q, k)
 
     def _queries_keys_values(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> tuple[Tensor, Tensor, Tensor]:
         """Each [B, N, L, C]."""

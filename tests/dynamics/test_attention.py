@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from rrm.dynamics.ablation import ablate, ablated_answers
 from rrm.dynamics.attention import Scorer, compare_heads, divergence, join_heads, record_heads
@@ -12,7 +13,6 @@ from rrm.dynamics.rollout import rollout
 from rrm.errors import InputError
 from rrm.models import attending, build, variant
 from rrm.models.attending import attentions, merge_layer, record_attention
-from rrm.models.layers import Attention
 from rrm.tasks import get_task
 from rrm.tasks.patterns import puzzle_patterns, sequence_patterns
 
@@ -48,20 +48,27 @@ def test_recording_changes_no_bit_and_leaves_nothing_behind(name):
     with pytest.raises(RuntimeError), record_attention(watched, lambda one: None):
         raise RuntimeError
     assert not any(module._forward_pre_hooks for module in watched.modules())
+    assert all(module.watch is None for module in attentions(watched).values())
 
 
 def test_recomputed_weights_times_values_are_what_the_heads_read(reasoner):
-    seen, read = [], []
-    hooks = [merge_layer(module).register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
-             for module in attentions(reasoner).values()]  # fmt: skip
-    with record_attention(reasoner, seen.append), torch.no_grad():
+    weights, values, read, hooks = [], [], [], []
+    for module in attentions(reasoner).values():
+        hooks += [
+            merge_layer(module).register_forward_pre_hook(lambda module, inputs: read.append(inputs[0])),
+            module.register_forward_pre_hook(
+                lambda module, inputs: values.append(module._queries_keys_values(*inputs)[2])
+            ),
+            module.register_forward_pre_hook(lambda module, inputs: weights.append(module.attention_weights(*inputs))),
+        ]
+    told = []
+    with record_attention(reasoner, lambda one: told.append(one.weights(slice(None)))), torch.no_grad():
         rollout(reasoner, PUZZLES.arrays, 1)
     for hook in hooks:
         hook.remove()
-    for one, out in zip(seen, read, strict=True):
-        values = one.module._queries_keys_values(*one.inputs)[2]
-        again = (one.weights() @ values).transpose(1, 2).flatten(2)
-        assert (again - out).abs().max() < 5e-7 * out.abs().max()
+    for A, again, v, out in zip(told, weights, values, read, strict=True):
+        assert torch.equal(A, again)
+        assert ((A @ v).transpose(1, 2).flatten(2) - out).abs().max() < 5e-7 * out.abs().max()
 
 
 def test_maps_are_read_a_few_rows_at_a_time(reasoner, monkeypatch):
@@ -76,12 +83,13 @@ def test_maps_are_read_a_few_rows_at_a_time(reasoner, monkeypatch):
         assert np.allclose(getattr(whole, name), getattr(blocks, name), atol=1e-4), name
 
 
-class _Fixed(Attention):
-    """Attention whose weights are given: by head, the key that each query looks at, or None for all keys alike."""
+class _Fixed(nn.Module):
+    """A module whose weights are given: by head, the key that each query looks at, or None for all keys alike."""
 
     def __init__(self, *looks):
-        super().__init__(4 * len(looks), len(looks))
-        self.looks = looks
+        super().__init__()
+        self.looks, self.heads = looks, len(looks)
+        self.weight = nn.Parameter(torch.zeros(1))
 
     def attention_weights(self, x, rotary=None):
         length = x.shape[1]
@@ -233,7 +241,7 @@ def test_a_grokking_transformer_is_recorded_at_the_positions_that_its_layers_com
     seen = []
     with record_attention(network, seen.append), torch.no_grad():
         network(torch.as_tensor(tokens))
-    last = seen[1].weights()
+    last = seen[1].weights(slice(None))
     assert last.shape == (8, 2, 1, 6)
     assert np.allclose(found["lift"][:, 0, 1, :, 0], 6 * last[:, :, 0, 5], atol=1e-5)
 
