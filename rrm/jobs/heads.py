@@ -14,15 +14,13 @@ BASELINE, OTHER_ORDER, RANDOM_LABELS, PERTURBED = "baseline", "other order", "ra
 ARMS: dict[str, dict[str, Any]] = {
     BASELINE: {},
     # The null of a change of heads: what the order of the puzzles alone brings.
-    OTHER_ORDER: {},
+    OTHER_ORDER: {"order": 1},
     # The control of the rank of a change of weights: as many steps of the same optimizer with nothing to learn.
     RANDOM_LABELS: {"source": {"kind": "random_labels"}},
     PERTURBED: {"perturbation": {"kind": "every_segment", "sigma": 0.3, "location": "z_L", "copies": 1}},
 }
 # Two rollouts of a puzzle leave half as many puzzles a step.
 SHARES = {PERTURBED: 1 / 2}
-# Seeds of the other order lie far from those of the sweep.
-_FAR = 1 << 16
 # 16 heads: a tenth of them is one or two.
 HEADS: dict[str, Any] = {"num_heads": 8, "L_layers": 2}
 
@@ -45,8 +43,7 @@ def recipe(config: Config, task: Task, preset: Preset, seed: int) -> Recipe:
         batch_size=round(preset.batch_size * SHARES.get(arm, 1)),
         budget=12 * preset.batch_size * preset.steps,
         evaluations=preset.evaluations,
-        seed=seed + _FAR * (arm == OTHER_ORDER),
-        weights_seed=seed,
+        seed=seed,
         **ARMS[arm],
     )
     return replace(made, model=made.model | HEADS)

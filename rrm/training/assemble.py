@@ -34,13 +34,13 @@ def assemble(
     Raises:
         InputError: where the parts do not fit each other, the puzzles or the budget.
     """
-    torch.manual_seed(recipe.seed if recipe.weights_seed is None else recipe.weights_seed)
+    torch.manual_seed(recipe.seed)
     model = build(recipe.model).to(device)
     data = Data(task, train, validation) if task and train and validation else None
     loss, arithmetic = recipe.LOSSES[recipe.loss], recipe.arithmetic
     steps = recipe.steps(model)
     context = Context(
-        model, loss, recipe.perturbed, recipe.batch_size, recipe.seed, data, rank, world, arithmetic, steps
+        model, loss, recipe.perturbed, recipe.batch_size, recipe.draws, data, rank, world, arithmetic, steps
     )
     return build_parts(recipe, context, device=device, wrap=wrap, curve=curve)
 

@@ -55,7 +55,7 @@ class Recipe:
         with M parts each draw the noise of W x M workers.
     compiled: fuse the networks' pointwise work with torch.compile: seconds to minutes at the start, and other rounding.
     evaluations: evenly spaced over the budget.
-    weights_seed: of the first weights, None for `seed`: two trainings of one weights_seed begin alike.
+    order: trainings of one seed in another order begin with the same weights, and draw other batches and other noise.
     """
 
     OBJECTIVES: ClassVar[Mapping[str, type[ObjectiveSettings]]] = registry.OBJECTIVES
@@ -86,7 +86,7 @@ class Recipe:
     evaluations: int = 10
     seed: int = 0
     table: dict[str, Any] = field(default_factory=dict)
-    weights_seed: int | None = None
+    order: int = 0
 
     def __post_init__(self) -> None:
         for name in ("budget", "batch_size", "lr", "evaluations", "micro_batches"):
@@ -106,6 +106,11 @@ class Recipe:
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def draws(self) -> int:
+        """The seed of all draws but the first weights."""
+        return self.seed + (self.order << 32)
 
     @cached_property
     def objective_settings(self) -> ObjectiveSettings:

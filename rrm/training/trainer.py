@@ -65,7 +65,7 @@ class Trainer:
         self.share = recipe.share(world)
         self.mine = slice(rank * self.share, (rank + 1) * self.share)
         self.parts = MicroBatches(
-            wrap(objective), self.share, recipe.micro_batches, seed=recipe.seed, rank=rank, world=world
+            wrap(objective), self.share, recipe.micro_batches, seed=recipe.draws, rank=rank, world=world
         )
         settings = recipe.optimizer_settings
         self.optimizer = settings.build(self.model, recipe.lr, recipe.weight_decay)
