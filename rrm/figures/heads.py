@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rrm.figures.style import COLOURS, FAILED, GREY, SMALL, SOLVED, headline, legend_below, panel_grid, paper_style
-from rrm.statistics.head_summary import HeadSummary
 from rrm.statistics.heads import RANGES, Lost, Moved
+from rrm.tasks.head_summary import HeadSummary
 
 # Log lifts are shown up to so many nats: six times a uniform row.
 _MOST = 1.8

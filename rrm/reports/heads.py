@@ -10,7 +10,6 @@ from rrm.figures.heads import heads_figure, map_figure
 from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
 from rrm.reports.metrics import interval_metrics
 from rrm.reports.report import Report
-from rrm.statistics.head_summary import HeadSummary
 from rrm.statistics.heads import (
     INTEGRATOR,
     RANGES,
@@ -23,11 +22,12 @@ from rrm.statistics.heads import (
     head_roles,
     lost,
     moved,
+    roles_by_ablation,
     tenth,
-    tested_roles,
     thirds,
 )
 from rrm.statistics.weight_change import WeightChange, by_kind
+from rrm.tasks.head_summary import HeadSummary
 from rrm.terminal.table import table
 
 # Names of the models of a study, beside the arms that are its controls (`rrm.jobs.heads`).
@@ -78,7 +78,7 @@ def report(study: HeadStudy) -> Report:
     whole, before = float(study.right.mean()), study.accuracy[first]
     carried = lost(study.ablations, study.ablated, whole, before)
     by_null = head_roles(np.nanmean(summary.lift[0], 0), summary.high[0], summary.pattern_names)
-    roles = tested_roles(by_null, study.ablations, study.ablated, study.right)
+    roles = roles_by_ablation(by_null, study.ablations, study.ablated, study.right)
     said = Report()
     said.sentences = [
         _opening(study, first, whole, before),
@@ -241,7 +241,7 @@ def _against(study: HeadStudy) -> list[str]:
 
 
 def _ranges(summary: HeadSummary) -> dict[str, slice]:
-    return thirds(summary.lift.shape[1], summary.segments)
+    return thirds(summary.lift.shape[1])
 
 
 def _head_table(study: HeadStudy, changes: Sequence[Moved], roles: Sequence[HeadRole]) -> list[str]:

@@ -104,12 +104,10 @@ def concentration(change: ArrayLike) -> Concentration:
     return Concentration(float(values.max() / values.sum()), gini(values), values.size)
 
 
-def thirds(calls: int, segments: int) -> dict[str, slice]:
-    """The calls of the early, middle and late segments of a rollout; the middle has what is left over."""
-    a_segment, third = calls // segments, -(-segments // 3)
-    ends = (0, min(third, segments), max(third, segments - third), segments)
-    return {name: slice(a_segment * low, a_segment * high) for name, low, high in
-            zip(RANGES, ends, ends[1:], strict=False)}  # fmt: skip
+def thirds(calls: int) -> dict[str, slice]:
+    """The early, middle and late calls of a rollout of at least three."""
+    ends = [round(calls * part / len(RANGES)) for part in range(len(RANGES) + 1)]
+    return {name: slice(*ends[part : part + 2]) for part, name in enumerate(RANGES)}
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class Ablation:
     off: np.ndarray
 
 
-def plan_ablations(change: ArrayLike, segments: int, seed: int, draws: int) -> list[Ablation]:
+def plan_ablations(change: ArrayLike, seed: int, draws: int) -> list[Ablation]:
     """The ablations of a study.
 
     The tenth of the heads that change most and `draws` random tenths, by both kinds; both in each third of the calls;
@@ -139,7 +137,6 @@ def plan_ablations(change: ArrayLike, segments: int, seed: int, draws: int) -> l
 
     Args:
         change: [T, Y, N] mean divergence, nan where a layer rests.
-        segments: of the rollout.
         seed: of the random sets.
         draws: random sets for each top set in all calls, half as many for the others.
     """
@@ -160,7 +157,7 @@ def plan_ablations(change: ArrayLike, segments: int, seed: int, draws: int) -> l
         found.append(Ablation("top", "head", "all", kind, heads(top)))
         found += [Ablation("random", "head", "all", kind, heads(_draw(rng, by_head.size, count))) for _ in range(draws)]
     few = max(1, draws // 2)
-    for name, where in thirds(calls, segments).items():
+    for name, where in thirds(calls).items():
         found.append(Ablation("top", "head", name, "zero", heads(top, where)))
         random = [heads(_draw(rng, by_head.size, count), where) for _ in range(few)]
         found += [Ablation("random", "head", name, "zero", off) for off in random]
@@ -260,7 +257,7 @@ def head_roles(lift: ArrayLike, high: ArrayLike, patterns: Sequence[str]) -> dic
     }
 
 
-def tested_roles(
+def roles_by_ablation(
     roles: Mapping[tuple[int, int], tuple[str, ...]], ablations: Sequence[Ablation], right: ArrayLike, whole: ArrayLike
 ) -> list[HeadRole]:
     """The roles with what each head alone is worth.

@@ -17,11 +17,11 @@ from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
 from rrm.models import RecursiveModel, describe, recursive
 from rrm.models.attending import head_shape
 from rrm.reports.heads import AFTER, AGAINST, BEFORE, HeadStudy, report
-from rrm.statistics.head_summary import HEADS, HeadSummary, save_heads
 from rrm.statistics.heads import Ablation, null_band, plan_ablations
 from rrm.statistics.weight_change import WeightChange, weight_changes
 from rrm.studies.study import Frame, conduct, prepare, publish_study
 from rrm.tasks import get_task
+from rrm.tasks.head_summary import HEADS, HeadSummary, save_heads
 from rrm.tasks.patterns import puzzle_patterns
 from rrm.tracking import tracking_uri
 from rrm.tracking.failure import answering
@@ -154,7 +154,7 @@ def _measure(
     )  # fmt: skip
     with np.errstate(invalid="ignore"):
         js = changes.js.mean(0)
-    ablations = plan_ablations(js[0], settings["segments"], settings["seed"], settings["draws"])
+    ablations = plan_ablations(js[0], settings["seed"], settings["draws"])
     right = gather(
         ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(ablations), path / "ablations", resources,
         request, frame.bar(f"{len(ablations)} ablations", count),

@@ -22,7 +22,7 @@ from rrm.tracking.reader import Run
 from tests.explorer.memory import Memory, make_run
 
 # Tabs that draw no series.
-OF_RESULTS = ("exponents", "settling", "boards", "claims", "fourier", "selection")
+OF_RESULTS = ("exponents", "settling", "boards", "heads", "claims", "fourier", "selection")
 HOSTILE = '<img src=x onerror="window.hurt=1">'
 
 

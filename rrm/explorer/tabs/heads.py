@@ -10,7 +10,7 @@ from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.style import INK, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
-from rrm.statistics.head_summary import HEADS, HeadSummary, load_heads
+from rrm.tasks.head_summary import HEADS, HeadSummary, load_heads
 
 KIND = "heads"
 MOST_STUDIES, MOST_MAPS = 3, 4
@@ -118,8 +118,8 @@ def _maps(summary: HeadSummary, words: str) -> Figure:
     parts = [part for of_head in chosen for part in (of_head, gap)][:-1]
     ticks = [number * (positions + gap.shape[1]) + positions / 2 - 0.5 for number in range(len(places))]
     trace = {
-        "type": "heatmap", "z": np.concatenate(parts, 1), "colorscale": "Viridis", "showlegend": False, "meta": "points",
-        "colorbar": {"title": {"text": "share"}, "thickness": 12}, "hoverongaps": False,
+        "type": "heatmap", "z": np.concatenate(parts, 1), "colorscale": "Viridis", "showlegend": False,
+        "meta": "points", "colorbar": {"title": {"text": "share"}, "thickness": 12}, "hoverongaps": False,
         "hovertemplate": "cell %{y}: %{z:.3f}<extra></extra>",
     }  # fmt: skip
     note = "mean over puzzles and calls; of each head, cells below each other and what they look at side by side"
