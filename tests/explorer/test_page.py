@@ -316,7 +316,7 @@ def test_the_server_answers_its_own_pages_alone(address, method, path, headers, 
 
 def test_exported_figures_open_from_the_disk(browser, tracker, tmp_path):
     assert export(Source(default_uri(tracker.storage), tracker.storage), View(), tmp_path / "figures.html") == [
-        "Training", "Curvature", "Arms", "Numbers"
+        "Training", "Grokking", "Curvature", "Arms", "Numbers"
     ]  # fmt: skip
     page, asked, said = browser.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))

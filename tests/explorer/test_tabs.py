@@ -34,7 +34,7 @@ def lines(figure, group=None):
     return [trace for trace in figure.data if trace.meta == "line" and group in (None, trace.legendgroup)]
 
 
-@pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in (*OF_RESULTS, "arms", "numbers")])
+@pytest.mark.parametrize("tab", [tab for tab in TABS if tab not in (*OF_RESULTS, "arms", "numbers", "grokking")])
 def test_a_tab_draws_groups_or_says_which_command_makes_its_data(reader, tab):
     view = View(tab=tab)
     found = figures(reader, view)
@@ -312,3 +312,22 @@ def test_a_study_of_stability_shows_what_tells_failed_puzzles_and_its_controls(m
     reader.file = measured.file
     (areas,) = [figure for figure in figures(reader, View("exponents")) if "controls" in figure.layout.title.text]
     assert list(areas.data[0].y) == ["labels shuffled"] and areas.layout.shapes[0].x0 == 0.5
+
+
+def test_runs_that_grok_have_survival_events_and_a_table():
+    steps = np.arange(0, 1001, 10)
+    runs = [make_run(number, ("baseline", "noise")[number // 3], number % 3) for number in range(6)]
+    curves = {
+        run.id: {"train/accuracy": (steps, 1.0 * (steps >= 50)),
+                 "test/accuracy": (steps, 1.0 * (steps >= (300 + 100 * number if number < 2 else 5000)))}
+        for number, run in enumerate(runs)
+    }  # fmt: skip
+    survival, events, table = figures(Memory(runs, curves), View("grokking"))
+    baseline, ended, noise, _ = survival.data
+    assert list(baseline.x) == [1, 300, 400, 1000] and list(baseline.y) == pytest.approx([1, 2 / 3, 1 / 3, 1 / 3])
+    assert list(ended.x) == [1000] and list(noise.y) == [1, 1] and "2 of 3 runs grok" in baseline.hovertemplate
+    assert [len(trace.x) for trace in events.data] == [6, 2] and set(events.data[0].x) == {50}
+    cells = dict(zip(table.data[0].header["values"], table.data[0].cells["values"], strict=True))
+    shares = dict(zip(cells["grokked"], cells["test >= 95 %"], strict=True))
+    assert shares == {"300": "70", "400": "60", "&gt; 1000": "0"}
+    assert figures(Memory(runs, {}), View("grokking")) == []

@@ -7,6 +7,7 @@ from rrm.explorer.tabs import (
     boards,
     claims,
     fourier,
+    grokking,
     heads,
     history,
     numbers,
@@ -23,6 +24,7 @@ TABS: Mapping[str, Tab] = {
     tab.name: tab
     for tab in (
         training.TAB,
+        grokking.TAB,
         history.CURVATURE,
         history.OPTIMIZER,
         weights.TAB,
