@@ -1,9 +1,9 @@
 """The puzzle graph: puzzles with the outcomes of attempts, and walks from puzzles to new ones.
 
-A walk starts where the model solves a puzzle about half of the time and ends at a puzzle some moves away, more often one
-of use than a fresh puzzle. Each move loses much: how often a half-trained TRM solves a 6 x 6 Sudoku and what one move
-makes of it correlates by 0.1 to 0.3 (a given more or less keeps the most, a crossing the least), over two sets of
-attempts at one Sudoku by 0.85. So short walks of small moves are the most useful (analysis/proposals.py).
+A walk starts where the model solves a puzzle about half of the time and ends at a puzzle some moves away, which is of
+use more often than a fresh puzzle. Each move loses much: how often a half-trained TRM solves a 6 x 6 Sudoku and what
+one move makes of it correlates by 0.1 to 0.3 (a given more or less keeps the most, a crossing the least), over two sets
+of attempts at one Sudoku by 0.85. So short walks of small moves are the most useful (analysis/proposals.py).
 """
 
 from collections.abc import Mapping, Sequence
