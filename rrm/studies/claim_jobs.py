@@ -20,6 +20,8 @@ from rrm.errors import InputError
 from rrm.halves import NOISE
 from rrm.jobs.data import load_data
 from rrm.jobs.folder import JobFolder
+from rrm.jobs.heads import ARMS as HEAD_ARMS
+from rrm.jobs.heads import BASELINE, PERTURBED
 from rrm.jobs.objectives import OBJECTIVES
 from rrm.jobs.record import TrialRecord
 from rrm.jobs.spec import Preset, SweepSpec
@@ -27,9 +29,10 @@ from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.stability import examples, kept
 from rrm.statistics import Examples
 from rrm.statistics.training_runs import TrainingRun
-from rrm.studies import selector_sweep
+from rrm.studies import heads, selector_sweep
 from rrm.studies.checks import fixed_configurations
 from rrm.studies.claim_grokking import GROKKING_SPEC
+from rrm.studies.claim_heads import HEADS_SPEC
 from rrm.studies.claim_specs import ARMS_SPEC, MODELS_SPEC, TOY_SPEC
 from rrm.studies.stored import sweep_points
 from rrm.studies.sweep import run_sweep
@@ -165,6 +168,8 @@ class SweepJob(Job):
         folder = JobFolder(context.storage / self.name, self.kind)
         if self.part == "grokking":
             return Evidence(grokking=self._networks(folder), runs=runs)
+        if self.part == "heads":
+            return Evidence(runs=runs)  # trained for the studies of heads
         if self.part == "toy":
             toy: dict[str, dict[int, float]] = {}
             for trial in _trials(folder):
@@ -254,6 +259,54 @@ class SelectorJob(Job):
         return Evidence(rollouts={self.seed: rollouts}, runs={"rollouts": [run.id]})
 
 
+@dataclass(frozen=True)
+class HeadsJob(Job):
+    """A study of the heads of one baseline, against the arm with noise.
+
+    sweep: the job that trains them.  count: puzzles.  draws: random sets of heads.
+    """
+
+    sweep: str
+    seed: int
+    count: int
+    draws: int
+    kind: ClassVar[str] = "study"
+    part: ClassVar[str] = "heads"
+
+    @property
+    def experiment(self) -> str:
+        return "heads"
+
+    def _trial(self, context: Context, arm: str) -> Run:
+        wanted = {"rrm.seed": str(self.seed), "rrm.arm": arm}
+        found = [run for run in context.trials(self.sweep) if wanted.items() <= run.tags.items()]
+        if not found:
+            raise InputError(f"{self.sweep} has no trained {arm} of seed {self.seed}: choose another --name")
+        return found[0]
+
+    def settings(self, context: Context) -> dict[str, Any] | None:
+        if self.sweep not in context.done:
+            return None
+        tags = [self._trial(context, arm).tags for arm in HEAD_ARMS]
+        return {"count": self.count, "draws": self.draws, "weights": [of["rrm.checkpoint_hash"] for of in tags],
+                "data": tags[0]["rrm.data_hash"]}  # fmt: skip
+
+    def run(self, context: Context, resume: bool) -> None:
+        args = context.args
+        heads.run_study(
+            Namespace(
+                run=self._trial(context, BASELINE).id, checkpoint=None, config=None, weights="best", data=None,
+                count=self.count, segments=None, against=self._trial(context, PERTURBED).id, null=None, control=None,
+                draws=self.draws, seed=args.seed, workers=None, gpus=0, name=self.name, storage=args.storage,
+                tracking_uri=args.tracking_uri, address=args.address, resume=resume, verbose=args.verbose,
+            )
+        )  # fmt: skip
+
+    def read(self, context: Context, run: Run) -> Evidence:
+        found = {name.removeprefix("heads/"): value for name, value in run.metrics.items()}
+        return Evidence(heads={self.seed: found}, runs={"heads": [run.id]})
+
+
 def claim_jobs(args: Namespace) -> list[Job]:
     """The jobs of a preset, in the order in which they run."""
     quick = args.preset == "quick"
@@ -264,6 +317,8 @@ def claim_jobs(args: Namespace) -> list[Job]:
     arms = name("arms-mixers")
     seeds = range(args.seed, args.seed + ARMS_SPEC.presets[args.preset].seeds)
     sigmas, K = (0.1, 0.3, 1.0), (1, 8)
+    trained, count, draws = name("heads"), 128 if quick else 256, 4 if quick else 10
+    head_seeds = range(args.seed, args.seed + HEADS_SPEC.presets[args.preset].seeds)
     return [
         SweepJob(name("models"), 200 if quick else 600, "spectra", MODELS_SPEC),
         SweepJob(name("toy"), 60 if quick else 150, "toy", TOY_SPEC),
@@ -271,4 +326,6 @@ def claim_jobs(args: Namespace) -> list[Job]:
         SweepJob(arms, 220 if quick else 2900, "arms", ARMS_SPEC),
         # Of baselines that are trained to the end, whose Q heads have learned to halt.
         *(SelectorJob(name(f"rollouts-mixers-{seed}"), 70, arms, "trm_mlp", seed, sigmas, K) for seed in seeds),
+        SweepJob(trained, 150 if quick else 400, "heads", HEADS_SPEC),
+        *(HeadsJob(f"{trained}-{seed}", 30 if quick else 120, trained, seed, count, draws) for seed in head_seeds),
     ]

@@ -34,7 +34,7 @@ def reasoner():
     return model(puzzle_emb_len=2)
 
 
-@pytest.mark.parametrize("name", ["trm_att", "hrm", "srm_att"])
+@pytest.mark.parametrize("name", ["trm_att", "trm_gdn", "hrm", "srm_att"])
 def test_recording_changes_no_bit_and_leaves_nothing_behind(name):
     watched = model(name)
     plain = rollout(watched, PUZZLES.arrays, SEGMENTS)
@@ -48,7 +48,7 @@ def test_recording_changes_no_bit_and_leaves_nothing_behind(name):
     with pytest.raises(RuntimeError), record_attention(watched, lambda one: None):
         raise RuntimeError
     assert not any(module._forward_pre_hooks for module in watched.modules())
-    assert all(module.watch is None for module in attentions(watched).values())
+    assert all(getattr(module, "watch", None) is None for module in attentions(watched).values())
 
 
 def test_recomputed_weights_times_values_are_what_the_heads_read(reasoner):
@@ -226,6 +226,22 @@ def test_answers_under_no_ablation_are_those_of_the_rollout(reasoner):
     for bad, kind in ((np.zeros((1, 3), bool), "zero"), (np.zeros((1, 2), bool), "noise")):
         with pytest.raises(ValueError), ablate(reasoner, {next(iter(attentions(reasoner))): bad}, kind):
             pass
+
+
+def test_heads_of_the_delta_rule_are_scored_by_their_shares_and_switched_off():
+    watched = model("trm_gdn")
+    found = record_heads(watched, PUZZLES, TASK, 1, draws=2)
+    assert np.allclose(found.columns.sum(-1), len(PUZZLES), atol=1e-3)  # signs are gone, rows add up to 1
+    assert (found.entropy >= 0).all() and (found.entropy < math.log(16) + 1e-5).all()
+    signed = []
+    with record_attention(watched, lambda one: signed.append(one.weights(slice(None)))):
+        rollout(watched, PUZZLES.arrays, 1)
+    assert min(A.min() for A in signed) < 0
+    name = next(iter(attentions(watched)))
+    plain = rollout(watched, PUZZLES.arrays, 1)
+    with ablate(watched, {name: np.ones((3, 2), bool)}):
+        without = rollout(watched, PUZZLES.arrays, 1)
+    assert not torch.allclose(plain.z_H, without.z_H)
 
 
 def test_a_grokking_transformer_is_recorded_at_the_positions_that_its_layers_compute():

@@ -4,7 +4,7 @@ import numpy as np
 
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import StochasticResult
-from rrm.reports.claims import grokking, training
+from rrm.reports.claims import grokking, heads, training
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.claims.stability import MODELS
 from rrm.statistics import Examples, SweepPoint
@@ -100,6 +100,15 @@ def grokking_runs(true, seed):
     }
 
 
+def head_numbers(true, seed):
+    """A training that few heads carry, and one that moves no farther than chance."""
+    rng = np.random.default_rng(seed)
+    found = {heads.TOP: 0.9, heads.RANDOM: 0.1, heads.CHANGE: 0.3, heads.BY_CHANCE: 0.1, heads.BY_NOISE: 0.2,
+             "gini": 0.5, heads.RANK: 4.0, heads.RANK_OF_NOTHING: 8.0}  # fmt: skip
+    nothing = {heads.TOP: 0.1, heads.CHANGE: 0.1, heads.BY_NOISE: 0.1, "gini": 0.1, heads.RANK: 8.0}
+    return {name: value * (1 + rng.normal(0, 0.01)) for name, value in (found if true else found | nothing).items()}
+
+
 def evidence(true):
     by_seed = {seed: examples(true, seed) for seed in SEEDS}
     rng = np.random.default_rng(0)
@@ -111,5 +120,6 @@ def evidence(true):
         toy=toy,
         grokking={seed: grokking_runs(true, seed) for seed in SEEDS},
         rollouts={seed: rollouts(true, seed) for seed in SEEDS},
+        heads={seed: head_numbers(true, seed) for seed in SEEDS},
         runs={"spectra": ["a"], "arms": ["b"], "toy": ["c"], "rollouts": ["d", "e"]},
     )

@@ -47,6 +47,7 @@ class Evidence:
         toy: share of right bits after training, by arm and seed, of the random network that flossing was published for.
         rollouts: by training seed, noisy and deep rollouts of baselines.
         grokking: by training seed and arm, runs of networks on modular arithmetic.
+        heads: by training seed, the metrics of a study of heads without their first part, "gini" of "heads/gini".
         runs: by name of the part, the runs that it comes from.
     """
 
@@ -55,11 +56,12 @@ class Evidence:
     toy: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     rollouts: Mapping[int, Rollouts] = field(default_factory=dict)
     grokking: Mapping[int, Mapping[str, TrainingRun]] = field(default_factory=dict)
+    heads: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 # The parts, by which a claim names its evidence.
-PARTS = ("spectra", "arms", "toy", "rollouts", "grokking")
+PARTS = ("spectra", "arms", "toy", "rollouts", "grokking", "heads")
 
 
 def join(parts: Sequence[Evidence]) -> Evidence:
@@ -68,6 +70,7 @@ def join(parts: Sequence[Evidence]) -> Evidence:
     toy: dict[str, dict[int, float]] = {}
     rollouts: dict[int, Rollouts] = {}
     grokking: dict[int, dict[str, TrainingRun]] = {}
+    heads: dict[int, Mapping[str, float]] = {}
     runs: dict[str, list[str]] = {}
     for part in parts:
         for model, by_seed in part.spectra.items():
@@ -75,8 +78,9 @@ def join(parts: Sequence[Evidence]) -> Evidence:
         for arm, values in part.toy.items():
             toy.setdefault(arm, {}).update(values)
         rollouts.update(part.rollouts)
+        heads.update(part.heads)
         for seed, by_arm in part.grokking.items():
             grokking.setdefault(seed, {}).update(by_arm)
         for name, ids in part.runs.items():
             runs.setdefault(name, []).extend(ids)
-    return Evidence(spectra, [point for part in parts for point in part.arms], toy, rollouts, grokking, runs)
+    return Evidence(spectra, [point for part in parts for point in part.arms], toy, rollouts, grokking, heads, runs)

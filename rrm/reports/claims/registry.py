@@ -2,8 +2,9 @@
 
 from rrm.reports.claims.claim import Claim
 from rrm.reports.claims.grokking import GROKKING
+from rrm.reports.claims.heads import HEADS
 from rrm.reports.claims.rollouts import ROLLOUTS
 from rrm.reports.claims.stability import STABILITY
 from rrm.reports.claims.training import TRAINING
 
-CLAIMS: tuple[Claim, ...] = (*STABILITY, *TRAINING, *ROLLOUTS, *GROKKING)
+CLAIMS: tuple[Claim, ...] = (*STABILITY, *TRAINING, *ROLLOUTS, *GROKKING, *HEADS)
