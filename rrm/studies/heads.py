@@ -3,7 +3,6 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ from rrm.dynamics.attention import ChangeRows, HeadRows, compare_heads, join_hea
 from rrm.errors import InputError
 from rrm.files import file_hash
 from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
-from rrm.models import RecursiveModel, describe, recursive
-from rrm.models.attending import head_shape
+from rrm.models import RecursiveModel, recursive
+from rrm.models.attending import attentions, head_shape
+from rrm.models.srm import SRM
 from rrm.reports.heads import AFTER, AGAINST, BEFORE, HeadStudy, report
 from rrm.statistics.heads import Ablation, null_band, plan_ablations
 from rrm.statistics.weight_change import WeightChange, weight_changes
@@ -102,10 +102,18 @@ def _others(args: Namespace, frame: Frame, own: Path | None) -> list[Other]:
     found = []
     for name, (folder, weights) in places.items():
         other = recursive(checkpoint.load_model(folder, weights), "a study of heads")
-        if describe(other) != describe(frame.source.model):
+        if isinstance(other, SRM) and isinstance(frame.source.model, SRM):
+            other.set_L_cycles(frame.source.model.config.L_cycles)  # which may have grown in the training
+        if _shape(other) != _shape(frame.source.model):
             raise InputError(f"{folder} ({name}) has a network of another shape: compare trainings of one network")
         found.append(Other(name, other, folder, weights))
     return found
+
+
+def _shape(model: RecursiveModel) -> tuple:
+    """What two networks have in common whose heads can be compared."""
+    heads = head_shape(model) if attentions(model) else None
+    return type(model), heads, model.segment_calls, model.half_shape, model.config.vocab_size
 
 
 def _described(folder: Path) -> dict:
@@ -152,14 +160,13 @@ def _measure(
         compare_heads, ChangeRows, model, puzzles, arguments, path / "changes", resources, request,
         frame.bar("changes of heads", count),
     )  # fmt: skip
-    with np.errstate(invalid="ignore"):
-        js = changes.js.mean(0)
+    js = changes.js.mean(0)
     ablations = plan_ablations(js[0], settings["seed"], settings["draws"])
     right = gather(
         ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(ablations), path / "ablations", resources,
         request, frame.bar(f"{len(ablations)} ablations", count),
     ).right  # fmt: skip
-    summary = _summary(frame, scored, js, model.half_shape[0] - get_task(puzzles.task).seq_len)
+    summary = _summary(frame, scored, js)
     save_heads(summary, path / HEADS)
     aligned = {one.name: _began_alike(own, one.folder) for one in others if one.name != BEFORE}
     weights = {one.name: _weights(own, one) for one in others}
@@ -173,29 +180,30 @@ def _as_arguments(ablations: Sequence[Ablation]) -> dict:
     return {"off": np.stack([one.off for one in ablations]), "kinds": [one.kind for one in ablations]}
 
 
-def _summary(frame: Frame, scored: dict[str, HeadRows], js: np.ndarray, prefix: int) -> HeadSummary:
+def _summary(frame: Frame, scored: dict[str, HeadRows], js: np.ndarray) -> HeadSummary:
     first = scored[AFTER]
     bands = [null_band(rows.null, rows.counted) for rows in scored.values()]
-    mean = partial(np.nanmean, axis=0)
-    with np.errstate(invalid="ignore"):
-        # Means of nothing: a layer that rests, or no puzzle of an outcome.
-        import warnings
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            lift = np.stack([mean(rows.lift) for rows in scored.values()])
-            outcome = np.stack([mean(first.lift[first.right == solved]) for solved in (True, False)])
-            entropy = np.stack([mean(rows.entropy) for rows in scored.values()])
-            cosine = np.stack([mean(rows.cosine) for rows in scored.values()])
-    columns = np.stack([rows.columns for rows in scored.values()]) / len(first.index)
-    maps = np.stack([rows.maps for rows in scored.values()]) / len(first.index)
+    def means(name: str) -> np.ndarray:
+        return np.stack([_mean(getattr(rows, name)) for rows in scored.values()])
+
+    columns, maps = (np.stack([getattr(rows, name) for rows in scored.values()]) / len(first.index)
+                     for name in ("columns", "maps"))  # fmt: skip
     return HeadSummary(
         label=frame.source.label, task=frame.puzzles.task, models=",".join(scored), calls=first.calls,
         layers=first.layers, patterns=first.patterns, probe=frame.puzzles.content_hash(), puzzles=len(first.index),
-        solved=int(first.right.sum()), lift=lift, low=np.stack([low for low, _ in bands]),
-        high=np.stack([high for _, high in bands]), outcome=outcome, entropy=entropy, cosine=cosine,
-        fixed=columns.max(-1) * columns.shape[-1], js=js, maps=maps,
+        solved=int(first.right.sum()), lift=means("lift"), low=np.stack([low for low, _ in bands]),
+        high=np.stack([high for _, high in bands]),
+        outcome=np.stack([_mean(first.lift[first.right == solved]) for solved in (True, False)]),
+        entropy=means("entropy"), cosine=means("cosine"), fixed=columns.max(-1) * columns.shape[-1], js=js, maps=maps,
     )  # fmt: skip
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over puzzles, of the numbers that there are; nan for a layer that rests, or an outcome without puzzles."""
+    known = np.isfinite(values)
+    total, count = np.where(known, values, 0).sum(0, dtype=float), known.sum(0)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def _began_alike(own: Path | None, other: Path) -> bool:
