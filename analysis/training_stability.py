@@ -3,6 +3,7 @@
     python analysis/training_stability.py --out DIR                      # ten seeds, four arms: seven minutes of a core
     python analysis/training_stability.py --out DIR --preset smoke       # a minute
     python analysis/training_stability.py --out DIR --window 0 1700      # the tangent from the first step to the last
+    python analysis/training_stability.py --storage runs                 # and every training as a run of that store
 
 Trains a small network on addition mod 31, full batch, in float64, and carries a tangent of the optimizer's own map
 (weights and moments) along. Prints growth rates by phase, at matched training loss, in four norms and beside a twin
@@ -11,13 +12,22 @@ training_stability.png. `rrm/toys/training_stability.py` explains the arms.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rrm.commands.options import RawText
+from rrm.commands.options import RawText, check_storage
 from rrm.doctor.storage import output_folder
 from rrm.errors import InputError, OneLineParser, exit_on_bad_input
+from rrm.paths import user_path
 
+if TYPE_CHECKING:  # torch comes after the options were checked
+    from rrm.toys.training_stability import StabilityRun
+
+EXPERIMENT = "training_stability"
+# What the series of a training are called in a store, where the names of other trainings say the same.
+SERIES = {"weight_norm": "probe/weight_norm/total", "gini": "probe/fourier/gini"}
 SMOKE = {"p": 13, "steps": 200, "window": (0, 150), "settle": 50, "plateau": 75, "twin_steps": 20}
 PRESETS = {"study": {}, "smoke": SMOKE}
 
@@ -31,7 +41,11 @@ def parse(argv: list[str] | None = None):
     add("--arms", nargs="+", metavar="ARM", help="default: all four")
     add("--activation", default="gelu", help="gelu or relu; relu makes twins jump (default: %(default)s)")
     add("--window", nargs=2, type=int, metavar="STEP", help="carry the tangent between these (default: the preset's)")
+    add("--storage", type=user_path, metavar="DIR", help="also log every training as a run of the MLflow store of this "
+        "folder, for the explorer")  # fmt: skip
     args = parser.parse_args(argv)
+    if args.storage:
+        check_storage(args.storage)
     if args.preset not in PRESETS:
         raise InputError(f"--preset {args.preset!r} is unknown: use one of {', '.join(PRESETS)}")
     if args.seeds is None:
@@ -94,6 +108,31 @@ def main() -> None:
     }
     save(training_stability_figure(curves), args.out / "training_stability.png")
     print(args.out / "training_stability.png")
+    if args.storage:
+        print(f"logged to  {log(chosen, Path(args.storage).resolve())}")
+
+
+def log(runs: "Sequence[StabilityRun]", storage: Path) -> str:
+    """Log trainings as the runs of a job; -> the store. A training that is there already gains nothing."""
+    import hashlib
+
+    from rrm.reports.training_stability import running_rate
+    from rrm.tracking import Tracker, tracking_uri
+
+    setting = runs[0].setting
+    job = f"{EXPERIMENT}-{hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest()[:8]}"
+    with Tracker(tracking_uri(None, storage), EXPERIMENT, job, storage / "artifacts") as tracker:
+        tracker.finish(tracker.run("sweep", job, setting), "FINISHED")
+        for run in runs:
+            own = tracker.run("trial", f"{run.arm}, seed {run.seed}", {"seed": run.seed})
+            tracker.tags(own, {"rrm.model": "mlp", "rrm.arm": run.arm, "rrm.seed": run.seed})
+            columns = {SERIES.get(name, name): values for name, values in run.curves.items() if name != "step"}
+            columns = {name.replace("growth/", "stability/growth/"): values for name, values in columns.items()}
+            columns["stability/rate"] = running_rate(run).tolist()
+            for place, step in enumerate(run.curves["step"]):
+                tracker.metrics(own, {name: values[place] for name, values in columns.items()}, int(step))
+            tracker.finish(own, "FINISHED")
+    return tracker.uri
 
 
 if __name__ == "__main__":

@@ -93,6 +93,10 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
         Panel("input Hessian, trace", {"": f"{LAYERS}/input_hessian/*"}),
         Panel("weight Hessian, trace", {"": "probe/hessian/trace/*"}, log=True),
     ),
+    "stability": (
+        Panel("growth rate of nearby trainings (nats per step)", {"": "stability/rate"}, levels=(0.0,)),
+        Panel("growth since the window began (nats)", {"": "stability/growth/*"}),
+    ),
     "computation": (
         Panel("effective depth (layers)", {"": "gates/effective_depth"}),
         Panel("gates", {"": "gates/layer_*"}),

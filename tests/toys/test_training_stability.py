@@ -10,6 +10,7 @@ import pytest
 
 from rrm.errors import InputError
 from rrm.toys.training_stability import ARMS, NORMS, StabilitySetting, measure_training
+from rrm.tracking.sqlite_reader import SqliteReader
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "training_stability.py"
 TINY = StabilitySetting(
@@ -64,12 +65,17 @@ def test_script_keeps_what_is_there_and_measures_a_line_that_was_cut_off(monkeyp
 
     monkeypatch.setattr("rrm.toys.training_stability.measure_training", measure)
     monkeypatch.setattr("rrm.toys.training_stability.StabilitySetting", lambda **_: TINY)
-    arguments = [str(SCRIPT), "--out", str(tmp_path), "--preset", "smoke", "--arms", "grokking", "no decay"]
+    arguments = [str(SCRIPT), "--out", str(tmp_path), "--preset", "smoke", "--arms", "grokking", "no decay",
+                 "--storage", str(tmp_path / "runs")]  # fmt: skip
     monkeypatch.setattr("sys.argv", arguments)
     runpy.run_path(str(SCRIPT), run_name="__main__")
     file = tmp_path / "training_stability.jsonl"
     assert len(asked) == 4 == len(file.read_text().splitlines()) and (tmp_path / "training_stability.png").exists()
     assert "2 seeds are too few for a verdict" in capsys.readouterr().out
+    logged = SqliteReader(tmp_path / "runs" / "mlflow.db")
+    runs = {run.name: run for run in logged.every_run()}
+    steps, growth = logged.history(runs["grokking, seed 1"], "stability/growth/weights")
+    assert runs.keys() >= {"grokking, seed 0", "no decay, seed 1"} and steps[0] == 5 and np.isfinite(growth).any()
     kept = file.read_text().splitlines()
     file.write_text("\n".join([*kept[:3], kept[3][:50]]) + "\n")
     runpy.run_path(str(SCRIPT), run_name="__main__")

@@ -33,6 +33,7 @@ TABS: Mapping[str, Tab] = {
         fourier.TAB,
         routing.TAB,
         history.ACTION,
+        history.STABILITY,
         stability.EXPONENTS,
         settling.TAB,
         selectors.TAB,

@@ -8,4 +8,8 @@ CURVATURE = panel_tab("curvature", "Curvature", HISTORIES["curvature"], _PROBES)
 OPTIMIZER = panel_tab("optimizer", "Optimizer", HISTORIES["optimizer"], _PROBES)
 LAYERS = panel_tab("layers", "Layers", HISTORIES["layers"], _PROBES)
 STRUCTURE = panel_tab("structure", "Structure", HISTORIES["structure"], _PROBES)
+STABILITY = panel_tab(
+    "training_stability", "Training stability", HISTORIES["stability"],
+    "python analysis/training_stability.py --storage runs",
+)  # fmt: skip
 ACTION = panel_tab("action", "Action", HISTORIES["action"], _PROBES)
