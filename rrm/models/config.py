@@ -24,7 +24,8 @@ class ReasonerConfig(ABC):
         H_cycles, L_cycles: z_H calls of a segment, and z_L calls before each of them.
         L_layers: blocks of the network.
         num_heads: heads of attention or of the delta rule, each of an even width.
-        delta_rule: the gated delta rule mixes positions instead of attention (`rrm.models.delta_rule`).
+        delta_rule: the gated delta rule mixes positions instead of attention (`rrm.models.delta_rule`); with "rope_2d"
+            every second head reads the grid column by column.
         expansion: inner width of a SwiGLU in multiples of D, before `layers.swiglu_width` rounds it.
         swiglu: one of `layers.SWIGLUS`.
         pos_encodings: one of `position_encodings`. "rope_2d" turns half of a head's frequencies by the row of a cell

@@ -6,7 +6,8 @@ A head reads the cells one by one and keeps a state S [C, C], which maps keys to
 
 alpha_t = e^g_t from 0 to 1 is the decay of a cell, and beta_t from 0 to 1 how much of the value that the state has for
 k_t is replaced by v_t. A board has no direction: each head reads the cells forwards and backwards, with gates of its
-own for each, and adds the two reads.
+own for each, and adds the two reads. Of a grid half of the heads read row by row and half column by column, as scans
+of images do (Liu et al., VMamba, arXiv 2401.10166): decay then tells rows from columns.
 
 Within a chunk of cells the recursion is one triangular system, so that no loop over the cells is needed. With c the
 running sum of g, D_ij = e^(c_i - c_j) for j <= i, and S the state before the chunk,
@@ -27,13 +28,13 @@ from torch import Tensor, nn
 from rrm.models.layers import Block, Linear, RotaryPositions, SwiGLU, rms_norm
 
 CHUNK = 32  # cells of one triangular system, whose work grows with their square (tests/benchmarks/mixers.py)
-SLOWEST, FASTEST = 1e-3, 1e-1  # -g of a cell at the start: half-lives of 690 to 7 cells over the heads, as in the paper
+SLOWEST, FASTEST = 0.05, 1.0  # -g of a cell at the start: half-lives of 14 to .7 cells over the heads
 
 
 class Reading(NamedTuple):
     """The inputs of the recursion in the order of each way: q, k, v [B, W, N, L, C], g and beta [B, W, N, L].
 
-    q and k have length 1 at most.
+    q has length sqrt(C) at most, and k length 1.
     """
 
     q: Tensor
@@ -104,51 +105,69 @@ def gate_statistics(reading: Reading) -> GateStatistics:
     )
 
 
-class GatedDeltaRule(nn.Module):
-    """A layer of N heads of the gated delta rule, read forwards and backwards; [B, L, D] -> [B, L, D].
+def scan_order(heads: int, prefix: int, cells: int, columns: int | None = None) -> Tensor:
+    """The positions in the order in which each head reads them forwards, [N, L], the prefix always first.
 
-    As in the paper g = -e^A_log softplus(a_proj x + dt_bias), beta = sigmoid(b_proj x), q and k have length 1, and a
-    head's read is normalised and gated by silu(g_proj x) before `o_proj`. The short convolutions of the paper are left
-    out: they mix neighbours on a line. Rotary positions turn q and k instead, as in attention. `chunk` cells are one
-    triangular system.
+    Every second head reads the cells of a grid of so many columns column by column.
+    """
+    cell = torch.arange(cells)
+    rows = cells // (columns or cells)
+    by_row, by_column = (
+        torch.cat((torch.arange(prefix), prefix + of)) for of in (cell, cell % rows * (columns or 1) + cell // rows)
+    )
+    return torch.stack([by_column if head % 2 and columns else by_row for head in range(heads)])
+
+
+class GatedDeltaRule(nn.Module):
+    """A layer of heads of the gated delta rule, read both ways along `order` [N, L]; [B, L, D] -> [B, L, D].
+
+    As in the paper g = -e^A_log softplus(a_proj x + dt_bias), beta = sigmoid(b_proj x), and q and k are normalised.
+    Otherwise the layer is that of attention: rotary positions turn q and k, and the reads go to `o_proj`. The paper's
+    short convolutions mix neighbours on a line; its SiLU of q, k and v and its norm and gate of the reads made small
+    boards slower to learn. `chunk` cells are one triangular system.
 
     The recursion runs in float32 or wider whatever the dtype of x: a triangular system has no kernel in bfloat16.
     """
 
     chunk = CHUNK
+    order: Tensor
+    inverse: Tensor
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, order: Tensor):
         super().__init__()
-        self.heads = heads
+        self.heads = heads = len(order)
         self.qkv_proj = Linear(width, 3 * width)
         self.qkv_proj.stacked = 3 * heads
         self.a_proj, self.b_proj = Linear(width, 2 * heads), Linear(width, 2 * heads)
         self.A_log = nn.Parameter(torch.zeros(2, heads))
-        rates = torch.logspace(math.log10(SLOWEST), math.log10(FASTEST), heads)
+        # Two heads each, one by row and one by column.
+        rates = torch.logspace(math.log10(SLOWEST), math.log10(FASTEST), (heads + 1) // 2).repeat_interleave(2)[:heads]
         self.dt_bias = nn.Parameter(rates.expm1().log().repeat(2, 1))
-        self.g_proj = Linear(width, width)
         self.o_proj = Linear(width, width)
+        both = torch.stack((order, order.flip(-1)))
+        self.register_buffer("order", both, persistent=False)
+        self.register_buffer("inverse", both.argsort(-1), persistent=False)
 
     def forward(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
         reads, _ = scan(self.reading(x_BLD, rotary), self.chunk)
-        forwards, backwards = reads.unbind(1)
-        read_BNLC = rms_norm(forwards + backwards.flip(-2)).to(x_BLD.dtype)
-        return self.o_proj(read_BNLC.transpose(-2, -3).flatten(-2) * F.silu(self.g_proj(x_BLD)))
+        read_BNLC = reads[:, *self._places(), self.inverse].sum(1)
+        return self.o_proj(read_BNLC.transpose(-2, -3).flatten(-2).to(x_BLD.dtype))
 
     def attention_weights(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
-        """How much of each value a position reads, [B, N, L, L]: weights @ v is the read before its norm.
+        """How much of each value a position reads, [B, N, L, L]: weights @ v goes to `o_proj`.
 
         The weights have both signs, and those of a position do not add up to 1.
         """
-        forwards, backwards = attention_map(self.reading(x_BLD, rotary)).unbind(1)
-        return forwards + backwards.flip(-1, -2)
+        A = attention_map(self.reading(x_BLD, rotary))
+        way, head = (place.unsqueeze(-1) for place in self._places())
+        return A[:, way, head, self.inverse.unsqueeze(-1), self.inverse.unsqueeze(-2)].sum(1)
 
     def reading(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Reading:
         """The inputs of the recursion, in float32 or wider."""
         wide = torch.promote_types(x_BLD.dtype, torch.float32)
         qkv = self.qkv_proj(x_BLD).to(wide).unflatten(-1, (3 * self.heads, -1)).transpose(-2, -3)
         q, k, v = qkv.chunk(3, dim=-3)
-        q, k = (rms_norm(t) * t.shape[-1] ** -0.5 for t in (q, k))
+        q, k = rms_norm(q), rms_norm(k) * k.shape[-1] ** -0.5
         if rotary is not None:
             q, k = rotary(q), rotary(k)
         a, b = (
@@ -156,18 +175,24 @@ class GatedDeltaRule(nn.Module):
             for gate in (self.a_proj, self.b_proj)
         )
         g = -self.A_log.exp().unsqueeze(-1) * F.softplus(a + self.dt_bias.unsqueeze(-1))
+        way, head = self._places()
         return Reading(
-            *(torch.stack((t, t.flip(-2)), 1) for t in (q, k, v)),
-            *(torch.stack((t[:, 0], t[:, 1].flip(-1)), 1) for t in (g, b.sigmoid())),
+            *(t[:, head, self.order] for t in (q, k, v)),
+            *(t[:, way, head, self.order] for t in (g, b.sigmoid())),
         )
+
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """The numbers of ways [W, 1, 1] and heads [N, 1], which index tensors together with `order` [W, N, L]."""
+        device = self.order.device
+        return torch.arange(2, device=device).view(2, 1, 1), torch.arange(self.heads, device=device).view(-1, 1)
 
 
 class DeltaRuleBlock(Block):
     """h = rms(h + delta_rule(h)); h = rms(h + SwiGLU(h)), on [B, L, D]."""
 
-    def __init__(self, width: int, heads: int, expansion: float, swiglu: type[SwiGLU] = SwiGLU):
+    def __init__(self, width: int, order: Tensor, expansion: float, swiglu: type[SwiGLU] = SwiGLU):
         super().__init__()
-        self.delta_rule = GatedDeltaRule(width, heads)
+        self.delta_rule = GatedDeltaRule(width, order)
         self.mlp = swiglu(width, expansion)
 
     def forward(self, h_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:

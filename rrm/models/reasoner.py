@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from rrm.models import layers
 from rrm.models.base import Readout, RecursiveModel, State
 from rrm.models.config import FORWARD_DTYPES, ReasonerConfig
-from rrm.models.delta_rule import DeltaRuleBlock
+from rrm.models.delta_rule import DeltaRuleBlock, scan_order
 
 # Rows of the largest table: files hold identifiers as int32.
 _MOST_IDENTIFIERS = 1 << 31
@@ -55,9 +55,11 @@ class Reasoner(RecursiveModel):
 
     def _block(self) -> layers.Block:
         c = self.config
+        if c.delta_rule:
+            order = scan_order(c.num_heads, c.prefix, c.seq_len, c.columns if c.pos_encodings == "rope_2d" else None)
+            return DeltaRuleBlock(c.hidden_size, order, c.expansion, layers.SWIGLUS[c.swiglu])
         if c.attention:
-            block = DeltaRuleBlock if c.delta_rule else layers.AttentionBlock
-            return block(c.hidden_size, c.num_heads, c.expansion, layers.SWIGLUS[c.swiglu])
+            return layers.AttentionBlock(c.hidden_size, c.num_heads, c.expansion, layers.SWIGLUS[c.swiglu])
         return self.mixer_block(c.hidden_size, self.half_shape[0], c.expansion, layers.SWIGLUS[c.swiglu])
 
     def _rotary(self) -> layers.RotaryPositions | None:

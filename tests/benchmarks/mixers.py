@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rrm.models.delta_rule import CHUNK, GatedDeltaRule
+from rrm.models.delta_rule import CHUNK, GatedDeltaRule, scan_order
 from rrm.models.layers import Attention, RotaryPositions, grid_places
 
 BOARDS = {"Sudoku 4x4": (16, 4), "Sudoku 9x9": (81, 9), "maze 30x30": (900, 30)}
@@ -37,7 +37,8 @@ def ratios(cells: int, columns: int, args: argparse.Namespace) -> dict[str, tupl
     torch.manual_seed(0)
     rotary = RotaryPositions(grid_places(0, cells, columns), HEAD_WIDTH, theta=10.0)
     x = torch.randn(args.batch, cells, args.width)
-    attention, delta = (kind(args.width, args.width // HEAD_WIDTH) for kind in (Attention, GatedDeltaRule))
+    heads = args.width // HEAD_WIDTH
+    attention, delta = Attention(args.width, heads), GatedDeltaRule(args.width, scan_order(heads, 0, cells, columns))
     maps = delta.attention_weights, attention.attention_weights
     rows: dict[str, list[tuple[float, float]]] = {}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from rrm.models.delta_rule import GatedDeltaRule, Reading, attention_map, gate_statistics, scan
+from rrm.models.delta_rule import GatedDeltaRule, Reading, attention_map, gate_statistics, scan, scan_order
 from rrm.models.layers import RotaryPositions, grid_places, rms_norm
 
 
@@ -33,7 +33,7 @@ def cell_by_cell(reading: Reading) -> tuple[torch.Tensor, torch.Tensor]:
 def with_positions(length: int) -> tuple[GatedDeltaRule, torch.Tensor, RotaryPositions]:
     torch.manual_seed(0)
     rotary = RotaryPositions(grid_places(0, length, 4), head_width=16, theta=10.0)
-    return GatedDeltaRule(32, 2), torch.randn(3, length, 32), rotary
+    return GatedDeltaRule(32, scan_order(2, 0, length, 4)), torch.randn(3, length, 32), rotary
 
 
 @pytest.mark.parametrize("chunk", [16, 64, 128])
@@ -70,14 +70,24 @@ def test_without_decay_a_full_write_replaces_the_value_of_its_key():
     assert torch.equal(attention_map(still)[0, 0, 0, 2], torch.tensor([0.0, 0.0, 1.0, 0.0]))
 
 
+def test_every_second_head_reads_a_grid_column_by_column():
+    assert scan_order(2, 1, 6, 3).tolist() == [[0, 1, 2, 3, 4, 5, 6], [0, 1, 4, 2, 5, 3, 6]]
+    assert scan_order(2, 1, 3).tolist() == [[0, 1, 2, 3]] * 2
+    module, x, rotary = with_positions(8)
+    values = module.qkv_proj(x).unflatten(-1, (6, -1)).transpose(1, 2)[:, 4:]
+    forwards = module.reading(x, rotary).v[:, 0]
+    assert torch.equal(forwards[:, 0], values[:, 0])
+    assert torch.equal(forwards[:, 1], values[:, 1].unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2))
+
+
 def test_weights_times_values_are_the_output():
-    """Before the norm of a head; and each position reads those before and behind it."""
+    """And each position reads those before and behind it."""
     module, x, rotary = with_positions(16)
     weights = module.attention_weights(x, rotary)
     assert weights.shape == (3, 2, 16, 16) and bool((weights != 0).all())
     values = module.qkv_proj(x).unflatten(-1, (6, -1)).transpose(1, 2)[:, 4:]
-    read = rms_norm(weights @ values).transpose(1, 2).flatten(2) * torch.nn.functional.silu(module.g_proj(x))
-    assert (module.o_proj(read) - module(x, rotary)).abs().max() < 2e-6
+    found = module.o_proj((weights @ values).transpose(1, 2).flatten(2))
+    assert (found - module(x, rotary)).abs().max() < 2e-6
 
 
 def test_a_board_read_from_its_end_is_the_board_with_the_ways_exchanged():
@@ -93,7 +103,8 @@ def test_a_board_read_from_its_end_is_the_board_with_the_ways_exchanged():
 
 def test_first_and_second_derivatives():
     torch.manual_seed(0)
-    module, x = GatedDeltaRule(8, 2).double(), torch.randn(1, 5, 8, dtype=torch.float64, requires_grad=True)
+    module = GatedDeltaRule(8, scan_order(2, 1, 4, 2)).double()
+    x = torch.randn(1, 5, 8, dtype=torch.float64, requires_grad=True)
     assert gradcheck(module, (x, None), check_forward_ad=True) and gradgradcheck(module, (x, None))
 
 
@@ -105,7 +116,9 @@ def test_statistics_of_gates_that_do_not_read_their_input():
         module.A_log.fill_(math.log(3.0)), module.dt_bias.fill_(math.log(math.expm1(0.1)))
         found = gate_statistics(module.reading(x, None))
         values = module.qkv_proj(x[:, :1]).unflatten(-1, (6, -1))[:, 0, 4:]
-        alone = gate_statistics(module.reading(x[:, :1], None))
+        one = GatedDeltaRule(32, scan_order(2, 0, 1))
+        one.load_state_dict(module.state_dict())
+        alone = gate_statistics(one.reading(x[:, :1], None))
     expected = {"alpha": math.exp(-0.3), "half_life": math.log(2) / 0.3, "beta": 0.5, "alpha_spread": 0.0, "writing": 0}
     for name, value in expected.items():
         assert torch.allclose(getattr(found, name), torch.full((3, 2, 2), float(value)), atol=1e-6)

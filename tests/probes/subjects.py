@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from rrm.models.delta_rule import GatedDeltaRule
+from rrm.models.delta_rule import GatedDeltaRule, scan_order
 from rrm.probes import Pass, ProbeRows, Subject, View
 
 
@@ -58,7 +58,7 @@ class DeltaNet(Net):
 
     def __init__(self):
         super().__init__()
-        self.delta_rule = GatedDeltaRule(3, 1).double()
+        self.delta_rule = GatedDeltaRule(3, scan_order(1, 0, 2)).double()
 
     def represent(self, x):
         return self.delta_rule(x, None).flatten(1)
