@@ -18,6 +18,10 @@ _LOOKS = {
     "peak": Look("peak (test)", "#0b3c6f", "-", "o"),
     "final": Look("final (test)", "#d55e00", "-", "s"),
     "final at halting": Look("final, at halting (test)", "#cc79a7", "-", "^"),
+    "easy": Look("easy tier", "#56b4e9", "-", "v"),
+    "middle": Look("middle tier", "#e69f00", "-", "^"),
+    "hard": Look("hard tier", "#d55e00", "-", "s"),
+    "worst tenth": Look("worst tenth", "#cc79a7", "-", "P"),
     "area": Look("area under the curve (validation)", "#009e73", "-", "D"),
 }
 _BAND = "0.88"

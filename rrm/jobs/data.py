@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rrm.errors import InputError
 from rrm.jobs.spec import DataSpec
+from rrm.tasks.difficulty import rated
 from rrm.tasks.splits import Splits, generate_splits, read_splits
 
 
@@ -73,5 +74,9 @@ def load_data(
             splits[key] = read_splits(file, sizes, seed, cache)
         else:
             splits[key] = generate_splits(one.task, sizes, seed, one.givens, cache)
+        if one.rated:
+            of = splits[key]
+            train, validation, test = (rated(part, seed) for part in (of.train, of.validation, of.test))
+            splits[key] = Splits(train, validation, test, of.repeated)
     tasks = {key: made.train.task for key, made in splits.items()}
     return DataKeys(sweep, keys, tasks, {key: made.content_hash() for key, made in splits.items()}), splits

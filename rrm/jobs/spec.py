@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rrm.jobs.objectives import OBJECTIVES, SearchObjective
 
 if TYPE_CHECKING:
+    from rrm.jobs.predictions import TierReport
     from rrm.training.recipe import Recipe
     from rrm.training.trainer import Trainer
 
@@ -27,7 +28,8 @@ GRID_STAGES = ("score", "compare", "search", "draw", "say", "log")
 class DataSpec:
     """A set of puzzles to generate: lowest and highest number of given cells, numbers of puzzles.
 
-    `givens` as for `rrm.tasks.Task.generate`.
+    `givens` as for `rrm.tasks.Task.generate`.  rated: rate the puzzles by `rrm.tasks.difficulty.rated`, those of files
+    too.
     """
 
     task: str
@@ -35,6 +37,7 @@ class DataSpec:
     validation: int
     test: int
     givens: int | tuple[int, int] | None = None
+    rated: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.givens, list):  # an axis that was read back from a file
@@ -118,8 +121,8 @@ class SweepSpec:
     settings of the hook "probes" in every trial, unless the command line names probes; none by default.
 
     stages: the stages after training, in order: names of `rrm.studies.stages.STAGES`, or functions of a
-    `rrm.studies.sweep_run.SweepRun`.  objectives: the objectives that a search may have.  score: the score, a fraction
-    and the higher the better, that is shown and by which arms are compared.
+    `rrm.studies.sweep_run.SweepRun`.  tiers: what the stage "tiers" compares.  objectives: the objectives that a search
+    may have.  score: the score, a fraction and the higher the better, that is shown and by which arms are compared.
 
     A configuration is a flat dictionary with "model" among its keys; the sweep adds "seed" and "trial", its number.
     """
@@ -142,6 +145,7 @@ class SweepSpec:
     objectives: Mapping[str, SearchObjective] = field(default_factory=lambda: OBJECTIVES)
     score: str = "exact"
     learns: float = 0.05
+    tiers: TierReport | None = None
 
     def data_of(self, config: Config, preset: Preset) -> DataSpec | None:
         """The data of a configuration; None for data of its own."""

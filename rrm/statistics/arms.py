@@ -1,7 +1,7 @@
 """Arms of training against their baseline, paired by seed: does an intervention do more than another seed would?"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,7 +111,7 @@ class ArmComparison:
         return None if self.compute_ratio is None else abs(self.compute_ratio - 1) <= COMPUTE_TOLERANCE
 
 
-def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
+def compare_arms(points: Iterable[SweepPoint], measures: Mapping[str, str] = MEASURES) -> list[ArmComparison]:
     """Every arm of every model type against the baseline of that type, over the seeds that both have.
 
     The unit is the training run. A seed fixes initial weights and the order of puzzles, so arms are compared seed by
@@ -129,6 +129,10 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
     while runs of the same configuration on fresh seeds count. Repeated runs of one arm and seed count once, with their
     mean.
 
+    Args:
+        points: trained models.
+        measures: by name, the field of a point with each; "peak" is among them.
+
     Raises:
         ValueError: runs of one model type were scored on different numbers of test puzzles.
     """
@@ -143,7 +147,7 @@ def compare_arms(points: Iterable[SweepPoint]) -> list[ArmComparison]:
         for point in complete:
             if not point.baseline:
                 arms.setdefault(point.arm, []).append(point)
-        for arm, contrasts in _contrasts(arms, baseline).items():
+        for arm, contrasts in _contrasts(arms, baseline, measures).items():
             seeds, runs = tuple(contrasts["peak"].arm), arms[arm]
             finished = _finished([run for run in runs if run.seed in seeds]), _finished(baseline)
             comparisons.append(
@@ -165,7 +169,7 @@ def arm_table(comparisons: Sequence[ArmComparison]) -> list[dict[str, str]]:
     measure that no arm has are left out.
     """
     rows = []
-    measures = [name for name in MEASURES if any(name in comparison.contrasts for comparison in comparisons)]
+    measures = list(dict.fromkeys(name for comparison in comparisons for name in comparison.contrasts))
     for model in dict.fromkeys(comparison.model for comparison in comparisons):
         arms = [comparison for comparison in comparisons if comparison.model == model]
         baseline = {name: contrast.baseline for arm in arms for name, contrast in arm.contrasts.items()}
@@ -192,10 +196,12 @@ def _finished_columns(finished: Finished) -> dict[str, str]:
     }
 
 
-def _contrasts(arms: dict[str, list[SweepPoint]], baseline: list[SweepPoint]) -> dict[str, dict[str, Contrast]]:
+def _contrasts(
+    arms: dict[str, list[SweepPoint]], baseline: list[SweepPoint], measures: Mapping[str, str]
+) -> dict[str, dict[str, Contrast]]:
     """The contrasts of each arm that shares a seed with the baseline, by arm and measure."""
     contrasts: dict[str, dict[str, Contrast]] = {}
-    for measure, field in MEASURES.items():
+    for measure, field in measures.items():
         reference = _by_seed(baseline, field)
         paired = {arm: _by_seed(runs, field) for arm, runs in arms.items()}
         paired = {arm: {s: v for s, v in values.items() if s in reference} for arm, values in paired.items()}

@@ -18,6 +18,7 @@ from rrm.studies.grokking_stage import grokking
 from rrm.studies.measured import choose_measured, measure_trials, provenance
 from rrm.studies.publish import publish
 from rrm.studies.sweep_run import SweepRun
+from rrm.studies.tier_stage import tiers
 from rrm.terminal.table import markdown_table, table, write_csv
 from rrm.training import checkpoint, snapshots
 
@@ -167,6 +168,7 @@ STAGES: dict[str, Stage] = {
     "say": say,
     "log": log,
     "grokking": grokking,
+    "tiers": tiers,
 }
 
 

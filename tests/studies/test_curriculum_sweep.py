@@ -1,0 +1,63 @@
+"""The sweep of curricula: its arms can be trained at equal calls, and what it says comes from rated tiers."""
+
+import json
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rrm.commands.sweep import run_command
+from rrm.jobs.spec import Preset, grid
+from rrm.models import build
+from rrm.statistics.tiers import MEASURES
+from rrm.tasks import get_task
+
+ROOT = Path(__file__).parents[2]
+SPEC = runpy.run_path(str(ROOT / "tune_specs" / "curriculum_sweep.py"))["SPEC"]
+TINY = Preset(0, seeds=2, steps=48, evaluations=1, task="sudoku-4x4", givens=(7, 12), train=64, validation=8, test=32,
+              batch_size=4)  # fmt: skip
+
+
+def test_arms_of_one_budget_cost_the_same_and_predictions_are_of_arms_that_run():
+    preset = SPEC.presets["default"]
+    task, spent = get_task(preset.task), {}
+    for config in SPEC.fixed(["trm_mlp"]):
+        made = SPEC.recipe(config, task, preset, 0)
+        with torch.device("meta"):
+            model = build(made.model)
+        steps = made.steps(model)
+        total = steps * made.units_per_step(model) + made.hook_units(model, steps)
+        spent[config["budget"], config["arm"]] = total / (12 * preset.batch_size * preset.steps)
+    for (budget, arm), share in spent.items():
+        if arm != "p(1-p), unpaid":
+            assert share == pytest.approx({"full": 1, "half": 0.5, "quarter": 0.25}[budget], rel=0.01), arm
+    assert SPEC.data_of({}, preset) == replace(preset.data, rated=True)
+    for made in SPEC.tiers.predictions:
+        assert {(made.at, made.arm), (made.other_at, made.other)} <= spent.keys() and made.measure in MEASURES
+
+
+def test_a_sweep_says_what_became_of_its_predictions(cluster, tmp_path, capsys):
+    few = ("uniform", "easy to hard", "p(1-p)")
+    spec = replace(
+        SPEC, presets={"default": TINY}, fixed=lambda models: grid(model=models, arm=few, budget=("full",)),
+        recipe=lambda config, *rest: replace(SPEC.recipe(config, *rest), budget=4e3),
+    )  # fmt: skip
+    run_command(spec, "", ["--storage", str(tmp_path), "--name", "curricula"])
+    said, folder = capsys.readouterr().out, tmp_path / "curricula"
+    assert "arms against uniform, over seeds" in said and "worst tenth %" in said
+    assert "predictions, which were written before the first run" in said
+    assert "p(1-p) is no better than uniform where all puzzles have labels" in said
+    assert list(folder.rglob("arms_by_tier*"))
+    trials = json.loads((folder / "trials.json").read_text())["searched"]
+    assert [trial["config"]["arm"] for trial in trials[:3]] == list(few) and not any(t["failed"] for t in trials)
+
+
+def test_a_rated_curriculum_over_unrated_puzzles_is_refused_before_anything_starts(cluster, tmp_path, capsys):
+    spec = replace(SPEC, presets={"default": TINY}, data=None)
+    with pytest.raises(SystemExit) as refused:
+        run_command(spec, "", ["--storage", str(tmp_path), "--name", "curricula"])
+    said = capsys.readouterr().err.strip().splitlines()
+    assert refused.value.code == 2 and "64 of 64 training puzzles of sudoku-4x4 have no rating" in said[-1]
+    assert not (tmp_path / "curricula").exists()
