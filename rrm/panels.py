@@ -97,6 +97,28 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
         Panel("growth rate of nearby trainings (nats per step)", {"": "stability/rate"}, levels=(0.0,)),
         Panel("growth since the window began (nats)", {"": "stability/growth/*"}),
     ),
+    "rounds": (
+        Panel(
+            "p of accepted, pass@1, pass@K",
+            {
+                "accepted": "dream/p_hat",
+                "pass@1": "dream/pass_1",
+                "pass@K": "dream/pass_K",
+            },
+        ),
+        Panel("yield and corrections", {"yield": "dream/yield", "corrections": "dream/corrections"}),
+        Panel("noise (state units)", {"": "dream/sigma"}, log=True),
+        Panel("kept attempts", {"": "dream/kept"}),
+        Panel(
+            "kept by tier (share)",
+            {"easy": "dream/kept_tier_1", "middle": "dream/kept_tier_2", "hard": "dream/kept_tier_3"},
+        ),
+        Panel(
+            "tried by tier (share)",
+            {"easy": "dream/tried_tier_1", "middle": "dream/tried_tier_2", "hard": "dream/tried_tier_3"},
+        ),
+        Panel("false accepts (share)", {"": "dream/false_accepts"}),
+    ),
     "computation": (
         Panel("effective depth (layers)", {"": "gates/effective_depth"}),
         Panel("gates", {"": "gates/layer_*"}),

@@ -1,5 +1,6 @@
 """One trial: the training loop of `rrm.training`, with the reports and checkpoints of Tune or Train."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -12,15 +13,19 @@ import torch
 from torch import nn
 
 from rrm.cluster.capacity import Request
+from rrm.cluster.spread import spread_over_tasks
 from rrm.curves import CurveFile, curve_path
 from rrm.errors import InputError
+from rrm.jobs.folder import ROUNDS
 from rrm.jobs.naming import trial_name
 from rrm.jobs.objectives import SearchObjective
 from rrm.jobs.recipes import Recipes, TrialRecipe
 from rrm.jobs.spec import Config
 from rrm.tasks import get_task
 from rrm.tasks.splits import Splits
+from rrm.training.dream.shards import Kept
 from rrm.training.memory import more_micro_batches
+from rrm.training.spread import here
 from rrm.training.trainer import Trainer, unwrapped
 
 if TYPE_CHECKING:
@@ -88,8 +93,14 @@ def _train(
     data = (get_task(splits.train.task), splits.train, splits.validation) if splits else (None, None, None)
     curve = CurveFile(curve_path(job.recipes.folder, trial_name(config))) if rank == 0 else None
 
+    pieces = job.recipes.folder / ROUNDS / trial_name(config)
+
     def fresh() -> Trainer:
-        return job.recipes.trainer(recipe, *data, rank=rank, world=world, device=_device(), wrap=wrap, curve=curve)
+        made = job.recipes.trainer(recipe, *data, rank=rank, world=world, device=_device(), wrap=wrap, curve=curve)
+        for hook in made.hooks.values():
+            # A task has no GPU.
+            hook.spread = Kept(pieces, spread_over_tasks if _device() == "cpu" else here)
+        return made
 
     trainer, damage = fresh(), {}
     previous = module.get_checkpoint()
@@ -111,6 +122,7 @@ def _train(
             # A report is a barrier, so every worker makes one; only the first brings the checkpoint.
             checkpoint = module.Checkpoint.from_directory(folder) if rank == 0 else None
             module.report(report, checkpoint=checkpoint)
+    shutil.rmtree(pieces, ignore_errors=True)
 
 
 def _measured(job: Job, trainer: Trainer) -> dict[str, float]:

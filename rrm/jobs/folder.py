@@ -14,6 +14,7 @@ from rrm.halves import current_name
 
 TEST_PUZZLES = "test.npz"
 OUTCOMES = "outcomes"
+ROUNDS = "rounds"
 
 
 def puzzles_file(key: str | None) -> str:
@@ -29,6 +30,7 @@ class JobFolder:
     scores.json    test scores by trial and weights; scoring.json: parts of those under way
     outcomes/      which test puzzles the best weights of each trial solve, a bit a puzzle
     curves/        the curves of each trial, which grow while it trains (`rrm.curves`)
+    rounds/        by trial, the finished attempts of a dream loop that is under way
     recipes/       the recipe of each trial, from the time when the trial was handed out (`rrm.jobs.recipes`)
     tune/          Ray Tune's own files, trial checkpoints among them
     lyapunov/      stability results and their shards

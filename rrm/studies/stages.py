@@ -14,6 +14,7 @@ from rrm.reports.arms import best_line, comparison_metrics, points, summary_tabl
 from rrm.reports.perturbation import draw, findings, panels, stability_metrics
 from rrm.reports.search import search_findings
 from rrm.statistics.arms import arm_sentences, arm_table, compare_arms
+from rrm.studies.dream_stage import rounds
 from rrm.studies.grokking_stage import grokking
 from rrm.studies.measured import choose_measured, measure_trials, provenance
 from rrm.studies.publish import publish
@@ -168,6 +169,7 @@ STAGES: dict[str, Stage] = {
     "say": say,
     "log": log,
     "grokking": grokking,
+    "rounds": rounds,
     "tiers": tiers,
 }
 

@@ -34,6 +34,7 @@ TABS: Mapping[str, Tab] = {
         routing.TAB,
         history.ACTION,
         history.STABILITY,
+        history.ROUNDS,
         stability.EXPONENTS,
         settling.TAB,
         selectors.TAB,

@@ -13,3 +13,4 @@ STABILITY = panel_tab(
     "python analysis/training_stability.py --storage runs",
 )  # fmt: skip
 ACTION = panel_tab("action", "Action", HISTORIES["action"], _PROBES)
+ROUNDS = panel_tab("rounds", "Dream rounds", HISTORIES["rounds"], "python tune_specs/dream_sweep.py")
