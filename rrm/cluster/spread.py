@@ -7,6 +7,8 @@ import ray
 
 # CPUs of a task. Only CPUs that no trial holds are taken.
 _CPUS = 1.0
+# To hear whether a task has finished; little beside the work of a piece.
+_WAIT_S = 0.1
 
 
 def spread_over_tasks(function: Callable[[Any], Any], pieces: Sequence[Any]) -> Iterator[tuple[int, Any]]:
@@ -40,7 +42,7 @@ def _call(function: Callable[[Any], Any], piece: Any) -> Any:
 def _finished(task: ray.ObjectRef | None, function: Callable[[Any], Any], piece: Any) -> Any:
     """What the task has found; done here where it has found nothing."""
     try:
-        if task is not None and ray.wait([task], timeout=0)[0]:
+        if task is not None and ray.wait([task], timeout=_WAIT_S)[0]:
             return ray.get(task)
     except ray.exceptions.RayError:
         pass  # its workers died

@@ -12,7 +12,7 @@ from tests.endurance.fault_table.row import Row
 
 # Metrics that differ from run to run.
 CLOCKS = re.compile(r"^time/|seconds|_s$")
-WORK = {"s": "steps", "t": "scores", "m": "shards", "g": "shards"}  # letters of sitecustomize.py
+WORK = {"s": "steps", "t": "scores", "m": "shards", "g": "shards", "a": "attempts"}  # letters of sitecustomize.py
 
 
 def jobs_of(storage: Path) -> dict[str, tuple[str, dict]]:

@@ -29,6 +29,30 @@ if __name__ == "__main__":
     run_command(SPEC, "A tiny sweep.")
 """
 
+DREAM = """
+import runpy
+from dataclasses import replace
+
+from rrm.commands.sweep import run_command
+from rrm.jobs.spec import Preset
+
+SPEC = runpy.run_path({path!r})["SPEC"]
+TINY = Preset(
+    trials=0, seeds=1, steps=90, evaluations=2, batch_size=16, task="sudoku-4x4", givens=(4, 8), train=64,
+    validation=32, test=64
+)
+
+
+def fixed(models):
+    return [{{"model": "trm_mlp", "arm": "unfiltered"}}]
+
+
+SPEC = replace(SPEC, fixed=fixed, presets={{"default": TINY}}, stages=("score", "rounds", "log"))
+
+if __name__ == "__main__":
+    run_command(SPEC, "A tiny dream loop.")
+"""
+
 DDP = ("--preset", "ddp", "--model", "trm_mlp", "--workers-per-trial", "2")
 
 
@@ -49,6 +73,8 @@ class Table:
         subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(self.tree)], check=True)
         self.sweep_file = work / "tiny_sweep.py"
         self.sweep_file.write_text(SPEC.format(path=str(self.tree / "tune_specs" / "perturb_sweep.py")))
+        self.dream_file = work / "tiny_dream.py"
+        self.dream_file.write_text(DREAM.format(path=str(self.tree / "tune_specs" / "dream_sweep.py")))
         self._lock = threading.RLock()
 
     @property
@@ -60,6 +86,10 @@ class Table:
     def sweep(self, row: Row, *options: object) -> list[object]:
         """The tiny sweep in the row's folder."""
         return [self.sweep_file, "--storage", row.runs, "--name", "job", *options]
+
+    def dream(self, row: Row, *options: object) -> list[object]:
+        """A sweep of one tiny dream loop in the row's folder: a round of four pieces of work."""
+        return [self.dream_file, "--storage", row.runs, "--name", "job", *options]
 
     def study(self, row: Row, *options: object) -> list[object]:
         """A tiny stability study in the row's folder."""
@@ -83,13 +113,20 @@ class Table:
             return self.__dict__[key]
 
     def job(self, kind: str) -> tuple[Callable, Unbroken]:
-        """(the command, the unbroken job) of a "sweep" or a "study"."""
+        """(the command, the unbroken job) of a "sweep", a "dream" or a "study"."""
+        if kind == "dream":
+            return self.dream, self.whole_dream
         return (self.sweep, self.whole_sweep) if kind == "sweep" else (self.study, self.whole_study)
 
     @property
     def whole_sweep(self) -> Unbroken:
         """The tiny sweep."""
         return self._once("_sweep", lambda: self.unbroken(self.sweep, "whole-sweep"))
+
+    @property
+    def whole_dream(self) -> Unbroken:
+        """The sweep of a tiny dream loop."""
+        return self._once("_dream", lambda: self.unbroken(self.dream, "whole-dream"))
 
     @property
     def whole_ddp(self) -> Unbroken:

@@ -8,7 +8,7 @@ RRM_FAULT   ACTION@PLACE:N[ ACTION@PLACE:N ...]: the action when the process pas
             `trial` when it trains trial N. An action happens once in all processes together, unless N ends in "*".
 RRM_MARKS   a folder: a file per action that has happened, with the process that did it, and `count`, with a letter per
             unit of work that was done: s (a training step), t (a test score), m (a shard of spectra), g (a shard of
-            another study).
+            another study), a (attempts of a dream loop at some puzzles).
 """
 
 import os
@@ -150,6 +150,10 @@ def patch_fanout(module) -> None:
     around(module, "save_rows", after=lambda *_: passes("rows"))
 
 
+def patch_attempts(module) -> None:
+    around(module, "attempt", lambda *_, **__: passes("attempt"), lambda *_, **__: count("a"))
+
+
 def patch_report(module) -> None:
     around(module, "draw", after=lambda *_: passes("report"))
 
@@ -172,6 +176,7 @@ PATCHES = {
     "rrm.jobs.folder": patch_folder,
     "rrm.cluster.fanout": patch_fanout,
     "rrm.reports.perturbation": patch_report,
+    "rrm.training.dream.shards": patch_attempts,
 }
 
 
