@@ -23,9 +23,11 @@ from rrm.statistics.heads import (
     lost,
     moved,
     roles_by_ablation,
+    solved_from_failed,
     tenth,
     thirds,
 )
+from rrm.statistics.hypotheses import LEVEL
 from rrm.statistics.weight_change import WeightChange, by_kind
 from rrm.tasks.head_summary import HeadSummary
 from rrm.terminal.table import table
@@ -44,6 +46,7 @@ class HeadStudy:
         summary: scores and changes, means over puzzles.
         js: [B, M, T, Y, N] changes by puzzle.
         right: [B] bool, answers of the model.
+        looks: [B, P] log lift of each puzzle on each pattern, mean over heads and calls.
         accuracy: of the other models, by name.
         ablations, ablated: A ablations, and [B, A] bool the answers under each.
         weights: changes of weights by name of the model: of BEFORE those of the training, of a control its own, of
@@ -54,6 +57,7 @@ class HeadStudy:
     summary: HeadSummary
     js: np.ndarray
     right: np.ndarray
+    looks: np.ndarray
     accuracy: Mapping[str, float]
     ablations: Sequence[Ablation]
     ablated: np.ndarray
@@ -88,6 +92,7 @@ def report(study: HeadStudy) -> Report:
         *_ranks(study),
         *_roles(study, roles),
         *_over_calls(study),
+        *_outcomes(study),
         *_against(study),
     ]
     said.tables["heads; log lift in nats, * outside of the 95 % band of the null"] = _head_table(study, changes, roles)
@@ -222,6 +227,17 @@ def _over_calls(study: HeadStudy) -> list[str]:
     spread = {name: float(np.nanmean(summary.entropy[0, where])) for name, where in ranges.items()}
     words = ", ".join(f"{name} {lift[name]:.2f} and {spread[name]:.2f}" for name in RANGES)
     return [f"Over calls: log lift on {near}, and entropy of a row in nats: {words}."]
+
+
+def _outcomes(study: HeadStudy) -> list[str]:
+    """What heads look at on solved puzzles and not on failed ones."""
+    found = solved_from_failed(study.looks, study.right)
+    if not any(math.isfinite(one.p) for one in found):
+        return []
+    names = study.summary.pattern_names
+    words = ", ".join(f"{name} {one.difference:+.3f}{'*' * (one.p < LEVEL)}" for name, one in
+                      zip(names, found, strict=True) if math.isfinite(one.p))  # fmt: skip
+    return [f"Solved minus failed puzzles, log lift, mean over heads and calls (* by Welch after Holm): {words}."]
 
 
 def _against(study: HeadStudy) -> list[str]:

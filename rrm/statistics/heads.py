@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_ind
 
 from rrm.statistics.fourier import gini
 from rrm.statistics.hypotheses import LEVEL, holm, mean_over_seeds, p_value
@@ -81,6 +81,35 @@ def moved(change: ArrayLike, null: ArrayLike | None = None) -> list[Moved]:
         for (y, n), one, corrected in zip(places, beyond, p, strict=True)
     ]
     return sorted(found, key=lambda one: -one.change.estimate)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What tells puzzles apart that a model solves and that it fails.
+
+    Attributes:
+        difference: mean of the solved minus that of the failed, with the 95 % interval of Welch.
+        p: corrected by Holm.
+    """
+
+    difference: Interval
+    p: float
+
+
+def solved_from_failed(values: ArrayLike, solved: ArrayLike) -> list[Apart]:
+    """Welch's t-tests of each of P numbers of B puzzles [B, P]; nan for numbers with less than two puzzles a side."""
+    values, solved = np.asarray(values, float), np.asarray(solved, bool)
+    found, p = [], []
+    for column in values.T:
+        sides = [column[(solved == side) & np.isfinite(column)] for side in (True, False)]
+        enough = all(len(side) > 1 and side.std() > 0 for side in sides)
+        test = ttest_ind(*sides, equal_var=False) if enough else None
+        ends = test.confidence_interval() if test else None
+        mean = sides[0].mean() - sides[1].mean() if enough else np.nan
+        low, high = (ends.low, ends.high) if ends else (np.nan, np.nan)
+        found.append(Interval(float(mean), float(low), float(high), 0.95, sum(map(len, sides))))
+        p.append(test.pvalue if test else np.nan)
+    return [Apart(one, float(corrected)) for one, corrected in zip(found, holm(p), strict=True)]
 
 
 @dataclass(frozen=True)

@@ -170,8 +170,9 @@ def _measure(
     save_heads(summary, path / HEADS)
     aligned = {one.name: _began_alike(own, one.folder) for one in others if one.name != BEFORE}
     weights = {one.name: _weights(own, one) for one in others}
+    accuracy = {one.name: float(scored[one.name].right.mean()) for one in others}
     return HeadStudy(
-        summary, changes.js, scored[AFTER].right, {one.name: float(scored[one.name].right.mean()) for one in others},
+        summary, changes.js, scored[AFTER].right, _looks(scored[AFTER]), accuracy,
         ablations, right, {name: changed for name, changed in weights.items() if changed}, aligned,
     )  # fmt: skip
 
@@ -199,8 +200,15 @@ def _summary(frame: Frame, scored: dict[str, HeadRows], js: np.ndarray) -> HeadS
     )  # fmt: skip
 
 
+def _looks(rows: HeadRows) -> np.ndarray:
+    """[B, P] log of the lift of each puzzle on each pattern, mean over heads and calls."""
+    with np.errstate(divide="ignore"):
+        B, *_, P = rows.lift.shape
+        return np.log(_mean(rows.lift.transpose(1, 2, 3, 0, 4).reshape(-1, B, P)))
+
+
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Over puzzles, of the numbers that there are; nan for a layer that rests, or an outcome without puzzles."""
+    """Over the first axis, of the numbers that there are; nan for a layer that rests, or an outcome without puzzles."""
     known = np.isfinite(values)
     total, count = np.where(known, values, 0).sum(0, dtype=float), known.sum(0)
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)

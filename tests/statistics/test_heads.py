@@ -16,6 +16,7 @@ from rrm.statistics.heads import (
     null_band,
     plan_ablations,
     roles_by_ablation,
+    solved_from_failed,
     thirds,
 )
 from rrm.statistics.weight_change import by_kind, weight_changes
@@ -42,6 +43,16 @@ def test_concentration_of_equal_and_of_single_changes():
     even, single = concentration(np.ones((2, 5))), concentration([0, 0, 0, 1.0])
     assert (even.top, even.gini) == (pytest.approx(0.1), pytest.approx(0)) and even.heads == 10
     assert (single.top, single.gini) == (1, pytest.approx(0.75))
+
+
+def test_what_tells_solved_puzzles_from_failed_ones():
+    rng = np.random.default_rng(0)
+    solved = np.arange(60) < 30
+    values = np.stack([rng.normal(size=60) + 3 * solved, rng.normal(size=60), np.full(60, np.nan)], 1)
+    apart, alike, none = solved_from_failed(values, solved)
+    assert apart.difference.estimate == pytest.approx(3, abs=0.6) and 3 in apart.difference and apart.p < 1e-6
+    assert alike.p > 0.05 and 0 in alike.difference and math.isnan(none.p)
+    assert all(math.isnan(one.p) for one in solved_from_failed(values, np.ones(60, bool)))
 
 
 def test_bands_hold_95_of_100_draws():
