@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 from plotly.graph_objects import Figure
 
-from rrm.explorer.palette import colours_of
+from rrm.explorer.palette import DASHES, colours_of
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.style import INK, plain_figure
 from rrm.explorer.tabs.tab import Tab
@@ -14,6 +14,8 @@ from rrm.tasks.head_summary import HEADS, HeadSummary, load_heads
 
 KIND = "heads"
 MOST_STUDIES, MOST_MAPS = 3, 4
+# Marks of the models, beside their colours.
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up")
 # Log lifts are shown up to so many nats: six times a uniform row.
 _MOST = 1.8
 
@@ -65,7 +67,7 @@ def _scores(summary: HeadSummary, words: str) -> Figure:
     note = "log of the attention over that of a uniform row; * outside of the 95 % band of the null"
     height = max(320, 140 + 18 * len(names))
     figure = plain_figure(f"What heads look at{words}", [trace], "", "layer.head", note=note, height=height)
-    return figure.update_yaxes(type="category", autorange="reversed")
+    return figure.update_yaxes(type="category", autorange="reversed", tickmode="linear", dtick=1)
 
 
 def _changes(summary: HeadSummary, view: View, words: str) -> Figure:
@@ -73,11 +75,12 @@ def _changes(summary: HeadSummary, view: View, words: str) -> Figure:
     first = np.nanmean(summary.change(others[0]), 0).ravel()
     order = np.argsort(-first, kind="stable")
     traces = []
-    for other, colour in zip(others, colours_of(len(others), view.dark), strict=True):
+    for number, (other, colour) in enumerate(zip(others, colours_of(len(others), view.dark), strict=True)):
+        look = {"color": colour, "size": 8, "symbol": _SYMBOLS[number % len(_SYMBOLS)]}
         values = np.nanmean(summary.change(other), 0).ravel()[order]
         traces.append({
             "type": "scatter", "x": [names[place] for place in order], "y": values, "mode": "markers", "meta": "points",
-            "name": escape(f"from {other}"), "marker": {"color": colour, "size": 8},
+            "name": escape(f"from {other}"), "marker": look,
             "hovertemplate": "head %{x}: %{y:.3f} nats<extra>" + escape(other) + "</extra>",
         })  # fmt: skip
     figure = plain_figure(f"Which heads change{words}", traces, "layer.head", "divergence (nats)")
@@ -100,8 +103,9 @@ def _over_calls(summary: HeadSummary, view: View, words: str) -> list[Figure]:
     for (title, unit), series in lines.items():
         traces = [
             {"type": "scatter", "x": x, "y": y, "mode": "lines", "name": escape(name), "meta": "line",
-             "line": {"color": colour, "width": 1.8}, "hovertemplate": "%{y:.3f} in call %{x}"}
-            for (name, y), colour in zip(series, colours_of(len(series), view.dark), strict=True)
+             "line": {"color": colour, "width": 1.8, "dash": DASHES[place % len(DASHES)]},
+             "hovertemplate": "%{y:.3f} in call %{x}"}
+            for place, ((name, y), colour) in enumerate(zip(series, colours_of(len(series), view.dark), strict=True))
         ]  # fmt: skip
         figure = plain_figure(f"{title}{words}", traces, "network call", unit, note="mean over heads")
         drawn.append(figure.add_hline(0, line={"color": INK, "width": 1, "dash": "dot"}))
