@@ -1,6 +1,6 @@
 """The floors of the house: a package imports those below alone, Ray and MLflow have one home each, nothing is a circle.
 
-python tests/test_house.py      # prints the graph of packages; exit code 1 where a rule is broken
+    python tests/test_house.py      # prints the graph of packages; exit code 1 where a rule is broken
 """
 
 import ast

@@ -31,6 +31,7 @@ from rrm.statistics import Examples
 from rrm.statistics.training_runs import TrainingRun
 from rrm.studies import heads, selector_sweep
 from rrm.studies.checks import fixed_configurations
+from rrm.studies.claim_curricula import CURRICULA_SPEC
 from rrm.studies.claim_grokking import GROKKING_SPEC
 from rrm.studies.claim_heads import HEADS_SPEC
 from rrm.studies.claim_specs import ARMS_SPEC, MODELS_SPEC, TOY_SPEC
@@ -139,7 +140,8 @@ class SweepJob(Job):
         preset = spec.presets[context.args.preset]
         task = get_task(preset.task) if preset.task else None
         configs = fixed_configurations(spec, list(spec.models), preset, seed)
-        keys, _ = load_data(spec.name, [preset.data], None, seed, context.storage / "puzzles")
+        wanted = [spec.data_of(config, preset) for config in configs]
+        keys, _ = load_data(spec.name, wanted, None, seed, context.storage / "puzzles")
         return {
             "preset": _preset(preset),
             "trials": [
@@ -163,8 +165,9 @@ class SweepJob(Job):
 
     def read(self, context: Context, run: Run) -> Evidence:
         runs = {self.part: [run.id]}
-        if self.part == "arms":
-            return Evidence(arms=sweep_points(context.uri, run.id), runs=runs)
+        if self.part in ("arms", "curricula"):
+            points: dict[str, Any] = {self.part: sweep_points(context.uri, run.id)}
+            return Evidence(**points, runs=runs)
         folder = JobFolder(context.storage / self.name, self.kind)
         if self.part == "grokking":
             return Evidence(grokking=self._networks(folder), runs=runs)
@@ -326,6 +329,7 @@ def claim_jobs(args: Namespace) -> list[Job]:
         SweepJob(arms, 220 if quick else 2900, "arms", ARMS_SPEC),
         # Of baselines that are trained to the end, whose Q heads have learned to halt.
         *(SelectorJob(name(f"rollouts-mixers-{seed}"), 70, arms, "trm_mlp", seed, sigmas, K) for seed in seeds),
+        SweepJob(name("curricula"), 60 if quick else 800, "curricula", CURRICULA_SPEC),
         SweepJob(trained, 150 if quick else 400, "heads", HEADS_SPEC),
         *(HeadsJob(f"{trained}-{seed}", 30 if quick else 120, trained, seed, count, draws) for seed in head_seeds),
     ]

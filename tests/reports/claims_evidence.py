@@ -4,7 +4,7 @@ import numpy as np
 
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import StochasticResult
-from rrm.reports.claims import grokking, heads, training
+from rrm.reports.claims import curricula, grokking, heads, training
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.claims.stability import MODELS
 from rrm.statistics import Examples, SweepPoint
@@ -109,6 +109,17 @@ def head_numbers(true, seed):
     return {name: value * (1 + rng.normal(0, 0.01)) for name, value in (found if true else found | nothing).items()}
 
 
+def of_curricula(true, seed):
+    """Easy first beats random pacing, mixed tiers beat that, and p(1-p) beats uniform; or all are alike."""
+    rng = np.random.default_rng(seed)
+    better = {curricula.EASY: 0.6, curricula.quarter(curricula.EASY): 0.6, curricula.MIXED: 0.7, curricula.P: 0.6}
+    others = (curricula.UNIFORM, curricula.UNIFORM_AGAIN, curricula.RANDOM, curricula.RANDOM_AGAIN,
+              curricula.quarter(curricula.RANDOM), curricula.quarter(curricula.RANDOM_AGAIN))  # fmt: skip
+    for arm, peak in (better | dict.fromkeys(others, 0.5)).items():
+        best = (peak if true else 0.5) + rng.normal(0, 0.005)
+        yield SweepPoint("trm_mlp", arm, best, best, 512, False, baseline=arm == curricula.UNIFORM, seed=seed)
+
+
 def evidence(true):
     by_seed = {seed: examples(true, seed) for seed in SEEDS}
     rng = np.random.default_rng(0)
@@ -121,5 +132,6 @@ def evidence(true):
         grokking={seed: grokking_runs(true, seed) for seed in SEEDS},
         rollouts={seed: rollouts(true, seed) for seed in SEEDS},
         heads={seed: head_numbers(true, seed) for seed in SEEDS},
+        curricula=[point for seed in SEEDS for point in of_curricula(true, seed)],
         runs={"spectra": ["a"], "arms": ["b"], "toy": ["c"], "rollouts": ["d", "e"]},
     )

@@ -48,6 +48,7 @@ class Evidence:
         rollouts: by training seed, noisy and deep rollouts of baselines.
         grokking: by training seed and arm, runs of networks on modular arithmetic.
         heads: by training seed, the metrics of a study of heads without their first part, "gini" of "heads/gini".
+        curricula: trained models of the arms of curricula, at one or two budgets, scored on the same test puzzles.
         runs: by name of the part, the runs that it comes from.
     """
 
@@ -57,11 +58,12 @@ class Evidence:
     rollouts: Mapping[int, Rollouts] = field(default_factory=dict)
     grokking: Mapping[int, Mapping[str, TrainingRun]] = field(default_factory=dict)
     heads: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    curricula: Sequence[SweepPoint] = ()
     runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 # The parts, by which a claim names its evidence.
-PARTS = ("spectra", "arms", "toy", "rollouts", "grokking", "heads")
+PARTS = ("spectra", "arms", "toy", "rollouts", "grokking", "heads", "curricula")
 
 
 def join(parts: Sequence[Evidence]) -> Evidence:
@@ -83,4 +85,5 @@ def join(parts: Sequence[Evidence]) -> Evidence:
             grokking.setdefault(seed, {}).update(by_arm)
         for name, ids in part.runs.items():
             runs.setdefault(name, []).extend(ids)
-    return Evidence(spectra, [point for part in parts for point in part.arms], toy, rollouts, grokking, heads, runs)
+    arms, curricula = ([p for part in parts for p in getattr(part, name)] for name in ("arms", "curricula"))
+    return Evidence(spectra, arms, toy, rollouts, grokking, heads, curricula, runs)

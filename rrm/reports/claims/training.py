@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import nan
+from typing import Any
 
 from rrm.reports.claims.claim import Claim
 from rrm.reports.claims.evidence import Evidence
@@ -19,11 +20,11 @@ def by_seed(points: Sequence[SweepPoint], arm: str) -> dict[int, SweepPoint]:
     return {point.seed: point for point in points if point.arm == arm and not point.stopped_early}
 
 
-def over(arm: str, other: str) -> Callable[[Evidence], dict[int, float]]:
-    """Peak accuracy of an arm minus that of another one, by shared seed."""
+def over(arm: str, other: str, part: str = "arms") -> Callable[[Evidence], dict[int, float]]:
+    """Peak accuracy of an arm minus that of another one, by shared seed; both of a part of the evidence."""
 
     def effect(found: Evidence) -> dict[int, float]:
-        one, two = by_seed(found.arms, arm), by_seed(found.arms, other)
+        one, two = (by_seed(getattr(found, part), name) for name in (arm, other))
         return {seed: one[seed].best - two[seed].best for seed in one if seed in two}
 
     return effect
@@ -54,12 +55,13 @@ def halting_at_the_end(found: Evidence) -> Evidence:
     return replace(found, arms=changed)
 
 
-def instead(arm: str, stand_in: str) -> Callable[[Evidence], Evidence]:
+def instead(arm: str, stand_in: str, part: str = "arms") -> Callable[[Evidence], Evidence]:
     """The evidence with the runs of `stand_in` under the name of `arm`."""
 
     def control(found: Evidence) -> Evidence:
-        others = [point for point in found.arms if point.arm != arm]
-        return replace(found, arms=[*others, *(replace(p, arm=arm) for p in others if p.arm == stand_in)])
+        others = [point for point in getattr(found, part) if point.arm != arm]
+        changed: dict[str, Any] = {part: [*others, *(replace(p, arm=arm) for p in others if p.arm == stand_in)]}
+        return replace(found, **changed)
 
     return control
 
