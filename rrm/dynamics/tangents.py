@@ -18,11 +18,14 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from rrm.dynamics.scan_tangents import apply_scan, linearize_scan
 from rrm.dynamics.tangent_map import tangents_by_jvp
 from rrm.models import layers
+from rrm.models.delta_rule import DeltaRuleBlock, GatedDeltaRule, Reading
 
 # Rows (puzzles x tangents) that pass together on a CPU: enough to fill the products, few enough to stay in its cache,
 # also where other programs use the cache. Of a mixer of width 128 the widest buffer takes half a MB a row.
@@ -205,6 +208,34 @@ def _apply_attention(attention: layers.Attention, slopes: Slopes, dx: Tensor, ro
     return attention.o_proj(dread.movedim(-3, 0).transpose(-2, -3).flatten(-2))
 
 
+def _delta_rule(layer: GatedDeltaRule, x: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
+    """y = W_o reads with q = norm(W_q x), k = norm(W_k x) / sqrt(C), g = -e^A_log softplus(s), beta = sigmoid(b).
+
+    Slopes: of both norms, of the two gates, and of the chunks of the recursion.
+    """
+    q, k, v, a, b = layer.projections(x)
+    (q, of_q), (k, of_k) = _norm(q, -1), _norm(k, -1)
+    k = k * k.shape[-1] ** -0.5
+    if rotary is not None:
+        q, k = rotary(q), rotary(k)
+    rate, s = -layer.A_log.exp().unsqueeze(-1), a + layer.dt_bias.unsqueeze(-1)
+    beta = b.sigmoid()
+    reads, chunks = linearize_scan(layer.ordered(Reading(q, k, v, rate * F.softplus(s), beta)), layer.chunk)
+    out = layer.o_proj(layer.merged(reads).to(x.dtype))
+    return out, (of_q, of_k, rate * s.sigmoid(), beta * (1 - beta), chunks)
+
+
+def _apply_delta_rule(layer: GatedDeltaRule, slopes: Slopes, dx: Tensor, rotary: Rotary) -> Tensor:
+    """dy = W_o dreads; the tangents of q, k and v turn with them."""
+    of_q, of_k, of_g, of_beta, chunks = slopes
+    dq, dk, dv, da, db = layer.projections(dx)
+    dq, dk = _apply_norm(of_q, dq, -1), _apply_norm(of_k, dk, -1) * dk.shape[-1] ** -0.5
+    if rotary is not None:
+        dq, dk = rotary(dq), rotary(dk)
+    dreads = apply_scan(chunks, layer.ordered(Reading(dq, dk, dv, of_g * da, of_beta * db)))
+    return layer.o_proj(layer.merged(dreads).to(dx.dtype))
+
+
 def _mixer_block(block: layers.MixerBlock, h_LBD: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
     """h <- norm(h + mlp_t(h)) over positions, then h <- norm(h + mlp(h)) over channels; h [L, B, D].
 
@@ -240,6 +271,22 @@ def _apply_attention_block(block: layers.AttentionBlock, slopes: Slopes, dh_kBLD
     return _apply_norm(fed, dh_kBLD + _apply_swiglu(block.mlp, feed, dh_kBLD), -1)
 
 
+def _delta_rule_block(block: DeltaRuleBlock, h_BLD: Tensor, rotary: Rotary) -> tuple[Tensor, Slopes]:
+    """h <- norm(h + delta_rule(h)), then h <- norm(h + mlp(h)), norms over channels; h [B, L, D]."""
+    out, scanned = _delta_rule(block.delta_rule, h_BLD, rotary)
+    h_BLD, mixed = _norm(h_BLD + out, -1)
+    out, feed = _swiglu(block.mlp, h_BLD)
+    h_BLD, fed = _norm(h_BLD + out, -1)
+    return h_BLD, (scanned, mixed, feed, fed)
+
+
+def _apply_delta_rule_block(block: DeltaRuleBlock, slopes: Slopes, dh_kBLD: Tensor, rotary: Rotary) -> Tensor:
+    """dh [k, B, L, D] through both sublayers: dh <- Dnorm (dh + Dlayer dh)."""
+    scanned, mixed, feed, fed = slopes
+    dh_kBLD = _apply_norm(mixed, dh_kBLD + _apply_delta_rule(block.delta_rule, scanned, dh_kBLD, rotary), -1)
+    return _apply_norm(fed, dh_kBLD + _apply_swiglu(block.mlp, feed, dh_kBLD), -1)
+
+
 def _has_rule(block: nn.Module) -> bool:
     """Whether the block and every SwiGLU in it have a hand-written rule."""
     swiglus = [module for module in block.modules() if isinstance(module, layers.SwiGLU)]
@@ -259,4 +306,5 @@ _RULES: dict[type, Rule] = {
     layers.MixerBlock: (_mixer_block, _apply_mixer_block),
     layers.ChannelNormMixerBlock: (_mixer_block, _apply_mixer_block),
     layers.AttentionBlock: (_attention_block, _apply_attention_block),
+    DeltaRuleBlock: (_delta_rule_block, _apply_delta_rule_block),
 }

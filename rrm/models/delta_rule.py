@@ -150,8 +150,7 @@ class GatedDeltaRule(nn.Module):
 
     def forward(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
         reads, _ = scan(self.reading(x_BLD, rotary), self.chunk)
-        read_BNLC = reads[:, *self._places(), self.inverse].sum(1)
-        return self.o_proj(read_BNLC.transpose(-2, -3).flatten(-2).to(x_BLD.dtype))
+        return self.o_proj(self.merged(reads).to(x_BLD.dtype))
 
     def attention_weights(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Tensor:
         """How much of each value a position reads, [B, N, L, L]: weights @ v goes to `o_proj`.
@@ -164,22 +163,30 @@ class GatedDeltaRule(nn.Module):
 
     def reading(self, x_BLD: Tensor, rotary: RotaryPositions | None) -> Reading:
         """The inputs of the recursion, in float32 or wider."""
-        wide = torch.promote_types(x_BLD.dtype, torch.float32)
-        qkv = self.qkv_proj(x_BLD).to(wide).unflatten(-1, (3 * self.heads, -1)).transpose(-2, -3)
-        q, k, v = qkv.chunk(3, dim=-3)
+        q, k, v, a, b = self.projections(x_BLD)
         q, k = rms_norm(q), rms_norm(k) * k.shape[-1] ** -0.5
         if rotary is not None:
             q, k = rotary(q), rotary(k)
-        a, b = (
-            gate(x_BLD).to(wide).unflatten(-1, (2, self.heads)).permute(0, 2, 3, 1)
-            for gate in (self.a_proj, self.b_proj)
-        )
         g = -self.A_log.exp().unsqueeze(-1) * F.softplus(a + self.dt_bias.unsqueeze(-1))
+        return self.ordered(Reading(q, k, v, g, b.sigmoid()))
+
+    def projections(self, x: Tensor) -> Reading:
+        """q, k and v [.., N, L, C], a and b [.., W, N, L] of x [.., L, D]: linear in x, and in float32 or wider."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        q, k, v = self.qkv_proj(x).to(wide).unflatten(-1, (3 * self.heads, -1)).transpose(-2, -3).chunk(3, dim=-3)
+        a, b = (gate(x).to(wide).unflatten(-1, (2, self.heads)).movedim(-3, -1) for gate in (self.a_proj, self.b_proj))
+        return Reading(q, k, v, a, b)
+
+    def ordered(self, given: Reading) -> Reading:
+        """The inputs of the recursion, of q, k and v [.., N, L, C], and of g and beta [.., W, N, L] by position."""
         way, head = self._places()
         return Reading(
-            *(t[:, head, self.order] for t in (q, k, v)),
-            *(t[:, way, head, self.order] for t in (g, b.sigmoid())),
+            *(t[..., head, self.order, :] for t in given[:3]), *(t[..., way, head, self.order] for t in given[3:])
         )
+
+    def merged(self, reads: Tensor) -> Tensor:
+        """The sum of both ways by position, heads side by side: [.., W, N, L, C] -> [.., L, D]."""
+        return reads[..., *self._places(), self.inverse, :].sum(-4).transpose(-2, -3).flatten(-2)
 
     def _places(self) -> tuple[Tensor, Tensor]:
         """The numbers of ways [W, 1, 1] and heads [N, 1], which index tensors together with `order` [W, N, L]."""
