@@ -1,9 +1,9 @@
 """The puzzle graph: puzzles with the outcomes of attempts, and walks from puzzles to new ones.
 
-A walk starts where the model solves a puzzle about half of the time and ends at a puzzle some moves away, which is of
-use more often than a fresh puzzle. Each move loses much: how often a half-trained TRM solves a 6 x 6 Sudoku and what
-one move makes of it correlates by 0.1 to 0.3 (a given more or less keeps the most, a crossing the least), over two sets
-of attempts at one Sudoku by 0.85. So short walks of small moves are the most useful (analysis/proposals.py).
+A walk starts where the model solves a puzzle about half of the time and ends at a puzzle some moves away. By two
+half-trained TRMs on 6 x 6 Sudoku, 17 % of such ends and 11 % of fresh puzzles are solved in 20 to 80 % of attempts.
+Each move loses much: how often a Sudoku is solved and what one move makes of it correlates by 0.1 to 0.3, over two sets
+of attempts at one Sudoku by 0.85. Whether small moves lose less is open (analysis/proposals.py measures all of this).
 """
 
 from collections.abc import Mapping, Sequence
