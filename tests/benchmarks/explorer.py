@@ -1,21 +1,29 @@
-"""How long the explorer takes to draw six plots of 100 runs, and to follow a change of the range.
+"""How long the explorer takes to draw six plots of 100 runs and to follow its reader, beside MLflow's page and Gradio.
 
-    python tests/benchmarks/explorer.py [--runs 100] [--points 1000] [--changes 20]
+    python tests/benchmarks/explorer.py [--runs 100] [--points 1000] [--changes 20] [--gradio PYTHON] [--only PAGE ...]
 
-A store is made with 6 series of every run. The command is started cold, Chromium opens the page, and time runs from the
-command until all plots are drawn; grouped over seeds, and with every run alone. Then the range changes, and time runs
-until all plots have it. Chromium draws without a GPU.
+A store is made with 6 series of every run. Each server is started cold, Chromium opens its page, and time runs from the
+command until all plots have a line for every run or group. MLflow draws the first 10 runs and is told to draw all of
+them as soon as it can be. Then a key moves the slider of the range, and time runs from the event of that key to the
+frame in which all plots have the new range; the same for a logarithmic axis, and for a click that hides a run. MLflow
+has no range for all plots. Chromium draws without a GPU. Gradio, which is no dependency of rrm, may be that of another
+environment; its page has the explorer's figures.
 """
 
 import argparse
+import os
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +35,53 @@ from rrm.tracking.embedded import create_store
 
 SEEDS = 5
 SERIES = [next(iter(panel.series.values())) for panel in HISTORIES["curvature"]]
-VIEWS = {"grouped over seeds": "?tab=curvature", "each run alone": "?tab=curvature&group="}
-DRAWN = """(count) => {
-    const plots = [...document.querySelectorAll('.js-plotly-plot')];
-    return plots.length === count && plots.every((one) => one.querySelectorAll('.scatterlayer .js-line').length > 0);
+PATIENCE_S = 180
+# Whether all plots have as many lines; joined lines are one trace with gaps.
+DRAWN = """([plots, lines]) => {
+    const found = [...document.querySelectorAll(".js-plotly-plot")];
+    const drawn = (plot) => plot.querySelectorAll(".scatterlayer .js-line").length;
+    return found.length === plots && found.every((plot) => drawn(plot) >= lines);
 }"""
-CHANGE = """(begin) => new Promise((done) => {
-    const start = performance.now();
-    const look = () => {
-        const plots = [...document.querySelectorAll('.js-plotly-plot')];
-        if (plots.every((one) => one.layout.xaxis.range[0] === begin)) done(performance.now() - start);
-        else requestAnimationFrame(look);
-    };
-    window.dash_clientside.set_props('begin', {value: begin});
-    look();
-})"""
+# Time from an event of the reader to the frame after which all plots have changed.
+WATCH = """([event, state]) => {
+    const look = new Function("plot", "return " + state);
+    const plots = () => [...document.querySelectorAll(".js-plotly-plot")];
+    const before = plots().map(look);
+    window.watched = new Promise((done) => document.addEventListener(event, ({ timeStamp }) => {
+        const painted = new MessageChannel();
+        painted.port1.onmessage = () => done(performance.now() - timeStamp);
+        const wait = () => {
+            const now = plots().map(look);
+            const other = (one, i) => one !== undefined && one !== before[i];
+            const changed = now.length === before.length && now.every(other);
+            if (changed) requestAnimationFrame(() => painted.port2.postMessage(0));
+            else requestAnimationFrame(wait);
+        };
+        requestAnimationFrame(wait);
+        setTimeout(() => done(NaN), 60000);
+    }, { capture: true, once: true }));
+}"""
+RANGE, SCALE = "plot._fullLayout && plot._fullLayout.xaxis.range[0]", "plot._fullLayout.xaxis.type"
+FIGURE = "plot.layout"  # a new figure has a new one
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A page that is measured.
+
+    Attributes:
+        command: that starts the server, of a storage folder and a port.
+        address: of the page behind that of the server.
+        lines: in each plot when all is drawn, of the number of runs.
+        prepare: what the reader has to do first.
+        slider: selector of the control of the range; "" without one.
+    """
+
+    command: Callable[[Path, int], list[str]]
+    address: str
+    lines: Callable[[int], int]
+    prepare: Callable[[Page], None] = lambda page: None
+    slider: str = ""
 
 
 def make_store(storage: Path, runs: int, points: int) -> None:
@@ -51,10 +91,12 @@ def make_store(storage: Path, runs: int, points: int) -> None:
     steps = (10 * np.arange(points)).tolist()
     with closing(sqlite3.connect(storage / "mlflow.db")) as database, database:
         insert = "insert into runs (run_uuid, name, status, start_time, end_time, lifecycle_stage, artifact_uri, "
+        # MLflow's page shows no run without these.
+        insert += "user_id, source_type, source_name, entry_point_name, source_version, experiment_id) values "
         for number in range(runs):
             run = f"{number:08x}".ljust(32, "0")
             database.execute(
-                insert + "experiment_id) values (?, ?, 'FINISHED', 1, 60001, 'active', '', 0)",
+                insert + "(?, ?, 'FINISHED', 1, 60001, 'active', '', '', 'LOCAL', '', '', '', 0)",
                 (run, f"trial-{number:03d}"),
             )
             tags = {"job": "sweep", "group": "sweep", "role": "trial", "kind": "sweep", "name": f"trial-{number:03d}",
@@ -69,56 +111,126 @@ def make_store(storage: Path, runs: int, points: int) -> None:
                 database.execute(f"insert into latest_metrics {columns}", rows[-1])
 
 
+def candidates(gradio: str) -> dict[str, Candidate]:
+    """The pages by name."""
+
+    def explore(storage: Path, port: int) -> list[str]:
+        where = ["--storage", str(storage), "--port", str(port)]
+        return [sys.executable, "-m", "rrm", "explore", *where, "--no-browser", "--view", "?tab=curvature"]
+
+    def alone(storage: Path, port: int) -> list[str]:
+        return [*explore(storage, port)[:-1], "?tab=curvature&group="]
+
+    def mlflow(storage: Path, port: int) -> list[str]:
+        store = f"sqlite:///{storage / 'mlflow.db'}"
+        return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store, "--port", str(port)]
+
+    def show_all(page: Page) -> None:
+        page.locator("[data-testid=experiment-view-runs-visibility-column-header]").click(timeout=1000 * PATIENCE_S)
+        page.get_by_text("Show all runs").click()
+
+    own, slider = "#range [role=slider]", "input[type=range]"
+    script = str(Path(__file__).parent / "gradio_page.py")
+    return {
+        "explorer, grouped": Candidate(explore, "?tab=curvature", lambda runs: -(-runs // SEEDS), slider=own),
+        "explorer, each run": Candidate(alone, "?tab=curvature&group=", lambda runs: runs, slider=own),
+        "MLflow": Candidate(mlflow, "#/experiments/0/runs?compareRunsMode=CHART", lambda runs: runs, show_all),
+        "Gradio": Candidate(lambda *of: [gradio, script, *map(str, of)], "", lambda runs: runs, slider=slider),
+    }
+
+
 @contextmanager
-def explorer(storage: Path, view: str) -> Iterator[tuple[subprocess.Popen, str]]:
-    """The command as it is used, and the address that it prints."""
-    command = [
-        sys.executable,
-        "-m",
-        "rrm",
-        "explore",
-        "--storage",
-        str(storage),
-        "--port",
-        "0",
-        "--no-browser",
-        "--view",
-        view,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def serving(command: Sequence[str], address: str) -> Iterator[int]:
+    """Id of the process of a server that answers; TimeoutError where it does not."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        assert process.stdout is not None
-        yield process, process.stdout.readline().split()[1]
+        _until(lambda: _answers(address), f"{command[0]} {command[1]}")
+        yield process.pid
     finally:
-        process.terminate()
+        for one in _family(process.pid):
+            os.kill(one, signal.SIGKILL)
         process.wait()
 
 
-def measure(browser: Browser, storage: Path, view: str, changes: int) -> dict[str, str]:
-    """A cold start, then changes of the range."""
-    begin = time.perf_counter()
-    with explorer(storage, view) as (process, address):
+def measure(browser: Browser, one: Candidate, storage: Path, runs: int, changes: int) -> dict[str, str]:
+    """A cold start, then changes."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/"
+    before, begin = _cpu(os.getpid()), time.perf_counter()
+    with serving(one.command(storage, port), address) as server:
         up = time.perf_counter() - begin
-        page: Page = browser.new_page(viewport={"width": 1400, "height": 1600})
-        page.goto(address)
-        while not page.evaluate(DRAWN, len(SERIES)):
-            time.sleep(0.01)
+        page = browser.new_page(viewport={"width": 1400, "height": 2800})
+        page.set_default_timeout(1000 * PATIENCE_S)
+        page.goto(address + one.address)
+        one.prepare(page)
+        _until(lambda: page.evaluate(DRAWN, [len(SERIES), one.lines(runs)]), "the plots")
         drawn = time.perf_counter() - begin
-        spent = sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / 100
-        page.wait_for_timeout(2000)
-        times = [
-            page.evaluate(CHANGE, 10 * (number + 1)) for number in range(changes) if not page.wait_for_timeout(700)
-        ]
-        memory = Path(f"/proc/{process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+        spent = _cpu(os.getpid()) - before
+        page.wait_for_timeout(3000)
+        found = {"server up": f"{up:.1f}", "all plots": f"{drawn:.1f}", "CPU": f"{spent:.1f}"}
+        if one.slider:
+            times = [_change(page, "keydown", RANGE, one.slider, "ArrowRight") for _ in range(changes)]
+            found["range, median"] = f"{np.median(times):.0f}"
+            found["range, p95"] = f"{np.percentile(times, 95):.0f}"
+        if one.slider.startswith("#"):
+            scales = [_scale(page, scale) for scale in ["log", "linear"] * (changes // 4)]
+            hide = "button[aria-label='hide trial-000']"
+            hidden = [_change(page, "keydown", FIGURE, hide, "Enter") for _ in range(changes // 2)]
+            found |= {"log axis": f"{np.median(scales):.0f}", "hide a run": f"{np.median(hidden):.0f}"}
+        memory = sum(_peak_mb(process) for process in _family(server))
         page.close()
-    return {
-        "page": f"{up:.1f}",
-        "all plots": f"{drawn:.1f}",
-        "CPU of the server": f"{spent:.1f}",
-        "range, median (ms)": f"{np.median(times):.0f}",
-        "range, p95 (ms)": f"{np.percentile(times, 95):.0f}",
-        "memory (MB)": f"{int(memory) / 1000:.0f}",
-    }
+    return found | {"memory": f"{memory:.0f}"}
+
+
+def _change(page: Page, event: str, state: str, control: str, key: str) -> float:
+    page.wait_for_timeout(700)
+    page.locator(control).first.focus()
+    page.evaluate(WATCH, [event, state])
+    page.keyboard.press(key)
+    return page.evaluate("window.watched")
+
+
+def _scale(page: Page, scale: str) -> float:
+    page.wait_for_timeout(700)
+    page.evaluate(WATCH, ["scale", SCALE])
+    page.evaluate("""(scale) => {
+        document.dispatchEvent(new Event("scale"));
+        window.dash_clientside.set_props("scale_x", { value: scale });
+    }""", scale)  # fmt: skip
+    return page.evaluate("window.watched")
+
+
+def _answers(address: str) -> bool:
+    try:
+        return urllib.request.urlopen(address, timeout=5).status == 200
+    except OSError:
+        return False
+
+
+def _until(state: Callable[[], bool], name: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not state():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{name} not there after {PATIENCE_S} s")
+        time.sleep(0.02)
+
+
+def _family(process: int) -> list[int]:
+    """A process and all below it."""
+    children = Path(f"/proc/{process}/task/{process}/children")
+    found = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return [process, *(below for child in found for below in _family(child))]
+
+
+def _cpu(process: int) -> float:
+    """Seconds that a process and all below it have computed."""
+    fields = [Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split() for one in _family(process)]
+    return sum(sum(map(int, of[11:15])) for of in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_mb(process: int) -> float:
+    return int(Path(f"/proc/{process}/status").read_text().partition("VmHWM:")[2].split()[0]) / 1000
 
 
 def main() -> None:
@@ -127,15 +239,31 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--points", type=int, default=1000)
     parser.add_argument("--changes", type=int, default=20)
+    parser.add_argument("--gradio", default=sys.executable, metavar="PYTHON", help="that has gradio")
+    parser.add_argument("--only", nargs="+", metavar="PAGE", help="of: " + ", ".join(candidates("")))
     args = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         storage = Path(folder) / "runs"
         make_store(storage, args.runs, args.points)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        rows = [{"view": name} | measure(browser, storage, view, args.changes) for name, view in VIEWS.items()]
+        for name, one in candidates(args.gradio).items():
+            if args.only and name not in args.only:
+                continue
+            if (
+                name == "Gradio"
+                and subprocess.run([args.gradio, "-c", "import gradio"], capture_output=True).returncode
+            ):
+                print(f"{name} is left out: {args.gradio} has no gradio, name one that has by --gradio")
+                continue
+            try:
+                rows.append({"page": name} | measure(browser, one, storage, args.runs, args.changes))
+            except TimeoutError as error:
+                print(f"{name} is left out: {error}")
         browser.close()
-    print(f"{args.runs} runs x {args.points} points x {len(SERIES)} plots; seconds from the command")
-    print(*table(rows), sep="\n")
+    print(f"{args.runs} runs x {args.points} points x {len(SERIES)} plots; seconds from the command, ms, MB")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    print(*table([{name: row.get(name, "-") for name in columns} for row in rows]), sep="\n")
 
 
 if __name__ == "__main__":
