@@ -10,6 +10,7 @@ from plotly.graph_objects import Figure
 
 from rrm.errors import InputError
 from rrm.explorer import page
+from rrm.explorer.marks import Marks
 from rrm.explorer.runs import settings, shown, varied
 from rrm.explorer.source import Source
 from rrm.explorer.table import csv_text
@@ -27,15 +28,16 @@ def make_app(source: Source) -> Dash:
     # Dash loads plotly when the first plot comes; here the browser reads plotly while the server reads the runs.
     plotly = f'<script async src="{app.get_asset_url("").removesuffix("assets/")}{_PLOTLY}"></script>'
     app.index_string = app.index_string.replace("<html>", '<html lang="en">').replace("</head>", f"{plotly}</head>")
+    marks = Marks(source)
     app.layout = lambda: page.layout(source.name, source.version())
     _connect_the_browser(app)
 
     @app.callback(
         Output("table", "children"), Output("count", "children"), Output("jobs", "options"),
         Output("group", "options"), Output("news", "children"), Output("tabs", "children"),
-        Input("listed", "data"), Input("version", "data"),
+        Input("listed", "data"), Input("version", "data"), State("empty", "data"),
     )  # fmt: skip
-    def show_runs(state: dict | None, version: str | None) -> Sequence[Any]:
+    def show_runs(state: dict | None, version: str | None, empty: list[str] | None) -> Sequence[Any]:
         view = _view(state)
         try:
             runs = source.runs()
@@ -48,7 +50,7 @@ def make_app(source: Source) -> Dash:
         running = sum(run.status == "RUNNING" for run in runs)
         news = f"{running} running, looked at every {page.POLL_MS // 1000} s" if running else ""
         count = page.count_words(runs, fitting, view)
-        return page.run_table(fitting, view), count, jobs, groups, news, page.tab_strip(view)
+        return page.run_table(fitting, view), count, jobs, groups, news, page.tab_strip(view, empty or [])
 
     @app.callback(
         Output("plots", "children"), Output("layers", "options"), Output("drawn", "data"),
@@ -67,10 +69,10 @@ def make_app(source: Source) -> Dash:
                 own = page.own_controls(tab, selection, view)
         except InputError as error:
             return html.P(str(error), className="trouble"), [], None, [], "", "", True, True
-        marks = [figure.layout.meta for figure in figures]
+        metas = [figure.layout.meta for figure in figures]
         told = {
-            "thinned": any(mark["thinned"] for mark in marks),
-            "moments": max((mark.get("moments", 0) for mark in marks), default=0),
+            "thinned": any(meta["thinned"] for meta in metas),
+            "moments": max((meta.get("moments", 0) for meta in metas), default=0),
             "extent": extent(figures),
             "begin": view.begin,
             "end": view.end,
@@ -80,6 +82,17 @@ def make_app(source: Source) -> Dash:
             return page.no_data(view.tab, len(selection.runs), trial), layers, told, *own
         parts = [page.legend(selection, figures, view), page.plots(figures, view.tab), page.more_data(view.tab, trial)]
         return html.Div(parts), layers, told, *own
+
+    @app.callback(
+        Output("tabs", "children", allow_duplicate=True), Output("empty", "data"),
+        Input("drawn", "data"), State("view", "data"), State("empty", "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def mark_tabs(drawn: dict | None, state: dict | None, known: list[str] | None) -> Sequence[Any]:
+        view = _view(state)
+        with suppress(InputError):  # which the plots say
+            if (empty := marks.empty(view)) != known:
+                return page.tab_strip(view, empty), empty
+        raise PreventUpdate
 
     @app.callback(
         Output("version", "data"), Input("tick", "n_intervals"), State("version", "data"),

@@ -48,7 +48,7 @@ def layout(store: str, version: str) -> html.Div:
             dcc.Location(id="address", refresh=False),
             dcc.Store(id="fields", data=fields),
             dcc.Store(id="version", data=version),
-            *(dcc.Store(id=name) for name in ("view", "listed", "asked", "drawn", "ranged", "held")),
+            *(dcc.Store(id=name) for name in ("view", "listed", "asked", "drawn", "empty", "ranged", "held")),
             dcc.Store(id="shown"),
             dcc.Store(id="pictured"),
             dcc.Interval(id="tick", interval=POLL_MS),
@@ -180,14 +180,15 @@ def own_controls(tab: Tab, selection: Selection, view: View) -> tuple[list[str],
     return offered, tab.picker.otherwise, tab.picker.title, not offered, not (tab.threshold and offered)
 
 
-def tab_strip(view: View) -> list[html.Button]:
-    """The buttons of the tabs, and the switch of the lines."""
+def tab_strip(view: View, empty: Sequence[str] = ()) -> list[html.Button]:
+    """The buttons of the tabs, of which some are known to be empty, and the switch of the lines."""
     tabs = [
         html.Button(
-            tab.title, id={"type": "tab", "index": name}, **_aria(current="page" if name == view.tab else "false")
+            f"{tab.title} (no data)" if name in empty else tab.title, id={"type": "tab", "index": name},
+            className="bare" if name in empty else "", **_aria(current="page" if name == view.tab else "false"),
         )
         for name, tab in TABS.items()
-    ]
+    ]  # fmt: skip
     lines = html.Button("lines of single runs", id={"type": "switch", "index": "lines"}, className="switch",
                         **_aria(pressed=str(view.lines).lower()))  # fmt: skip
     return [*tabs, lines]

@@ -43,6 +43,11 @@ class Source:
 
     def version(self) -> str:
         """A text that changes with the runs and their points."""
+        growth = f" {self._reader.growth()}" if isinstance(self._reader, SqliteReader) else ""
+        return self._of_runs() + growth
+
+    def _of_runs(self) -> str:
+        """A text that changes with the runs."""
         if isinstance(self._reader, SqliteReader):
             return " ".join(map(str, self._reader.version()))
         return str(int(time.time() / SERVER_PAUSE_S))
@@ -50,7 +55,7 @@ class Source:
     def runs(self) -> list[Run]:
         """All runs; InputError where the store cannot be read."""
         with self.lock:
-            if self._known[0] != (version := self.version()):
+            if self._known[0] != (version := self._of_runs()):
                 self._known = version, self.reader.every_run()
             return self._known[1]
 

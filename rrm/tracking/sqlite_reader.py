@@ -50,6 +50,8 @@ class SqliteReader(Reader):
         self._artifacts: dict[str, str] = {}
         self._points: dict[tuple[str, str], _Kept] = {}
         self._files: dict[str, tuple[tuple[str, int, int], Curves]] = {}
+        self._running: list[Run] = []
+        self._schema = 0
 
     def version(self) -> tuple[int, ...]:
         """Numbers that change with the database; () where it is gone."""
@@ -58,6 +60,11 @@ class SqliteReader(Reader):
         except OSError:
             return ()
         return found.st_mtime_ns, found.st_size
+
+    def growth(self) -> int:
+        """Bytes of the curve files of the runs that run, which grow without the database."""
+        files = (next((path for path in self._curve_files(run) if path.is_file()), None) for run in self._running)
+        return sum(path.stat().st_size for path in files if path)
 
     def groups(self) -> list[Group]:
         """All jobs, the newest first."""
@@ -162,7 +169,7 @@ class SqliteReader(Reader):
             for run, key, value, is_nan in database.execute("select run_uuid, key, value, is_nan from latest_metrics"):
                 metrics[run][sys.intern(key)] = float("nan") if is_nan else _infinite(value)
         self._artifacts = {row[0]: row[6] for row in runs}
-        return [
+        found = [
             (
                 experiments[experiment],
                 run_of_store(
@@ -171,6 +178,8 @@ class SqliteReader(Reader):
             )
             for id, experiment, name, status, started, ended, _ in runs
         ]
+        self._running = [run for _, run in found if run.status == RUNNING]
+        return found
 
     def _metrics(self, database: sqlite3.Connection, run: Run, names: Sequence[str]) -> Curves:
         """The points of a run that the store has, kept and new ones."""
@@ -199,6 +208,10 @@ class SqliteReader(Reader):
             with closing(
                 sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=PATIENCE_S)
             ) as database:
+                # VACUUM, which counts as a change of the schema, gives rows other numbers.
+                schema = database.execute("pragma schema_version").fetchone()[0]
+                if schema != self._schema:
+                    self._schema, self._points = schema, {}
                 yield database
         except sqlite3.OperationalError as error:
             if "no such" in str(error):

@@ -238,7 +238,8 @@ def test_browser_and_python_agree_on_addresses(visit, view):
 
 def test_tabs_are_reached_by_keys_and_say_which_command_makes_their_data(visit):
     page = visit()
-    page.get_by_role("button", name="Training").focus()
+    page.get_by_role("button", name="Training", exact=True).focus()
+    page.keyboard.press("Tab")  # to the tab of grokking
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_selector('[data-key="curvature gradient norm"]')
@@ -249,6 +250,20 @@ def test_tabs_are_reached_by_keys_and_say_which_command_makes_their_data(visit):
     page.wait_for_selector(".empty code")
     assert page.locator(".empty code").inner_text().startswith("python tune_specs/grokking_sweep.py")
     wait(visit(View("arms")), "document.querySelector('#group').innerText.includes('model')")
+
+
+def test_tabs_without_data_say_so_and_the_ground_is_followed(visit):
+    page = visit(color_scheme="light")
+    page.wait_for_selector("button.bare")
+    bare = page.locator("button.bare").all_inner_texts()
+    assert "Boards (no data)" in bare and not {"Training (no data)", "Curvature (no data)"} & set(bare)
+    colour = "() => document.querySelector('.js-plotly-plot').data[0].line.color"
+    light = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    wait(page, f"({colour})() !== '{light}'")
+    page.get_by_role("button", name="Boards (no data)").click()
+    page.wait_for_selector(".empty code")
+    wait(page, "document.querySelectorAll('button.bare[aria-current=page]').length === 1")
 
 
 def test_long_series_are_decimated_and_say_so(visit):

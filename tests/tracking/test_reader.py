@@ -2,8 +2,10 @@
 
 import json
 import math
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -170,6 +172,36 @@ def test_points_of_a_run_that_runs_are_read_on(storage):
         np.testing.assert_array_equal(seen[1], [1.0, np.nan, -np.inf])
         tracker.finish(run, "FINISHED")
         assert len(reader.history(*reader.every_run(), "train/loss")[0]) == 3
+
+
+def test_no_point_is_lost_where_the_store_is_packed(storage):
+    with Tracker(default_uri(storage), "experiment", "job", storage / "artifacts", kind="sweep") as tracker:
+        gone, run = tracker.run("sweep", "job"), tracker.run("trial", "trial-000")
+        for step in range(5):
+            tracker.metrics(gone, {"other": 1.0}, step)
+            tracker.metrics(run, {"train/loss": 1.0}, step)
+        reader = SqliteReader(storage / "mlflow.db")
+        runs = [one for one in reader.every_run() if one.id == run]
+        assert len(reader.histories(runs, ["train/loss"])[run]["train/loss"][0]) == 5
+        with closing(sqlite3.connect(storage / "mlflow.db", isolation_level=None)) as database:
+            database.execute("delete from metrics where run_uuid = ?", (gone,))
+            database.execute("vacuum")
+        tracker.metrics(run, {"train/loss": 1.0}, 5)
+        assert reader.histories(runs, ["train/loss"])[run]["train/loss"][0].tolist() == list(range(6))
+
+
+def test_curve_files_of_runs_that_run_are_seen_to_grow(storage):
+    with Tracker(default_uri(storage), "experiment", "job", storage / "artifacts", kind="sweep") as tracker:
+        tracker.run("sweep", "job")
+        run = tracker.run("trial", "trial-000")
+        reader = SqliteReader(storage / "mlflow.db", storage)
+        before = reader.every_run() and reader.growth()
+        file = CurveFile(curve_path(storage / "job", "trial-000"))
+        file.append(0, {"train/loss": 1.0})
+        file.close()
+        assert reader.growth() > before == 0
+        tracker.finish(run, "FINISHED")
+        assert reader.every_run() and reader.growth() == 0
 
 
 @pytest.mark.parametrize(("kind", "loaded"), [("store", ["mlflow"]), ("sqlite", []), ("folder", [])])

@@ -74,7 +74,6 @@
     const range = rest[controls.length];
     const known = Object.fromEntries(lists.map((name, i) => [name, rest[rest.length - 3 - lists.length + i] || []]));
     const [low, high] = extent || [0, slider];
-    const span = high - low || 1;
     let view;
     const triggered = context.triggered || [];
     if (!old || triggered.some((one) => one.prop_id === "address.search")) {
@@ -97,8 +96,7 @@
       if (view.x !== old.x) view.begin = view.end = null;
     }
     const address = encode(view, defaults);
-    const place = (end, open) => (end === null ? open : Math.round(((end - low) / span) * slider));
-    const places = [place(view.begin, 0), place(view.end, slider)].map((one) => Math.min(Math.max(one, 0), slider));
+    const places = placesOf(view, [low, high], slider);
     const next = { ...view, dark: scheme.matches };
     current = next;
     return [
@@ -203,7 +201,13 @@
   // While the thumb of a slider is held.
   function drag(places, view, drawn, fields) {
     if (!places || !view || !drawn || !drawn.extent) return window.dash_clientside.no_update;
-    return range({ ...view, ...between(places, drawn.extent, fields.slider) }, drawn);
+    // Dash says so, too, when the thumbs follow the view, whose ends are more exact than places.
+    const follows = same(places, placesOf(view, drawn.extent, fields.slider));
+    return range(follows ? view : { ...view, ...between(places, drawn.extent, fields.slider) }, drawn);
+  }
+  function placesOf(view, [low, high], slider) {
+    const place = (end, open) => (end === null ? open : Math.round(((end - low) / (high - low || 1)) * slider));
+    return [place(view.begin, 0), place(view.end, slider)].map((one) => Math.min(Math.max(one, 0), slider));
   }
   function between(places, extent, slider) {
     const at = (place) => rounded(extent[0] + ((extent[1] - extent[0]) * place) / slider);
@@ -235,10 +239,6 @@
   }
   function stepper(drawn) {
     const moments = (drawn && drawn.moments) || 0;
-    const thumb = document.querySelector("#moment [role=slider]");
-    if (thumb) thumb.setAttribute("aria-labelledby", "moment-label"); // Dash names none
-    const share = document.querySelector("#threshold [role=slider]");
-    if (share) share.setAttribute("aria-labelledby", "threshold-label");
     return [moments === 0, Math.max(moments - 1, 1)];
   }
   // Arrow keys step from anywhere on the page that has no use for them.
@@ -278,6 +278,10 @@
   const targets = document.getElementsByClassName("dash-dropdown-focus-target");
   new MutationObserver(() => {
     for (const one of targets) if (one.tabIndex !== -1) one.tabIndex = -1;
+    for (const name of ["moment", "threshold"]) { // whose thumbs Dash gives no name
+      const thumb = document.querySelector(`#${name} [role=slider]`);
+      if (thumb && !thumb.hasAttribute("aria-labelledby")) thumb.setAttribute("aria-labelledby", `${name}-label`);
+    }
     const again = focused && document.activeElement === document.body && document.getElementById(focused);
     if (again) again.focus({ preventScroll: true });
   }).observe(document, { childList: true, subtree: true });

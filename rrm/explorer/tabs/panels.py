@@ -20,7 +20,7 @@ from rrm.explorer.view import View
 from rrm.panels import Panel
 
 # Points of one line at most: two a pixel. Many lines share a figure's points, but keep some each.
-MOST_OF_LINE, MOST_OF_FIGURE, LEAST_OF_LINE = 1000, 5000, 50
+MOST_OF_LINE, MOST_OF_FIGURE, LEAST_OF_LINE = 1000, 5000, 20
 # Lines with few points have marks, so that one with a single point is seen.
 _FEW = 30
 
@@ -62,7 +62,8 @@ def panel_tab(name: str, title: str, panels: Sequence[Panel], command: str) -> T
                  if fnmatchcase(series, pattern)}  # fmt: skip
         return sorted(found - {""})
 
-    return Tab(name, title, command, figures, layers)
+    series = tuple(dict.fromkeys(pattern for panel in panels for pattern in panel.series.values()))
+    return Tab(name, title, command, figures, layers, series=series)
 
 
 def panel_figure(panel: Panel, selection: Selection, curves: dict[str, Curves], view: View) -> Figure | None:

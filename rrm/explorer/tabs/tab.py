@@ -46,6 +46,7 @@ class Tab:
         layers: what the layer picker offers.
         picker: the list of the tab; None without one.
         threshold: whether the tab has key frequencies.
+        series: of which some run has to have one; none where only the figures can tell.
     """
 
     name: str
@@ -55,3 +56,8 @@ class Tab:
     layers: Callable[[Selection], list[str]] = _none
     picker: Picker | None = None
     threshold: bool = False
+    series: tuple[str, ...] = ()
+
+    def has(self, selection: Selection) -> bool:
+        """Whether there is something to draw."""
+        return selection.has(self.series) if self.series else bool(self.figures(selection, View(self.name)))
