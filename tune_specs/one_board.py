@@ -1,0 +1,99 @@
+"""Does a model need given puzzles? Training on puzzles that grow from one solved board, against the given set.
+
+    python tune_specs/one_board.py                       # TRM mixer on 6 x 6, within ten minutes on two CPU cores
+    python tune_specs/one_board.py --preset smoke        # a minute, to see it work
+    python tune_specs/one_board.py --preset evidence     # ten paired seeds
+
+"given puzzles" draws symmetric copies of the training set. "one board" sees nothing of it but the answer of its first
+puzzle: moves that the solver proves lead from there to puzzles, walks begin at those that the model half solves, and
+the answers are the solver's. "fresh puzzles" takes new ones of the generator. Attempts that tell walks where to begin
+are paid for with training steps.
+"""
+
+from rrm.commands.sweep import run_command
+from rrm.jobs.predictions import Prediction, TierReport
+from rrm.jobs.spec import Preset, SweepSpec, grid
+
+MODELS = ("trm_mlp",)
+GIVEN = "given puzzles"
+GIVENS = (14, 20)
+# A loop without labelled puzzles: it begins with the training, and nothing is replayed.
+LOOP = {"every": 40, "puzzles": 48, "rollouts": 2, "sigma": 0.3, "fresh": 16, "verifier": "oracle"}
+WALK = {"kind": "graph", "board": True, "givens": GIVENS, "length": 4}
+ARMS = {
+    GIVEN: None,
+    "one board": LOOP | {"proposer": WALK},
+    "one board, few rounds": LOOP | {"proposer": WALK, "every": 120, "puzzles": 144},
+    "fresh puzzles": LOOP | {"proposer": {"kind": "fresh", "givens": GIVENS}},
+}
+
+# Written before any run of this sweep.
+PREDICTIONS = (
+    Prediction("one board does as well as the given set, to 4 points", "one board", GIVEN, "peak", "no less", 0.04),
+    Prediction("so do fresh puzzles", "fresh puzzles", GIVEN, "peak", "no less", 0.04),
+    Prediction("one board does as well as fresh puzzles", "one board", "fresh puzzles", "peak", "no less", 0.04),
+    Prediction("many rounds beat few", "one board", "one board, few rounds", "peak", "more", 0.02),
+)
+
+
+def fixed(models):
+    """Every arm of every model type."""
+    return grid(model=models, arm=ARMS)
+
+
+def recipe(config, task, preset, seed):
+    """The training run of one arm."""
+    from dataclasses import replace
+
+    from rrm.training.recipes import cpu_sudoku
+
+    loop = ARMS[config["arm"]]
+    made = cpu_sudoku(
+        task,
+        config["model"],
+        batch_size=preset.batch_size,
+        budget=12 * preset.batch_size * preset.steps,
+        halt_max_steps=4,
+        evaluations=preset.evaluations,
+        source={"kind": "uniform"} if loop is None else {"kind": "dream", "replay": 0.0},
+        hooks={} if loop is None else {"dream": loop},
+        seed=seed,
+    )
+    return replace(made, model=made.model | {"swiglu": "normalised", "hidden_size": 32})
+
+
+def data(config, preset):
+    """The puzzles of the preset, rated."""
+    from dataclasses import replace
+
+    return replace(preset.data, rated=True)
+
+
+SPEC = SweepSpec(
+    name="one_board",
+    models=MODELS,
+    fixed=fixed,
+    recipe=recipe,
+    baseline=GIVEN,
+    data=data,
+    stages=("score", "tiers", "rounds", "log"),
+    tiers=TierReport(GIVEN, None, PREDICTIONS),
+    matching="Arms are equal in network calls.",
+    presets={
+        "default": Preset(
+            trials=0, seeds=3, steps=720, evaluations=4, batch_size=16,
+            task="sudoku-6x6", givens=GIVENS, train=1024, validation=64, test=256,
+        ),
+        "evidence": Preset(
+            trials=0, seeds=10, steps=720, evaluations=4, batch_size=16,
+            task="sudoku-6x6", givens=GIVENS, train=1024, validation=64, test=512,
+        ),
+        "smoke": Preset(
+            trials=0, seeds=2, steps=72, evaluations=2, batch_size=16, quick=True,
+            task="sudoku-6x6", givens=GIVENS, train=128, validation=32, test=64,
+        ),
+    },
+)  # fmt: skip
+
+if __name__ == "__main__":
+    run_command(SPEC, __doc__)
