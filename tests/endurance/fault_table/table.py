@@ -47,7 +47,8 @@ def fixed(models):
     return [{{"model": "trm_mlp", "arm": "unfiltered"}}]
 
 
-SPEC = replace(SPEC, fixed=fixed, presets={{"default": TINY}}, baseline=None, tiers=None, stages=("score", "rounds", "log"))
+STAGES = ("score", "rounds", "log")
+SPEC = replace(SPEC, fixed=fixed, presets={{"default": TINY}}, baseline=None, tiers=None, stages=STAGES)
 
 if __name__ == "__main__":
     run_command(SPEC, "A tiny dream loop.")
