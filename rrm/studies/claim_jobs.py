@@ -32,6 +32,7 @@ from rrm.statistics.training_runs import TrainingRun
 from rrm.studies import heads, selector_sweep
 from rrm.studies.checks import fixed_configurations
 from rrm.studies.claim_curricula import CURRICULA_SPEC
+from rrm.studies.claim_dream import DREAM_SPEC
 from rrm.studies.claim_grokking import GROKKING_SPEC
 from rrm.studies.claim_heads import HEADS_SPEC
 from rrm.studies.claim_specs import ARMS_SPEC, MODELS_SPEC, TOY_SPEC
@@ -165,7 +166,7 @@ class SweepJob(Job):
 
     def read(self, context: Context, run: Run) -> Evidence:
         runs = {self.part: [run.id]}
-        if self.part in ("arms", "curricula"):
+        if self.part in ("arms", "curricula", "dream"):
             points: dict[str, Any] = {self.part: sweep_points(context.uri, run.id)}
             return Evidence(**points, runs=runs)
         folder = JobFolder(context.storage / self.name, self.kind)
@@ -330,6 +331,7 @@ def claim_jobs(args: Namespace) -> list[Job]:
         # Of baselines that are trained to the end, whose Q heads have learned to halt.
         *(SelectorJob(name(f"rollouts-mixers-{seed}"), 70, arms, "trm_mlp", seed, sigmas, K) for seed in seeds),
         SweepJob(name("curricula"), 60 if quick else 800, "curricula", CURRICULA_SPEC),
+        SweepJob(name("dream"), 60 if quick else 900, "dream", DREAM_SPEC),
         SweepJob(trained, 150 if quick else 400, "heads", HEADS_SPEC),
         *(HeadsJob(f"{trained}-{seed}", 30 if quick else 120, trained, seed, count, draws) for seed in head_seeds),
     ]

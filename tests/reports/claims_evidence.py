@@ -4,7 +4,7 @@ import numpy as np
 
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import StochasticResult
-from rrm.reports.claims import curricula, grokking, heads, training
+from rrm.reports.claims import curricula, dream, grokking, heads, training
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.claims.stability import MODELS
 from rrm.statistics import Examples, SweepPoint
@@ -120,6 +120,16 @@ def of_curricula(true, seed):
         yield SweepPoint("trm_mlp", arm, best, best, 512, False, baseline=arm == curricula.UNIFORM, seed=seed)
 
 
+def of_dream(true, seed):
+    """The loop beats true labels and noise, p(1-p) beats the loop, and walks beat fresh puzzles; or all are alike."""
+    rng = np.random.default_rng(seed)
+    better = {dream.FILTERED: 0.7, dream.FILTERED_AGAIN: 0.7, dream.P: 0.8, dream.GRAPH: 0.6}
+    others = (dream.TRUE, dream.NOISY, dream.UNFILTERED, dream.WRONG, dream.FRESH)
+    for arm, peak in (better | dict.fromkeys(others, 0.5)).items():
+        best = (peak if true else 0.5) + rng.normal(0, 0.005)
+        yield SweepPoint("trm_mlp", arm, best, best, 512, False, baseline=arm == dream.FILTERED, seed=seed)
+
+
 def evidence(true):
     by_seed = {seed: examples(true, seed) for seed in SEEDS}
     rng = np.random.default_rng(0)
@@ -133,5 +143,6 @@ def evidence(true):
         rollouts={seed: rollouts(true, seed) for seed in SEEDS},
         heads={seed: head_numbers(true, seed) for seed in SEEDS},
         curricula=[point for seed in SEEDS for point in of_curricula(true, seed)],
+        dream=[point for seed in SEEDS for point in of_dream(true, seed)],
         runs={"spectra": ["a"], "arms": ["b"], "toy": ["c"], "rollouts": ["d", "e"]},
     )

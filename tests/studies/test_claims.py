@@ -13,6 +13,7 @@ from rrm.reports.claims.evidence import Evidence
 from rrm.reports.claims.registry import CLAIMS
 from rrm.studies.checks import fixed_configurations
 from rrm.studies.claim_curricula import CURRICULA_SPEC
+from rrm.studies.claim_dream import DREAM_SPEC
 from rrm.studies.claim_grokking import GROKKING_SPEC
 from rrm.studies.claim_heads import HEADS_SPEC
 from rrm.studies.claim_jobs import HASH, Context, Job, claim_jobs, digest
@@ -129,7 +130,7 @@ def test_the_jobs_of_a_preset_can_be_trained_and_bring_all_evidence(preset):
     jobs = claim_jobs(options("runs", preset=preset, name="c"))
     assert len({job.name for job in jobs}) == len(jobs) and all(job.name.startswith("c-") for job in jobs)
     assert {getattr(job, "part", "rollouts") for job in jobs} == {claim.evidence for claim in CLAIMS}
-    for spec in (MODELS_SPEC, ARMS_SPEC, TOY_SPEC, GROKKING_SPEC, HEADS_SPEC, CURRICULA_SPEC):
+    for spec in (MODELS_SPEC, ARMS_SPEC, TOY_SPEC, GROKKING_SPEC, HEADS_SPEC, CURRICULA_SPEC, DREAM_SPEC):
         budget = spec.presets[preset]
         task = get_task(budget.task) if budget.task else None
         configs = fixed_configurations(spec, list(spec.models), budget, 0)

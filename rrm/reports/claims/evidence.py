@@ -49,6 +49,7 @@ class Evidence:
         grokking: by training seed and arm, runs of networks on modular arithmetic.
         heads: by training seed, the metrics of a study of heads without their first part, "gini" of "heads/gini".
         curricula: trained models of the arms of curricula, at one or two budgets, scored on the same test puzzles.
+        dream: trained models of the arms of dream loops, scored on the same test puzzles.
         runs: by name of the part, the runs that it comes from.
     """
 
@@ -59,11 +60,12 @@ class Evidence:
     grokking: Mapping[int, Mapping[str, TrainingRun]] = field(default_factory=dict)
     heads: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     curricula: Sequence[SweepPoint] = ()
+    dream: Sequence[SweepPoint] = ()
     runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 # The parts, by which a claim names its evidence.
-PARTS = ("spectra", "arms", "toy", "rollouts", "grokking", "heads", "curricula")
+PARTS = ("spectra", "arms", "toy", "rollouts", "grokking", "heads", "curricula", "dream")
 
 
 def join(parts: Sequence[Evidence]) -> Evidence:
@@ -85,5 +87,7 @@ def join(parts: Sequence[Evidence]) -> Evidence:
             grokking.setdefault(seed, {}).update(by_arm)
         for name, ids in part.runs.items():
             runs.setdefault(name, []).extend(ids)
-    arms, curricula = ([p for part in parts for p in getattr(part, name)] for name in ("arms", "curricula"))
-    return Evidence(spectra, arms, toy, rollouts, grokking, heads, curricula, runs)
+    arms, curricula, dream = (
+        [p for part in parts for p in getattr(part, name)] for name in ("arms", "curricula", "dream")
+    )
+    return Evidence(spectra, arms, toy, rollouts, grokking, heads, curricula, dream, runs)

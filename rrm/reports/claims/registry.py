@@ -2,10 +2,11 @@
 
 from rrm.reports.claims.claim import Claim
 from rrm.reports.claims.curricula import CURRICULA
+from rrm.reports.claims.dream import DREAM
 from rrm.reports.claims.grokking import GROKKING
 from rrm.reports.claims.heads import HEADS
 from rrm.reports.claims.rollouts import ROLLOUTS
 from rrm.reports.claims.stability import STABILITY
 from rrm.reports.claims.training import TRAINING
 
-CLAIMS: tuple[Claim, ...] = (*STABILITY, *TRAINING, *ROLLOUTS, *GROKKING, *HEADS, *CURRICULA)
+CLAIMS: tuple[Claim, ...] = (*STABILITY, *TRAINING, *ROLLOUTS, *GROKKING, *HEADS, *CURRICULA, *DREAM)
