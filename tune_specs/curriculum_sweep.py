@@ -22,17 +22,17 @@ from rrm.jobs.spec import Preset, SweepSpec, grid
 
 MODELS = ("trm_mlp",)  # hrm trains too; an SRM grows its depth by itself
 
-ROUND = 20  # steps between two changes of the weights of puzzles
-# A curriculum, or what else an arm changes.
+ROUNDS = 24  # of the full budget; puzzles keep their weights for a round
+# A curriculum, and what else an arm changes; every: length of its rounds.
 ARMS = {
     "uniform": {"kind": "uniform"},
-    "uniform again": {"kind": "uniform", "every": ROUND + 7},
+    "uniform again": {"kind": "uniform", "every": 4 / 3},
     "random pacing": {"kind": "random_pacing"},
     "easy to hard": {"kind": "easy_to_hard"},
     "hard to easy": {"kind": "hard_to_easy"},
     "mixed tiers": {"kind": "mixed_tiers"},
-    "p(1-p)": {"kind": "learnability", "every": 2 * ROUND},
-    "p(1-p), unpaid": {"kind": "learnability", "every": 2 * ROUND},
+    "p(1-p)": {"kind": "learnability", "every": 2},
+    "p(1-p), unpaid": {"kind": "learnability", "every": 2},
     "learning progress": {"kind": "learning_progress"},
     "replay": {"kind": "replay"},
     "hint mix": {"kind": "hint_mix"},
@@ -42,8 +42,9 @@ ARMS = {
 BUDGETS = {"full": 1.0, "half": 0.5, "quarter": 0.25}
 # Arms that might do with half of the calls.
 HALF = ("uniform", "easy to hard", "p(1-p)", "replay", "hint mix", "growing depth")
-# After a round: puzzles, and attempts at each. The attempts are half as deep as an evaluation.
-TRIALS = {"puzzles": 32, "rollouts": 4, "segments": 2, "sigma": 0.3}
+# The attempts after a round, at a puzzle for each TRIED rows of training; they are half as deep as an evaluation.
+TRIED = 15
+TRIALS = {"rollouts": 4, "segments": 2, "sigma": 0.3}
 
 PREDICTIONS = (
     Prediction(
@@ -119,6 +120,7 @@ def fixed(models):
 
 def recipe(config, task, preset, seed):
     """The training run of one arm."""
+    import math
     from dataclasses import replace
 
     import torch
@@ -127,7 +129,8 @@ def recipe(config, task, preset, seed):
     from rrm.training.recipes import cpu_sudoku
 
     arm = dict(ARMS[config["arm"]])
-    growth, every = arm.pop("growth", None), arm.pop("every", ROUND)
+    growth, every = arm.pop("growth", None), math.ceil(arm.pop("every", 1) * max(1, preset.steps // ROUNDS))
+    trials = {"every": every, "puzzles": max(1, every * preset.batch_size // TRIED), **TRIALS}
     made = cpu_sudoku(
         task,
         config["model"],
@@ -137,7 +140,7 @@ def recipe(config, task, preset, seed):
         warmup_steps=20,
         evaluations=preset.evaluations,
         source={"kind": "curriculum", "curriculum": arm, "every": every},
-        hooks={"trials": {"every": every, **TRIALS}} if arm["kind"] == "learnability" else {},
+        hooks={"trials": trials} if arm["kind"] == "learnability" else {},
         seed=seed,
     )
     made = replace(made, model=made.model | {"hidden_size": 32, "swiglu": "normalised"})
@@ -171,7 +174,7 @@ SPEC = SweepSpec(
     fixed=fixed,
     recipe=recipe,
     arm=arm,
-    baseline=None,
+    baseline="uniform, full budget",
     data=data,
     stages=("score", "tiers", "log"),
     tiers=TierReport("uniform", "budget", PREDICTIONS),
@@ -187,7 +190,7 @@ SPEC = SweepSpec(
             task="sudoku-6x6", givens=(14, 32), train=2048, validation=128, test=1024,
         ),
         "smoke": Preset(
-            trials=0, seeds=2, steps=240, evaluations=2, batch_size=8, quick=True,
+            trials=0, seeds=2, steps=240, evaluations=4, batch_size=8, quick=True,
             task="sudoku-4x4", givens=(6, 11), train=256, validation=32, test=64,
         ),
     },

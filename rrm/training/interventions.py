@@ -25,6 +25,7 @@ def summary(recipe: Recipe) -> dict[str, Any]:
     kind, sigma (the noise scale asked for, of the model itself for EqR), location: the perturbation; "none", 0 and
     "both" without one.  rollouts: what was changed in the starts of the rollouts and in which of them learn, absent
     where they are those of the kind.  flossing: its schedule and the settings changed in it, "none" without.
+    curriculum: its kind, absent without one.
     """
     return {name: value for each in INTERVENTIONS.values() for name, value in each.settings(recipe).items()}
 
@@ -77,9 +78,18 @@ def _flossing_words(found: dict[str, Any]) -> str:
     return f"flossing {found['flossing'].replace('_', ' ')}" if found["flossing"] != "none" else ""
 
 
+def _curriculum(recipe: Recipe) -> dict[str, Any]:
+    return {"curriculum": recipe.source["curriculum"]["kind"]} if recipe.source["kind"] == "curriculum" else {}
+
+
+def _curriculum_words(found: dict[str, Any]) -> str:
+    return f"curriculum {found['curriculum'].replace('_', ' ')}" if "curriculum" in found else ""
+
+
 _OF_ROLLOUTS = ("start", "learns", "share_H", "halts")
 INTERVENTIONS = {
     "perturbation": Intervention(_perturbation, _perturbation_words),
     "rollouts": Intervention(_rollouts, _rollouts_words),
     "flossing": Intervention(_flossing, _flossing_words),
+    "curriculum": Intervention(_curriculum, _curriculum_words),
 }

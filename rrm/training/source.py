@@ -30,6 +30,10 @@ class Source(ABC):
     def observe(self, step: int, rows: Mapping[str, Tensor]) -> None:  # noqa: B027  most sources do not learn
         """Hear what step number `step` (from 1) found: `Outcome.rows` of all workers, the same on each of them."""
 
+    def metrics(self) -> dict[str, float]:
+        """Numbers that go with the metrics of every evaluation."""
+        return {}
+
     def tensors(self) -> dict[str, Tensor]:
         """The state that a checkpoint keeps, the same on every worker."""
         return {}

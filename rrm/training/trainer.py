@@ -217,6 +217,7 @@ class Trainer:
             "validation/best_call_units": float(self.best["call_units"]),
             # The evaluations are evenly spaced in the budget: their mean is the area under the learning curve.
             "validation/area": sum(self.leading) / len(self.leading),
+            **self.source.metrics(),
             **{name: value for hook in self.hooks.values() for name, value in hook.metrics().items()},
             **{f"time/{name}_s": value for name, value in self.seconds.items()},
         }

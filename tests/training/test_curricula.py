@@ -146,6 +146,9 @@ def test_curriculum(splits, puzzles, tmp_path, weights, kind):
     assert [*resumed.run()][-1]["train/lm_loss"] == metrics[-1]["train/lm_loss"]
     assert all(torch.equal(rows["inputs"], whole.rows[step]["inputs"]) for step, rows in resumed.rows.items() if step)
     assert belief_of(resumed) == belief_of(whole)
+    found = whole.source.metrics()
+    assert 0 < found["curriculum/breadth"] <= 1 + 1e-9 and 0 < found["curriculum/tried"] <= 1
+    assert found["curriculum/rating"] == pytest.approx(whole.source.belief.weights @ puzzles.rating)
     if kind in ("learnability", "learning_progress", "replay"):
         # Outcomes decide what is drawn.
         assert len(np.unique(whole.source.belief.weights)) > 1 and 0 < whole.source.belief.successes.sum()

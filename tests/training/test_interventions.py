@@ -36,5 +36,10 @@ def test_what_was_changed_in_the_rollouts_is_named(kind, settings, name):
     assert words(kind, **settings) == name
 
 
+def test_a_curriculum_is_named_by_its_kind():
+    source = {"kind": "curriculum", "curriculum": {"kind": "random_pacing"}}
+    assert name_of(**summary(cpu_sudoku(get_task("sudoku-4x4"), source=source))) == "curriculum random pacing"
+
+
 def test_settings_of_older_versions_have_the_names_that_they_had():
     assert name_of(kind="every_call", sigma=0.1, location="z_L", flossing="none") == "every call σ = 0.1 on z_L"

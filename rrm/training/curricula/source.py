@@ -76,6 +76,17 @@ class CurriculumStream(Source):
         """Count outcomes, as `Belief.observe`; the coming round is the first whose weights know of them."""
         self.belief = self.belief.observe(rows, solved)
 
+    def metrics(self) -> dict[str, float]:
+        """Of the round that runs: how many puzzles its weights are worth, as a share of all (1 for equal weights,
+        1 / (N sum of their squares) in general), and their mean rating where puzzles are rated; share ever tried.
+        """
+        weights, rating = self.belief.weights, self.data.train.rating
+        found = {
+            "curriculum/breadth": float(1 / (len(weights) * np.square(weights).sum())),
+            "curriculum/tried": float((self.belief.last_seen >= 0).mean()),
+        }
+        return found if np.isnan(rating).any() else found | {"curriculum/rating": float(weights @ rating)}
+
     def tensors(self) -> dict[str, Tensor]:
         return self.belief.tensors()
 

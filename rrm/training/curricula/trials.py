@@ -30,7 +30,8 @@ _DRAW, _NOISE = 4, 5
 class Trials(Hook):
     """At the end of every round, some training puzzles are tried, and the source counts how often they were solved.
 
-    The puzzles are drawn anew each time, all alike. Workers share the attempts and hear of all of them.
+    The weights are those that train, not their average. The puzzles are drawn anew each time, all alike. Workers share
+    the attempts and hear of all of them.
     """
 
     def __init__(self, settings: "TrialsSettings", model: RecursiveModel, data: Data, seed: int, rank: int, world: int):
