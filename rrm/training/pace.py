@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from rrm.errors import InputError
 from rrm.training.recipe import Recipe
 from rrm.training.trainer import Trainer
 
@@ -22,8 +23,15 @@ class Pace:
 
 
 def measure_pace(recipe: Recipe, build: Callable[[Recipe], Trainer]) -> Pace:
-    """The pace of a recipe, whose trainer `build` makes: a few steps without hooks, then an evaluation."""
+    """The pace of a recipe, whose trainer `build` makes: a few steps without hooks, then an evaluation.
+
+    A source that asks for a hook gives way to a uniform one.
+    """
     price = recipe.units_per_step(build(recipe).model)
+    try:
+        recipe.source_settings.check(())
+    except InputError:
+        recipe = replace(recipe, source={"kind": "uniform"})
     trainer = build(replace(recipe, budget=1.01 * STEPS * price, evaluations=1, hooks={}))
     for _ in trainer.run():
         pass

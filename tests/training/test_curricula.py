@@ -20,6 +20,7 @@ from rrm.training.assemble import assemble
 from rrm.training.curricula.belief import Belief
 from rrm.training.curricula.registry import CURRICULA
 from rrm.training.curricula.source import CurriculumSettings, systematic_sample
+from rrm.training.pace import measure_pace
 from rrm.training.part import read_part
 from rrm.training.recipe import Recipe
 from rrm.training.recipes import cpu_sudoku
@@ -239,6 +240,11 @@ def test_bad_input_is_refused_in_one_line(splits, kind, changes, hooks, words):
                            "curriculum": {"kind": kind, **changes}}, hooks=hooks, budget=1e6)  # fmt: skip
         assemble(settings, TASK, splits.train, splits.validation)
     assert "\n" not in str(refused.value)
+
+
+def test_the_pace_of_a_training_with_attempts_is_measured_without_them(splits):
+    pace = measure_pace(recipe("learnability"), lambda settings: made(splits, settings))
+    assert pace.unit_s > 0 and pace.evaluation_s > 0
 
 
 def test_a_budget_that_attempts_alone_exhaust_is_refused(splits):
