@@ -2,9 +2,10 @@
 
     python tests/benchmarks/spectrum_cost.py [--repeat 5] [--batch 8] [--k 1 8 32]
 
-Width 128, 81 tokens with 16 prefix positions, mixer and attention, float32, one thread, QR after every call included.
-The ratio is a median over repeats, each of them a forward rollout timed right beside its spectrum; compile time stands
-apart. Peak memory is what the process grew by over the plain rollout (compiling included), in a process of its own.
+Width 128, 81 tokens with 16 prefix positions; mixer, attention and delta rule; float32, one thread, QR after every call
+included. The ratio is a median over repeats, each of them a forward rollout timed right beside its spectrum; compile
+time stands apart. Peak memory is what the process grew by over the plain rollout (compiling included), in a process of
+its own.
 """
 
 import argparse
@@ -21,7 +22,12 @@ from rrm.models import build
 from rrm.tasks import get_task
 from rrm.training.recipes import trm_sudoku
 
-VARIANTS = {"mixer": {"mlp_t": True, "pos_encodings": "none"}, "attention": {"mlp_t": False, "pos_encodings": "rope"}}
+ATTENTION = {"mlp_t": False, "pos_encodings": "rope"}
+VARIANTS = {
+    "mixer": {"mlp_t": True, "pos_encodings": "none"},
+    "attention": ATTENTION,
+    "delta": ATTENTION | {"delta_rule": True},
+}
 SEGMENTS = 1
 
 
