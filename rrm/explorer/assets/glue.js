@@ -261,7 +261,7 @@
     if (!plot) return none;
     const ground = getComputedStyle(document.body);
     const data = plot.data.map((one) => (one.meta === "line" ? { ...one, showlegend: true } : one));
-    const height = Math.max(500, plot.layout.height || 0) + 18 * data.filter((one) => one.showlegend !== false).length;
+    const height = Math.max(500, plot.offsetHeight) + 18 * data.filter((one) => one.showlegend !== false).length;
     const legend = { orientation: "v", x: 0, xanchor: "left", y: -75 / height, yanchor: "top" };
     const layout = { ...plot.layout, legend: legend, paper_bgcolor: ground.backgroundColor, font: { color: ground.color } };
     window.Plotly.downloadImage({ data: data, layout: layout }, {

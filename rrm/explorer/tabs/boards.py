@@ -313,13 +313,21 @@ def _layout(trace: Trace, title: str, words: str) -> dict[str, Any]:
         "yaxis2": {**axis, "domain": [0, 0.16], "nticks": 4, "title": {"text": "exponent", "standoff": 4}},
         "xaxis2": {**bare, "anchor": "y3", "range": [-0.5, n - 0.5]},
         "yaxis3": {**bare, "anchor": "x2", "domain": [0.42, 1], "range": [n - 0.5, -0.5], "scaleanchor": "x2"},
-        "shapes": _box_lines(trace),
+        "shapes": _box_lines(trace), "annotations": _tint_words(trace),
         "height": HEIGHT, "margin": {"l": 60, "r": 12, "t": 62, "b": 42}, "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": INK, "size": 12}, "hovermode": "closest",
         "legend": {"orientation": "h", "x": 1, "xanchor": "right", "yref": "container", "y": 0.985, "yanchor": "top",
                    "font": {"size": 11}, "itemclick": False, "itemdoubleclick": False},
         "template": None,
     }  # fmt: skip
+
+
+def _tint_words(trace: Trace) -> list[dict[str, Any]]:
+    """What the tints of a maze are, below its board."""
+    if isinstance(get_task(trace.task), SudokuTask):
+        return []
+    return [{"text": "tints: blue is open, grey a wall, green the path", "xref": "paper", "x": 0.5, "yref": "paper",
+             "y": 0.415, "yanchor": "top", "showarrow": False, "font": {"size": 10}}]  # fmt: skip
 
 
 def _box_lines(trace: Trace) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FILE = "routing.npz"
 MOST_STEPS = 4  # of a training that are drawn side by side
 _PANELS = panel_tab("routing", "Routing and gates", HISTORIES["computation"], "")
+NONE = "rgba(128, 128, 128, 0.15)"
 _GAP = 0.06  # between two maps of a figure, as a share of its width
 
 
@@ -71,14 +72,13 @@ def _training(trace: RoutingTrace, view: View) -> Iterator[Figure]:
 def _evolution(trace: RoutingTrace, router: str, steps: list[Routing], view: View) -> Figure:
     heads = steps[0].weights[router].shape[-1]
     colours = colours_of(heads, view.dark)
-    # A scale of as many bands as heads.
-    scale = [[place / heads, colour] for head, colour in enumerate(colours) for place in (head, head + 1)]
-    maps = {
-        f"step {found.step}": np.where((chosen := found.chosen(router)) < 0, np.nan, chosen.astype(float))
-        for found in steps
-    }
-    bar = {"title": {"text": "head", "side": "right"}, "tickvals": list(range(heads)), "thickness": 10}
-    look = {"colorscale": scale, "zmin": -0.5, "zmax": heads - 0.5, "colorbar": bar,
+    # A scale of as many bands as heads, and one for none: a pair without an answer, or heads of equal weight.
+    bands = [NONE, *colours]
+    scale = [[(place + end) / len(bands), colour] for place, colour in enumerate(bands) for end in (0, 1)]
+    maps = {f"step {found.step}": found.chosen(router) for found in steps}
+    bar = {"title": {"text": "head", "side": "right"}, "tickvals": list(range(-1, heads)), "thickness": 10,
+           "ticktext": ["none", *map(str, range(heads))]}  # fmt: skip
+    look = {"colorscale": scale, "zmin": -1.5, "zmax": heads - 0.5, "colorbar": bar,
             "hovertemplate": "a %{y}, b %{x}: head %{z}<extra></extra>"}  # fmt: skip
     return _maps(f"{_words(router)}, head of the largest weight: {trace.label}", maps, look)
 
