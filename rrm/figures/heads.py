@@ -109,11 +109,12 @@ def _lost(ax: Axes, carried: Sequence[Lost]) -> dict[str, Line2D]:
         (
             ("top", COLOURS[1], "o", "without the tenth that changes most"),
             ("random", GREY, "s", "without a random tenth"),
+            ("needed", COLOURS[2], "^", "without the tenth that is missed most"),
         )
     ):
         for place, key in enumerate(labels):
             if one := found.get((chosen, *key)):
-                x = place + 0.24 * shift - 0.12
+                x = place + 0.2 * shift - 0.2
                 ax.plot(x, 100 * one.share, marker, color=colour)
                 ax.vlines(x, 100 * one.least, 100 * one.most, color=colour, linewidth=1)
         entries[words] = Line2D([], [], color=colour, marker=marker, linestyle="")

@@ -49,6 +49,8 @@ class HeadStudy:
         looks: [B, P] log lift of each puzzle on each pattern, mean over heads and calls.
         accuracy: of the other models, by name.
         ablations, ablated: A ablations, and [B, A] bool the answers under each.
+        needed, without: ablations of the heads that were missed most on the first half of the puzzles, and the answers
+            under each on the second half.
         weights: changes of weights by name of the model: of BEFORE those of the training, of a control its own, of
             AGAINST those between the two.
         aligned: whether each other training began with the same weights.
@@ -61,6 +63,8 @@ class HeadStudy:
     accuracy: Mapping[str, float]
     ablations: Sequence[Ablation]
     ablated: np.ndarray
+    needed: Sequence[Ablation]
+    without: np.ndarray
     weights: Mapping[str, Sequence[WeightChange]]
     aligned: Mapping[str, bool]
 
@@ -80,14 +84,18 @@ def report(study: HeadStudy) -> Report:
     null = study.of(OTHER_ORDER) if OTHER_ORDER in study.others and first != OTHER_ORDER else None
     changes = moved(study.of(first), null)
     whole, before = float(study.right.mean()), study.accuracy[first]
-    carried = lost(study.ablations, study.ablated, whole, before)
+    rest = study.right[-len(study.without) :]
+    carried = [
+        *lost(study.ablations, study.ablated, whole, before),
+        *lost(study.needed, study.without, float(rest.mean()), before),
+    ]
     by_null = head_roles(np.nanmean(summary.lift[0], 0), summary.high[0], summary.pattern_names)
     roles = roles_by_ablation(by_null, study.ablations, study.ablated, study.right)
     said = Report()
     said.sentences = [
         _opening(study, first, whole, before),
         *_which(study, first, changes, null is not None),
-        _concentrated(changes, carried, study.summary),
+        _concentrated(study, changes, carried),
         *_kinds(study),
         *_ranks(study),
         *_roles(study, roles),
@@ -144,16 +152,20 @@ def _which(study: HeadStudy, first: str, changes: Sequence[Moved], null: bool) -
     return said
 
 
-def _concentrated(changes: Sequence[Moved], carried: Sequence[Lost], summary: HeadSummary) -> str:
+def _concentrated(study: HeadStudy, changes: Sequence[Moved], carried: Sequence[Lost]) -> str:
+    summary = study.summary
     shared = concentration([one.change.estimate for one in changes])
     top, random = (_find(carried, chosen) for chosen in ("top", "random"))
     count = tenth(shared.heads)
     named = ", ".join(_head(summary, one.layer, one.head) for one in changes[:count])
+    needed = _find(carried, "needed")
+    missed = ", ".join(_head(summary, *place) for place in np.argwhere(study.needed[0].off.any(0)).tolist())
     return (
         f"Concentrated or not: the first head has {100 * shared.top:.0f} % of the change ({100 / shared.heads:.0f} % "
         f"if all changed alike), Gini {shared.gini:.2f}. Without the tenth that changes most ({named}) "
         f"{100 * top.share:.0f} % of the gain is lost, without a random tenth {100 * random.share:.0f} % "
-        f"({100 * random.least:.0f} to {100 * random.most:.0f} in {random.draws} draws)."
+        f"({100 * random.least:.0f} to {100 * random.most:.0f} in {random.draws} draws), and without the tenth that is "
+        f"missed most ({missed}, chosen on other puzzles) {100 * needed.share:.0f} %."
     )
 
 
@@ -291,6 +303,9 @@ def _lost_table(carried: Sequence[Lost]) -> list[str]:
     rows = []
     for one in (one for one in carried if one.chosen == "top"):
         random = _find(carried, "random", one.unit, one.calls, one.kind)
+        needed = [
+            of for of in carried if (of.chosen, of.unit, of.calls, of.kind) == ("needed", one.unit, one.calls, one.kind)
+        ]
         rows.append(
             {
                 "switched off": f"a tenth of the heads{' in single calls' * (one.unit == 'call')}",
@@ -298,6 +313,7 @@ def _lost_table(carried: Sequence[Lost]) -> list[str]:
                 "by": one.kind,
                 "changed most": f"{100 * one.share:.0f} %",
                 "at random": f"{100 * random.share:.0f} % ({100 * random.least:.0f} to {100 * random.most:.0f})",
+                "missed most": f"{100 * needed[0].share:.0f} %" if needed else "-",
             }
         )
     return table(rows)

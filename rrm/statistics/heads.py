@@ -144,7 +144,8 @@ class Ablation:
     """Heads that are switched off together.
 
     Attributes:
-        chosen: "top", the heads that change most; "random", as many at random; "one", a single head.
+        chosen: "top", the heads that change most; "random", as many at random; "one", a single head; "needed", those of
+            which each alone is missed most.
         unit: "head" in all calls of a range, or "call": a head in one call is chosen by its change there.
         calls: "all" or one of RANGES.
         kind: "zero" or "mean" (`rrm.dynamics.ablation.KINDS`).
@@ -198,6 +199,19 @@ def plan_ablations(change: ArrayLike, seed: int, draws: int) -> list[Ablation]:
         off[units[: tenth(len(working))]] = True
         found.append(Ablation(chosen, "call", "all", "zero", off.reshape(change.shape)))
     return found
+
+
+def plan_needed(ablations: Sequence[Ablation], right: ArrayLike) -> list[Ablation]:
+    """The tenth of the heads whose loss alone costs most right answers, by both kinds of ablation.
+
+    Args:
+        ablations: A of them, among them every head alone.
+        right: [B, A] bool, answers under each. What the chosen heads carry has to be asked on other puzzles.
+    """
+    left = np.asarray(right, float).mean(0)
+    alone = sorted(((left[column], column) for column, one in enumerate(ablations) if one.chosen == "one"))
+    off = np.logical_or.reduce([ablations[column].off for _, column in alone[: tenth(len(alone))]])
+    return [Ablation("needed", "head", "all", kind, off) for kind in ("zero", "mean")]
 
 
 def _draw(rng: np.random.Generator, size: int, count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from rrm.models import RecursiveModel, recursive
 from rrm.models.attending import attentions, head_shape
 from rrm.models.srm import SRM
 from rrm.reports.heads import AFTER, AGAINST, BEFORE, HeadStudy, report
-from rrm.statistics.heads import Ablation, null_band, plan_ablations
+from rrm.statistics.heads import Ablation, null_band, plan_ablations, plan_needed
 from rrm.statistics.weight_change import WeightChange, weight_changes
 from rrm.studies.study import Frame, conduct, prepare, publish_study
 from rrm.tasks import get_task
@@ -166,6 +166,13 @@ def _measure(
         ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(ablations), path / "ablations", resources,
         request, frame.bar(f"{len(ablations)} ablations", count),
     ).right  # fmt: skip
+    # What heads carry that were chosen on the first half of the puzzles is asked on the second half.
+    half = count // 2
+    needed = plan_needed(ablations, right[: max(1, half)])
+    without = gather(
+        ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(needed), path / "needed", resources,
+        request, frame.bar("ablation of needed heads", count),
+    ).right[half:]  # fmt: skip
     summary = _summary(frame, scored, js)
     save_heads(summary, path / HEADS)
     aligned = {one.name: _began_alike(own, one.folder) for one in others if one.name != BEFORE}
@@ -173,7 +180,7 @@ def _measure(
     accuracy = {one.name: float(scored[one.name].right.mean()) for one in others}
     return HeadStudy(
         summary, changes.js, scored[AFTER].right, _looks(scored[AFTER]), accuracy,
-        ablations, right, {name: changed for name, changed in weights.items() if changed}, aligned,
+        ablations, right, needed, without, {name: changed for name, changed in weights.items() if changed}, aligned,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from rrm.statistics.heads import (
     moved,
     null_band,
     plan_ablations,
+    plan_needed,
     roles_by_ablation,
     solved_from_failed,
     thirds,
@@ -104,6 +105,8 @@ def test_shares_of_the_gain_and_roles():
     found = lost(plan, right, 0.8, 0.2)
     assert found[0].share == pytest.approx(1) and found[1].chosen == "random" and found[1].share == pytest.approx(0)
     assert math.isnan(lost(plan, right, 0.2, 0.2)[0].share)
+    zero, mean = plan_needed(plan, right)
+    assert (zero.kind, mean.kind) == ("zero", "mean") and zero.off[:, 1, 4].all() and zero.off.sum() == 2 * T
     patterns = ["self", "row", "peers", "clue"]
     lift, high = np.ones((Y, N, 4)), np.full((Y, N, 4), 1.2)
     lift[1, 4, 2], lift[0, 0, 3], lift[0, 1, 2:] = 2.0, 1.5, 1.3
