@@ -100,7 +100,7 @@ def _calls(ax: Axes, summary: HeadSummary, first: str) -> dict[str, Line2D]:
 
 
 def _lost(ax: Axes, carried: Sequence[Lost]) -> dict[str, Line2D]:
-    labels = {("head", "all", "zero"): "all calls", ("head", "all", "mean"): "all calls,\nmean"}
+    labels = {("head", "all", "zero"): "all\ncalls", ("head", "all", "mean"): "all,\nmean"}
     labels |= {("head", name, "zero"): f"{name}\ncalls" for name in RANGES}
     labels[("call", "all", "zero")] = "single\ncalls"
     found = {(one.chosen, one.unit, one.calls, one.kind): one for one in carried}
