@@ -5,9 +5,9 @@
     python tune_specs/dream_sweep.py --preset evidence     # ten paired seeds, 40 minutes on one core
 
 All arms of a seed begin with the same training on 32 labelled puzzles, without symmetric copies, so that labels are
-scarce; about half of the unseen puzzles are solved when the loops begin. In every round a loop tries 32 puzzles, four
+scarce; about half of the unseen puzzles are solved when the loops begin. In every round a loop tries some puzzles, four
 times with noise and once without, and trains on what its verifier accepts, with a share of labelled puzzles. All arms
-have the same network calls: attempts leave a loop fewer training steps. "filtered" has unlabelled puzzles, the rules as
+have the same network calls: attempts take half of those of a loop. "filtered" has unlabelled puzzles, the rules as
 verifier, constant noise, kept pairs drawn as often as they came, and a fifth of replay; other loops change one thing.
 
 Fresh and graph proposals come from a small family: one of eleven fresh puzzles is a symmetric copy of a test puzzle,
@@ -22,8 +22,7 @@ MODELS = ("trm_mlp",)  # hrm trains too; an SRM has no Q head for the arm of tha
 GIVENS = (4, 8)
 FILTERED = "filtered"
 SOURCE = {"kind": "dream", "labelled": 32, "copies": False}
-LOOP = {"proposer": {"kind": "unlabelled"}, "puzzles": 32, "rollouts": 4, "sigma": 0.3, "fresh": 32}
-ROUND = 20  # steps of a round
+LOOP = {"proposer": {"kind": "unlabelled"}, "rollouts": 4, "sigma": 0.3, "fresh": 32}
 
 # Changes of the loop (None: no loop) and of the source, by arm.
 ARMS = {
@@ -112,7 +111,10 @@ def recipe(config, task, preset, seed):
         made = replace(made, schedule="phases")
     if loop is None:
         return made
-    return replace(made, hooks={"dream": LOOP | {"start": preset.steps // 3, "every": ROUND} | loop})
+    start, rounds = preset.steps // 3, max(1, preset.steps // 64)
+    # Of the calls that are left then, half are for attempts: 4 noisy ones and a clean one, of 4 segments of 6 calls.
+    puzzles = max(1, int((made.budget - 12 * preset.batch_size * start) / 2 / (rounds * 5 * 24)))
+    return replace(made, hooks={"dream": LOOP | {"start": start, "rounds": rounds, "puzzles": puzzles} | loop})
 
 
 def data(config, preset):

@@ -18,14 +18,15 @@ MODELS = ("trm_mlp",)
 GIVEN = "given puzzles"
 GIVENS = (14, 20)
 # A loop without labelled puzzles: it begins with the training, and nothing is replayed.
-LOOP = {"every": 40, "puzzles": 48, "rollouts": 2, "sigma": 0.3, "fresh": 16, "verifier": "oracle"}
+LOOP = {"rollouts": 2, "sigma": 0.3, "fresh": 16, "verifier": "oracle"}
 WALK = {"kind": "graph", "board": True, "givens": GIVENS, "length": 4}
+# A loop, how many steps of the budget there are to a round, and the share of the calls that are for attempts.
 ARMS = {
     GIVEN: None,
-    "one board": LOOP | {"proposer": WALK},
+    "one board": (LOOP | {"proposer": WALK}, 80, 1 / 4),
     # One attempt at a puzzle tells no p (1 - p): walks begin anywhere.
-    "one board, blind": LOOP | {"proposer": WALK, "every": 120, "puzzles": 96, "rollouts": 1},
-    "fresh puzzles": LOOP | {"proposer": {"kind": "fresh", "givens": GIVENS}},
+    "one board, blind": (LOOP | {"proposer": WALK, "rollouts": 1}, 240, 1 / 8),
+    "fresh puzzles": (LOOP | {"proposer": {"kind": "fresh", "givens": GIVENS}}, 80, 1 / 4),
 }
 
 # Written before any run of this sweep. A single training of "one board" with three quarters of the calls, of seed 0 and
@@ -50,7 +51,7 @@ def recipe(config, task, preset, seed):
 
     from rrm.training.recipes import cpu_sudoku
 
-    loop = ARMS[config["arm"]]
+    arm = ARMS[config["arm"]]
     made = cpu_sudoku(
         task,
         config["model"],
@@ -58,11 +59,17 @@ def recipe(config, task, preset, seed):
         budget=12 * preset.batch_size * preset.steps,
         halt_max_steps=4,
         evaluations=preset.evaluations,
-        source={"kind": "uniform"} if loop is None else {"kind": "dream", "replay": 0.0},
-        hooks={} if loop is None else {"dream": loop},
         seed=seed,
     )
-    return replace(made, model=made.model | {"swiglu": "normalised", "hidden_size": 32})
+    made = replace(made, model=made.model | {"swiglu": "normalised", "hidden_size": 32})
+    if arm is None:
+        return made
+    loop, steps, share = arm
+    rounds = max(1, preset.steps // steps)
+    # An attempt has 4 segments of 6 calls, and beside the noisy ones there is a clean one.
+    puzzles = max(1, int(share * made.budget / (rounds * (loop["rollouts"] + 1) * 24)))
+    hooks = {"dream": loop | {"rounds": rounds, "puzzles": puzzles}}
+    return replace(made, source={"kind": "dream", "replay": 0.0}, hooks=hooks)
 
 
 def data(config, preset):

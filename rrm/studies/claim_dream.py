@@ -22,14 +22,14 @@ from rrm.training.recipes import cpu_sudoku
 _GIVENS = (4, 8)
 _SIGMA = 0.3
 _LOOP: dict[str, Any] = {
-    "proposer": {"kind": "unlabelled"}, "every": 20, "puzzles": 32, "rollouts": 4, "sigma": _SIGMA, "fresh": 16,
+    "proposer": {"kind": "unlabelled"}, "rounds": 7, "puzzles": 32, "rollouts": 4, "sigma": _SIGMA, "fresh": 16,
 }  # fmt: skip
 # Changes of the loop; None for an arm without one.
 ARMS: dict[str, dict[str, Any] | None] = {
     TRUE: None,
     NOISY: None,
     FILTERED: {},
-    FILTERED_AGAIN: {"every": 21},
+    FILTERED_AGAIN: {"rounds": 6, "puzzles": 37},
     UNFILTERED: {"verifier": "everything"},
     WRONG: {"accept_wrong": 0.1},
     P: {"proposer": {"kind": "unlabelled", "by": "learnability"}, "weights": "learnability"},

@@ -32,7 +32,7 @@ from rrm.training.spread import here
 TASK = get_task("sudoku-4x4")
 BATCH = 6
 LOOP = {
-    "every": 3,
+    "rounds": 2,
     "puzzles": SHARD + 4,
     "rollouts": 2,
     "fresh": 4,
@@ -171,7 +171,7 @@ def recipe(**changes) -> Recipe:
         TASK, batch_size=BATCH, evaluations=2, budget=1e9, source=SOURCE, hooks={"dream": LOOP}, **changes
     )
     model = made.model | {"hidden_size": 16}
-    price = 12 * BATCH * 6 + 3 * DreamSettings(**LOOP).round_units(8, 6)
+    price = 12 * BATCH * 6 + 2 * DreamSettings(**LOOP).round_units(8, 6)
     return replace(made, model=model, budget=float(price))
 
 
@@ -312,7 +312,7 @@ def test_parts_that_do_not_suit_a_loop_are_refused(splits):
 
 
 def test_a_loop_that_is_done_ends_the_training(splits):
-    loop = LOOP | {"verifier": "rules", "stop": ["yield"], "every": 1}
+    loop = LOOP | {"verifier": "rules", "stop": ["yield"], "rounds": 10**5}
     made = replace(recipe(), hooks={"dream": loop}, budget=1e6)
     run = assemble(made, TASK, splits.train, splits.validation)
     metrics = [*run.run()]

@@ -33,7 +33,7 @@ MODELS = {
     "classification": TOKENS,
 }
 AT_WORK = {
-    "dream": {"every": 2, "puzzles": 1, "rollouts": 1, "fresh": 2, "verifier": "everything"},
+    "dream": {"rounds": 2, "puzzles": 1, "rollouts": 1, "fresh": 2, "verifier": "everything"},
     "flossing": {"preset": "pre_inter", "every": 2, "steps": 1, "k": 1, "segments": 1, "transient": 1},
     "gradient_filter": {"filter": "window", "window": 3},
     "journal": {"every": 2, "memorised": 0.2, "grokked": 0.1},

@@ -3,7 +3,7 @@
 from rrm.reports.claims.claim import Claim
 from rrm.reports.claims.training import instead, over
 
-# Names of the arms (`rrm.studies.claim_dream`). The loop that comes "again" has its rounds at other steps.
+# Names of the arms (`rrm.studies.claim_dream`). The loop that comes "again" has one round less of more puzzles.
 TRUE, NOISY, FILTERED, FILTERED_AGAIN = "true labels", "noise, true labels", "filtered", "filtered again"
 UNFILTERED, WRONG, P, FRESH, GRAPH = "unfiltered", "10 % false", "p(1-p)", "fresh", "graph"
 

@@ -197,7 +197,7 @@ class DreamSettings(HookSettings):
     """The hook "dream", which fills the source "dream".
 
     start: training step before which the first round comes; before it the source gives labelled puzzles alone.
-    every: steps from round to round.
+    rounds: evenly spaced over the steps from there on; their price does not depend on the number of steps.
     proposer: {"kind": a name of PROPOSERS, and its settings}.
     puzzles, rollouts: N puzzles of a round, and K noisy attempts at each, beside one without noise.
     sigma: of the noise in the first round, state units.  noise: what success above `target` does to it, a name of
@@ -212,7 +212,7 @@ class DreamSettings(HookSettings):
     PROPOSERS: ClassVar[Mapping[str, type[ProposerSettings]]] = PROPOSERS
 
     start: int = 0
-    every: int = 25
+    rounds: int = 8
     proposer: dict[str, Any] = field(default_factory=lambda: {"kind": "given"})
     puzzles: int = 64
     rollouts: int = 4
@@ -228,7 +228,14 @@ class DreamSettings(HookSettings):
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("start", 0), ("every", 1), ("puzzles", 1), ("rollouts", 1), ("capacity", 1), ("fresh", 1)):
+        for name, least in (
+            ("start", 0),
+            ("rounds", 1),
+            ("puzzles", 1),
+            ("rollouts", 1),
+            ("capacity", 1),
+            ("fresh", 1),
+        ):
             if type(value := getattr(self, name)) is not int or value < least:
                 raise InputError(f"{name} of a dream loop is {value!r}: use a whole number from {least}")
         if not 0 < self.sigma < np.inf:
@@ -252,9 +259,10 @@ class DreamSettings(HookSettings):
         """The settings of the proposer."""
         return read_part(self.PROPOSERS, "proposer", self.proposer)
 
-    def rounds_at(self, total_steps: int) -> range:
-        """The steps done when a round is due, ascending."""
-        return range(self.start, total_steps, self.every)
+    def rounds_at(self, total_steps: int) -> list[int]:
+        """The steps done when a round is due, ascending; fewer than `rounds` where there are not as many steps."""
+        steps = (self.start + (total_steps - self.start) * number // self.rounds for number in range(self.rounds))
+        return list(dict.fromkeys(step for step in steps if step < total_steps))
 
     def round_units(self, segments: int, calls: int) -> float:
         """Call units of a round with rollouts of `segments` segments of `calls` network calls."""
