@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 # CPUs of a task. Only CPUs that no trial holds are taken.
 _CPUS = 1.0
@@ -22,7 +23,10 @@ def spread_over_tasks(function: Callable[[Any], Any], pieces: Sequence[Any]) -> 
     free = int(ray.available_resources().get("CPU", 0) / _CPUS)
     # Of n + 1 that work, this process does its share of the pieces.
     given = range(len(pieces) - len(pieces) * free // (free + 1), len(pieces))
-    call, shared = ray.remote(num_cpus=_CPUS, max_retries=3)(_call), ray.put(function)
+    # A trial would put its tasks into its own resources, which hold no room for them.
+    outside = PlacementGroupSchedulingStrategy(placement_group=None)
+    call = ray.remote(num_cpus=_CPUS, max_retries=3, scheduling_strategy=outside)(_call)
+    shared = ray.put(function)
     tasks = {position: call.remote(shared, pieces[position]) for position in reversed(given)}
     try:
         for position, piece in enumerate(pieces):

@@ -121,8 +121,10 @@ def _train(
             trainer.save(folder, "" if trial.data is None else job.recipes.keys.hashes[trial.data])
             # A report is a barrier, so every worker makes one; only the first brings the checkpoint.
             checkpoint = module.Checkpoint.from_directory(folder) if rank == 0 else None
+            if trainer.step >= trainer.total_steps:
+                # Behind the last report there may be no time left.
+                shutil.rmtree(pieces, ignore_errors=True)
             module.report(report, checkpoint=checkpoint)
-    shutil.rmtree(pieces, ignore_errors=True)
 
 
 def _measured(job: Job, trainer: Trainer) -> dict[str, float]:

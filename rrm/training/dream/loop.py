@@ -98,7 +98,7 @@ class Dreamer(Hook):
         read = {
             **_of_kept(success, found, solved, VERIFIERS[s.verifier].tells),
             **_of_fresh(by_rules(task, fresh, of_fresh), by_rules(task, fresh, fresh_clean)[:, 0], of_fresh),
-            **self._tiers(puzzles, success),
+            **self._tiers(puzzles, found.accepted),
         }
         self.records.append({"round": number, "sigma": self.sigma, **read})
         self.sigma = next_sigma(self.sigma, read["p_hat"], SIGNS[s.noise], s.eta, s.target)
