@@ -24,7 +24,8 @@ def spread_over_tasks(function: Callable[[Any], Any], pieces: Sequence[Any]) -> 
     # Of n + 1 that work, this process does its share of the pieces.
     given = range(len(pieces) - len(pieces) * free // (free + 1), len(pieces))
     # A trial would put its tasks into its own resources, which hold no room for them.
-    outside = PlacementGroupSchedulingStrategy(placement_group=None)
+    no_group: Any = None
+    outside = PlacementGroupSchedulingStrategy(placement_group=no_group)
     call = ray.remote(num_cpus=_CPUS, max_retries=3, scheduling_strategy=outside)(_call)
     shared = ray.put(function)
     tasks = {position: call.remote(shared, pieces[position]) for position in reversed(given)}
