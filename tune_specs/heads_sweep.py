@@ -15,6 +15,16 @@ less: the published hope of 80 % against 20 % fails. The feed-forward layers mov
 size. The changes of attention fill at least half of the directions that they could, within 15 % of those of random
 labels, while their stable rank is lower. After the training most heads look at peers more than the null, before it
 few. Noise moves heads farther than the other order does, by less than half.
+
+Found over five seeds, on 128 puzzles each: 8 to 14 of 16 heads change more than the other order moves them (divergence
+from the first weights .37 nats, between two orders .32). The first head has 9 % of the change, Gini .22. Without the
+tenth that changes most 2 % of the gain is lost [-3, 7], without a random tenth 22 %, and without the tenth that is
+missed most, chosen on other puzzles, 61 % [20, 103]: few heads carry much, and their change does not show which. Heads
+of the first layer change most; all 16 heads that are missed alone are in the second, and look at peers.
+Feed-forward layers move by .28 of their norm, attention by .19, with random labels by half of that. Changes of
+attention have effective rank 43 of 64, 42 with random labels, and stable rank 4.3, which is above the 2.8 of random
+labels. 80 % of the heads look at peers more than the null, before the training 31 %. Noise moves heads no farther than
+the other order.
 """
 
 from rrm.commands.sweep import run_command
