@@ -311,11 +311,15 @@ def test_parts_that_do_not_suit_a_loop_are_refused(splits):
         check("majority", assemble(made, *data).model, 2)
 
 
-def test_a_loop_that_is_done_ends_the_training(splits):
+def test_a_loop_that_is_done_ends_the_training(splits, tmp_path):
     loop = LOOP | {"verifier": "rules", "stop": ["yield"], "rounds": 10**5}
     made = replace(recipe(), hooks={"dream": loop}, budget=1e6)
     run = assemble(made, TASK, splits.train, splits.validation)
     metrics = [*run.run()]
     # An untrained model solves nothing, so nothing is kept: three rounds without yield, and their attempts are paid.
     assert metrics[-1]["step"] == run.total_steps == 3 and len(run.hooks["dream"].records) == 3
+    run.save(tmp_path, "hash")
+    again = assemble(made, TASK, splits.train, splits.validation)
+    again.load(tmp_path)
+    assert [*again.run()] == []
     assert run.call_units == 3 * 12 * BATCH + 3 * DreamSettings(**loop).round_units(8, 6)

@@ -2,8 +2,8 @@
 
     propose -> attempt -> verify -> keep -> admit -> observe -> stop?        before every round of training steps
 
-Filtered behaviour cloning, that is expert iteration (1705.08439) with the noise of PTRM (2605.19943) for exploration;
-two rounds of a large replay are safer than ten without one (ReST-EM 2312.06585).
+Filtered behaviour cloning, that is expert iteration (arXiv 1705.08439), with the noise of PTRM (arXiv 2605.19943) for
+exploration.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +38,8 @@ from rrm.training.source import SourceSettings
 
 # Ends the seeds of rounds, which are so no other seeds of a training.
 _ROUND = 31
+# In the place of the step at which a rule ends the training.
+NEVER = -1
 
 
 class Dreamer(Hook):
@@ -57,7 +59,7 @@ class Dreamer(Hook):
     def __init__(self, settings: "DreamSettings", context: Context):
         super().__init__()
         self.settings, self.seed, self.rank, self.world = settings, context.seed, context.rank, context.world
-        self.data, self.sigma, self.ended = context.puzzles, settings.sigma, False
+        self.data, self.sigma, self.end = context.puzzles, settings.sigma, NEVER
         self.proposer: Proposer
         self._edges: np.ndarray | None = None
         self._reported = 0
@@ -70,7 +72,7 @@ class Dreamer(Hook):
 
     def before_step(self, step: int) -> None:
         due = self.settings.rounds_at(self.training.total_steps)
-        if step not in due or self.ended:
+        if step not in due or self.end != NEVER:
             return
         objective = self.training.objective
         assert isinstance(objective, RolloutObjective)
@@ -78,8 +80,8 @@ class Dreamer(Hook):
         self.round(due.index(step), segments)
         self.training.charge(self.settings.round_units(segments, len(objective.model.segment_calls)))
         if any(STOPS[name](self.records) for name in self.settings.stop):
-            self.ended = True
-            self.training.end_at(step + 1)
+            self.end = step + 1
+            self.training.end_at(self.end)
 
     def round(self, number: int, segments: int) -> None:
         """Everything of round `number` (from 0) with rollouts of so many segments."""
@@ -152,12 +154,14 @@ class Dreamer(Hook):
         return {f"dream/{name}": float(value) for name, value in self.records[-1].items()} if self.records else {}
 
     def tensors(self) -> dict[str, Tensor]:
-        state = {"sigma": torch.tensor(self.sigma, dtype=torch.float64), "ended": torch.tensor(self.ended)}
+        state = {"sigma": torch.tensor(self.sigma, dtype=torch.float64), "end": torch.tensor(self.end)}
         return state | {f"proposer.{name}": value for name, value in self.proposer.tensors().items()}
 
     def load(self, tensors: Mapping[str, Tensor], records: list[dict[str, Any]]) -> None:
         super().load(tensors, records)
-        self.sigma, self.ended, self._reported = float(tensors["sigma"]), bool(tensors["ended"]), len(records)
+        self.sigma, self.end, self._reported = float(tensors["sigma"]), int(tensors["end"]), len(records)
+        if self.end != NEVER:
+            self.training.end_at(self.end)
         head = "proposer."
         of_proposer = {name.removeprefix(head): value for name, value in tensors.items() if name.startswith(head)}
         self.proposer.load(of_proposer)
