@@ -20,11 +20,11 @@ def cpu_sudoku(task: Task, model: str = "trm_mlp", **changes: Any) -> Recipe:
     """A recursive reasoner that a CPU trains in about a minute: one layer of width 64, 6 calls a segment, 8 segments.
 
     Attention and the delta rule read rows and columns by 2-D rotary positions, without which they learn little at this
-    size. Attention learns at half the rate of the others; the delta rule has twice its heads. The mixers keep the
+    size. Attention has half the learning rate of the others, the delta rule twice its heads. The mixers keep the
     published SwiGLU: the normalised one saves them a sixth of the steps, but a map with other fixed points is another
     model. On 4 x 4 Sudoku with 5 to 9 givens half of the unseen puzzles are solved after about 130 steps (TRM with
-    mixer), 200 (SRM, whose depth grows from 2 to 8 cycles), 300 (HRM) and 330 (TRM with attention), each in steps of
-    TRM; on 6 x 6 with 14 to 18 givens the mixers solve about three quarters after 500.
+    mixer), 200 (SRM, whose depth grows from 2 to 8 cycles), 260 (TRM with the delta rule), 300 (HRM) and 330 (TRM with
+    attention), each in steps of TRM; on 6 x 6 with 14 to 18 givens the mixers solve about three quarters after 500.
     """
     heads = 8 if model.endswith("_gdn") else 4
     shape = {"vocab_size": task.vocab_size, "seq_len": task.seq_len, "hidden_size": 64, "num_heads": heads}
