@@ -9,6 +9,7 @@ from plotly.graph_objects import Figure
 
 HEIGHT = 320
 TITLE = 48  # characters of a line of a title, beside the buttons of a plot
+SMALL = 60  # of a title that takes more than two such lines, in small letters: plotly puts a note under two lines alone
 # Pixels that a legend has at least, in a figure of one column and in one of all, and those of an entry beside its name.
 _NARROW, _WIDE, _SWATCH, _LETTER, _LINE = 330, 900, 45, 6, 18
 GRID, INK = "rgba(128, 128, 128, 0.25)", "#6b6b6b"
@@ -30,7 +31,9 @@ def plain_figure(
     height: in pixels; further lines of title and legend add to it.
     wide: whether the figure is as wide as the page.
     """
-    lines = wrap(title, 2 * TITLE if wide else TITLE) or [""]
+    lines, size = wrap(title, 2 * TITLE if wide else TITLE) or [""], 14
+    if len(lines) > 2:
+        lines, size = wrap(title, SMALL), 12
     legend = _lines_of_legend(traces, wide)
     height += _LINE * (len(lines) - 1 + max(legend - 1, 0))
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "ticks": "outside", "tickcolor": GRID}
@@ -45,13 +48,14 @@ def plain_figure(
         {
             "title": {"text": "<br>".join(map(escape, lines)), "subtitle": {"text": note, "font": {"size": 11}},
                       "x": 0.01, "xanchor": "left", "y": 1 - (10 if len(lines) == 1 else 22) / height, "yanchor": "top",
-                      "font": {"size": 14}},
+                      "font": {"size": size}},
             "xaxis": {**axis, "title": {"text": x, "standoff": 6}, "automargin": True},
             "yaxis": {**axis, "title": {"text": y}, "type": "log" if log else "linear", "exponentformat": "power",
                       "automargin": True, **ticks},
             "height": height, "margin": {"l": 56, "r": 12, "t": top, "b": 42}, "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)", "font": {"color": INK, "size": 12}, "hovermode": "closest",
             "hoverlabel": {"namelength": -1}, "showlegend": True,
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": INK},
             "meta": {"thinned": False, "ranged": False, "wide": wide},
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom",
                        "font": {"size": 11}, "itemclick": False, "itemdoubleclick": False, "traceorder": "normal"},
