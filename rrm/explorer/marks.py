@@ -22,9 +22,9 @@ class Marks:
         self._found: set[str] = set()
 
     def empty(self, view: View) -> list[str]:
-        """Names of the tabs without data for the runs of a view."""
+        """Names of the tabs without data for the runs of a view, hidden ones included."""
         with self._source.lock:
-            selection = self._source.select(view)
+            selection = self._source.select(view.but(hidden=()))
             runs = [run.id for run in selection.runs]
             if runs != self._runs:
                 self._runs, self._looked, self._found = runs, 0.0, set()

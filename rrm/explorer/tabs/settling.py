@@ -27,6 +27,8 @@ MOST_CLOUDS = 2  # models whose puzzles are drawn one by one
 def figures(selection: Selection, view: View) -> list[Figure]:
     """Settled against right, how the state comes to rest by segment, and how long puzzles stay unsolved."""
     found, left_out = measurements(selection, MOST)
+    if not found:
+        return []
     colours = hues(found, view)
     panels = {"drift of z_H, median": ("drift_H", True), "drift of z_L, median": ("drift_L", True),
               "halting logit, median": ("q_halt", False), "margin, median": ("margin", False),
