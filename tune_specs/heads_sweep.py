@@ -24,7 +24,9 @@ of the first layer change most; all 16 heads that are missed alone are in the se
 Feed-forward layers move by .28 of their norm, attention by .19, with random labels by half of that. Changes of
 attention have effective rank 43 of 64, 42 with random labels, and stable rank 4.3, which is above the 2.8 of random
 labels. 80 % of the heads look at peers more than the null, before the training 31 %. Noise moves heads no farther than
-the other order.
+the other order. The delta rule (`cpu_sudoku`: one layer of 8 heads; three seeds, 64 puzzles) says the same: the first
+head has 15 % of the change, Gini .06; 35 % of the gain is lost without the head that changes most [-40, 111], 43 %
+without a random one, and 81 % [54, 108] without the one that is missed most.
 """
 
 from rrm.commands.sweep import run_command
