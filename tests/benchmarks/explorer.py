@@ -143,7 +143,9 @@ def candidates(gradio: str) -> dict[str, Candidate]:
 @contextmanager
 def serving(command: Sequence[str], address: str) -> Iterator[int]:
     """Id of the process of a server that answers; TimeoutError where it does not."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Another environment, that of Gradio, does not know rrm.
+    known = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=known)
     try:
         _until(lambda: _answers(address), f"{command[0]} {command[1]}")
         yield process.pid

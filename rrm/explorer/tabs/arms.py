@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 
 import numpy as np
 from plotly.graph_objects import Figure
@@ -11,7 +10,7 @@ from rrm.explorer.palette import colours_of
 from rrm.explorer.runs import GROKKED_STEP
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.forest import ROW, Row, forest, is_end, metric_name, named, rows_upwards, with_interval
-from rrm.explorer.tabs.style import plain_figure
+from rrm.explorer.tabs.style import escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 from rrm.tracking.reader import Run

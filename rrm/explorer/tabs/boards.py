@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from plotly.graph_objects import Figure
 
 from rrm.explorer.palette import see_through
 from rrm.explorer.selection import Selection
-from rrm.explorer.tabs.style import GRID, INK
+from rrm.explorer.tabs.style import GRID, INK, escape
 from rrm.explorer.tabs.tab import Picker, Tab
 from rrm.explorer.view import View
 from rrm.tasks import get_task

@@ -4,13 +4,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from plotly.graph_objects import Figure
 
 from rrm.explorer.palette import colours_of
 from rrm.explorer.runs import short
-from rrm.explorer.tabs.style import INK, plain_figure
+from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.view import View
 from rrm.tracking.reader import Run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,7 @@ from rrm.explorer.palette import DASHES, colours_of, see_through
 from rrm.explorer.runs import settings, short
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.forest import ROW, rows_upwards
-from rrm.explorer.tabs.style import GRID, INK, plain_figure
+from rrm.explorer.tabs.style import GRID, INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 

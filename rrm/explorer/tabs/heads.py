@@ -1,13 +1,12 @@
 """Heads: what they look at, how far a training changes them, and the maps of those that change most."""
 
-from html import escape
 
 import numpy as np
 from plotly.graph_objects import Figure
 
 from rrm.explorer.palette import DASHES, colours_of
 from rrm.explorer.selection import Selection
-from rrm.explorer.tabs.style import INK, plain_figure
+from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 from rrm.tasks.head_summary import HEADS, HeadSummary, load_heads

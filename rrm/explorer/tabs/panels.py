@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from html import escape
 
 import numpy as np
 from plotly.graph_objects import Figure
@@ -14,7 +13,7 @@ from rrm.explorer.groups import RunGroup, collapse
 from rrm.explorer.palette import DASHES, colours_of, see_through
 from rrm.explorer.selection import Selection
 from rrm.explorer.series import AXES, Line, fewer, line, needed, smooth, within
-from rrm.explorer.tabs.style import INK, plain_figure
+from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 from rrm.panels import Panel

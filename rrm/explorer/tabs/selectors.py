@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from math import log10
 
 from plotly.graph_objects import Figure
@@ -11,7 +10,7 @@ from rrm.explorer.palette import DASHES, colours_of
 from rrm.explorer.runs import short
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.forest import Row, forest, is_end, with_interval
-from rrm.explorer.tabs.style import INK, plain_figure
+from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Picker, Tab, picked
 from rrm.explorer.view import View
 from rrm.tracking.reader import Run

@@ -1,7 +1,6 @@
 """Settling of recursive reasoners: is a state that rests a right one, and how long do puzzles stay unsolved?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 
 import numpy as np
 from plotly.graph_objects import Figure
@@ -10,7 +9,7 @@ from rrm.explorer.palette import see_through
 from rrm.explorer.results import Measured, MeasuredGroup, measurements
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.stability import COMMAND, MOST, OUTCOMES, Values, band, hues, limit_words, medians
-from rrm.explorer.tabs.style import INK, plain_figure
+from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 

@@ -1,7 +1,6 @@
 """Exponents of recursive reasoners: solved puzzles against failed ones."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from rrm.explorer.palette import DASHES, colours_of, see_through
 from rrm.explorer.results import Measured, MeasuredGroup, measurements
 from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.forest import forest, is_end, named, with_interval
-from rrm.explorer.tabs.style import INK, plain_figure
+from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 

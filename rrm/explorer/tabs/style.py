@@ -1,7 +1,7 @@
 """The look that the figures of all tabs share. Text and ground are those of the page."""
 
+import html
 from collections.abc import Sequence
-from html import escape
 from textwrap import wrap
 
 import numpy as np
@@ -13,6 +13,11 @@ SMALL = 60  # of a title that takes more than two such lines, in small letters: 
 # Pixels that a legend has at least, in a figure of one column and in one of all, and those of an entry beside its name.
 _NARROW, _WIDE, _SWATCH, _LETTER, _LINE = 330, 900, 45, 6, 18
 GRID, INK = "rgba(128, 128, 128, 0.25)", "#6b6b6b"
+
+
+def escape(text: str) -> str:
+    """A name as plotly shows it: without tags. Plotly does not read the escape of a quote."""
+    return html.escape(text, quote=False)
 
 
 def plain_figure(
