@@ -2,7 +2,7 @@
 
     python tune_specs/curriculum_sweep.py                      # within ten minutes on two CPU cores
     python tune_specs/curriculum_sweep.py --preset smoke       # two minutes, to see it work
-    python tune_specs/curriculum_sweep.py --preset evidence    # 10 paired seeds, 35 minutes on one core
+    python tune_specs/curriculum_sweep.py --preset evidence    # 10 paired seeds, an hour on two busy cores
     python tune_specs/curriculum_sweep.py --data DIR_OR_CSV    # other puzzles; they are rated first
 
 Every arm trains on every seed, on the same puzzles, for the same number of network calls: with the full budget, with a

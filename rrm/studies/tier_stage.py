@@ -14,6 +14,8 @@ from rrm.studies.sweep_run import SweepRun
 from rrm.tasks.difficulty import tier_edges, tier_of
 from rrm.terminal.table import markdown_table, table
 
+TABLES = "tables.txt"
+
 
 def tiers(run: SweepRun) -> None:
     """Compare all arms with the control by tiers of the test puzzles, and judge the predictions."""
@@ -35,7 +37,10 @@ def tiers(run: SweepRun) -> None:
     nothing = f"No arm is told from {asked.control} after Holm's correction for {tests} tests of arms."
     said.sentences += arm_sentences(told_apart) or [nothing]
     said.sentences += [*[one.sentence() for one in judged], run.spec.matching]
-    said.note = "\n\n".join([markdown_table(rows), *([markdown_table(told)] if told else []), *said.sentences])
+    # A description in MLflow holds 8,000 characters: the whole is a file.
+    said.note = "\n\n".join([markdown_table(rows), run.spec.matching])
+    (run.folder.path / TABLES).write_text("\n".join([said.text, "", *said.sentences, ""]), encoding="utf-8")
+    said.files[TABLES] = ""
     if run.compared:
         said.figures["arms_by_tier"] = arm_differences(run.compared)
     if lost := [trial.name for trial in run.everyone if not trial.checkpoint]:

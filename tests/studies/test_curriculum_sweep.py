@@ -49,7 +49,7 @@ def test_a_sweep_says_what_became_of_its_predictions(cluster, tmp_path, capsys):
     assert "arms against uniform, over seeds" in said and "worst tenth %" in said
     assert "predictions, which were written before the first run" in said
     assert "p(1-p) is no better than uniform where all puzzles have labels" in said
-    assert list(folder.rglob("arms_by_tier*"))
+    assert list(folder.rglob("arms_by_tier*")) and "worst tenth %" in (folder / "tables.txt").read_text()
     trials = json.loads((folder / "trials.json").read_text())["searched"]
     assert [trial["config"]["arm"] for trial in trials[:3]] == list(few) and not any(t["failed"] for t in trials)
 
