@@ -1,16 +1,17 @@
 """Does the order of the puzzles matter? Curricula against all puzzles alike, by tiers of difficulty, over seeds.
 
     python tune_specs/curriculum_sweep.py                      # within ten minutes on two CPU cores
-    python tune_specs/curriculum_sweep.py --preset smoke       # two minutes, to see it work
+    python tune_specs/curriculum_sweep.py --preset smoke       # some minutes, to see it work
     python tune_specs/curriculum_sweep.py --preset evidence    # 10 paired seeds, an hour on two busy cores
     python tune_specs/curriculum_sweep.py --data DIR_OR_CSV    # other puzzles; they are rated first
 
 Every arm trains on every seed, on the same puzzles, for the same number of network calls: with the full budget, with a
 quarter of it, and some arms with a half. Would a half bring them as far as the full budget brings uniform? What an arm
 spends beside its steps is paid from that: p(1-p) tries some training puzzles several times after every round, and
-"growing depth" has more steps because its first ones are shallow. Three arms are controls. "Random pacing" sees a set
+"growing depth" has more steps because its first ones are shallow. Four arms are controls. "Random pacing" sees a set
 that grows as that of "easy to hard" does, in random order; "uniform again" is uniform with other rounds, and so with
-the puzzles in another order; "p(1-p), unpaid" has the steps of uniform, and its attempts for nothing.
+the puzzles in another order; "p(1-p), unpaid" has the steps of uniform, and its attempts for nothing; "always
+shallow" has the depth at which "growing depth" begins, and so the most steps, without a growth.
 
 Puzzles are rated by `rrm.tasks.difficulty`; accuracy is that of the weights best on validation, on three tiers of the
 test puzzles and on the tenth of them that an arm solves least. What is expected of the arms stands in PREDICTIONS.
@@ -38,6 +39,7 @@ ARMS = {
     "hint mix": {"kind": "hint_mix"},
     "four phases": {"kind": "four_phases"},
     "growing depth": {"kind": "uniform", "growth": {"H": [[30, 1]], "L": [[60, 1]]}},
+    "always shallow": {"kind": "uniform", "growth": {}},
 }
 BUDGETS = {"full": 1.0, "half": 0.5, "quarter": 0.25}
 # Arms that might do with half of the calls.
@@ -149,7 +151,7 @@ def recipe(config, task, preset, seed):
             model = build(made.model)
         steps = replace(made, source={"kind": "uniform"}, hooks={}).steps(model)
         made = replace(made, budget=made.budget + made.hook_units(model, steps))
-    if growth:
+    if growth is not None:
         grown = {"kind": "growing_depth", "growth": growth}
         shallow = {"H_cycles": made.model["H_cycles"] - 1, "L_cycles": made.model["L_cycles"] - 1}
         made = replace(made, model=made.model | shallow, objective=made.objective | grown)
