@@ -70,10 +70,11 @@ def visit(browser, source):
     """A function that opens a view; at the end no request may have left this machine, and nothing may have failed."""
     server = serve(make_app(source), 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    asked, said = [], []
+    pages, asked, said = [], [], []
 
     def opened(view, **options):
         page = browser.new_page(**options)
+        pages.append(page)
         page.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -82,6 +83,8 @@ def visit(browser, source):
         return page
 
     yield opened
+    for page in pages:
+        page.close()
     server.shutdown()
     hosts = {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:"))}
     assert hosts == {"127.0.0.1"} and not said
