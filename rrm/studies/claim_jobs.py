@@ -20,7 +20,6 @@ from rrm.errors import InputError
 from rrm.halves import NOISE
 from rrm.jobs.data import load_data
 from rrm.jobs.folder import JobFolder
-from rrm.jobs.heads import ARMS as HEAD_ARMS
 from rrm.jobs.heads import BASELINE, PERTURBED
 from rrm.jobs.objectives import OBJECTIVES
 from rrm.jobs.record import TrialRecord
@@ -34,6 +33,7 @@ from rrm.studies.checks import fixed_configurations
 from rrm.studies.claim_curricula import CURRICULA_SPEC
 from rrm.studies.claim_dream import DREAM_SPEC
 from rrm.studies.claim_grokking import GROKKING_SPEC
+from rrm.studies.claim_heads import ARMS as HEAD_ARMS
 from rrm.studies.claim_heads import HEADS_SPEC
 from rrm.studies.claim_specs import ARMS_SPEC, MODELS_SPEC, TOY_SPEC
 from rrm.studies.stored import sweep_points

@@ -11,9 +11,13 @@ import torch
 
 from rrm.commands.heads import parse
 from rrm.errors import InputError
+from rrm.jobs.heads import ARMS, SPEC
 from rrm.models import build, describe, variant
 from rrm.tasks import get_task
+from rrm.tasks.difficulty import rated
 from rrm.tasks.head_summary import load_heads
+from rrm.tasks.splits import generate_splits
+from rrm.training.assemble import assemble
 from rrm.training.checkpoint import save_tensors, write_meta
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,3 +106,14 @@ def test_bad_options_are_refused(options, message):
 
 def test_a_study_has_256_puzzles_by_default():
     assert parse("", ["--run", "0"]).count == 256 and parse("", ["--run", "0", "--count", "9"]).count == 9
+
+
+def test_all_arms_of_a_seed_begin_with_the_same_weights_and_have_equal_calls(tmp_path):
+    preset = SPEC.presets["smoke"]
+    splits = generate_splits("sudoku-4x4", (256, 64, 64), 0, (8, 10), tmp_path)
+    train, validation = rated(splits.train), rated(splits.validation)
+    configs = SPEC.fixed(["trm_att"])
+    recipes = [SPEC.recipe(config, TASK, preset, 3) for config in configs]
+    firsts = [assemble(made, TASK, train, validation).model.state_dict() for made in recipes]
+    assert [config["arm"] for config in configs] == list(ARMS) and len({made.budget for made in recipes}) == 1
+    assert all(torch.equal(of[name], firsts[0][name]) for of in firsts for name in firsts[0])
