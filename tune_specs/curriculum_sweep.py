@@ -128,24 +128,22 @@ def recipe(config, task, preset, seed):
     import torch
 
     from rrm.models import build
-    from rrm.training.recipes import cpu_sudoku
+    from rrm.training.recipes import small_cpu
 
     arm = dict(ARMS[config["arm"]])
     growth, every = arm.pop("growth", None), math.ceil(arm.pop("every", 1) * max(1, preset.steps // ROUNDS))
     trials = {"every": every, "puzzles": max(1, every * preset.batch_size // TRIED), **TRIALS}
-    made = cpu_sudoku(
+    made = small_cpu(
         task,
         config["model"],
+        steps=preset.steps * BUDGETS[config["budget"]],
         batch_size=preset.batch_size,
-        budget=12 * preset.batch_size * preset.steps * BUDGETS[config["budget"]],
-        halt_max_steps=4,
         warmup_steps=20,
         evaluations=preset.evaluations,
         source={"kind": "curriculum", "curriculum": arm, "every": every},
         hooks={"trials": trials} if arm["kind"] == "learnability" else {},
         seed=seed,
     )
-    made = replace(made, model=made.model | {"hidden_size": 32, "swiglu": "normalised"})
     if config["arm"] == "p(1-p), unpaid":
         with torch.device("meta"):
             model = build(made.model)

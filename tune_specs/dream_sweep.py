@@ -90,20 +90,18 @@ def recipe(config, task, preset, seed):
     """The training run of one arm."""
     from dataclasses import replace
 
-    from rrm.training.recipes import cpu_sudoku
+    from rrm.training.recipes import dreaming, small_cpu
 
     loop, source = ARMS[config["arm"]]
-    made = cpu_sudoku(
+    made = small_cpu(
         task,
         config["model"],
+        steps=preset.steps,
         batch_size=preset.batch_size,
-        budget=12 * preset.batch_size * preset.steps,
-        halt_max_steps=4,
         evaluations=preset.evaluations,
         source=SOURCE | source,
         seed=seed,
     )
-    made = replace(made, model=made.model | {"swiglu": "normalised", "hidden_size": 32})
     if config["arm"] == "noise, true labels":
         noise = {"kind": "every_segment", "sigma": LOOP["sigma"], "clean_branch": False, "warmup": 1 / 3}
         made = replace(made, perturbation=noise)
@@ -111,10 +109,8 @@ def recipe(config, task, preset, seed):
         made = replace(made, schedule="phases")
     if loop is None:
         return made
-    start, rounds = preset.steps // 3, max(1, preset.steps // 64)
-    # Of the calls that are left then, half are for attempts: 4 noisy ones and a clean one, of 4 segments of 6 calls.
-    puzzles = max(1, int((made.budget - 12 * preset.batch_size * start) / 2 / (rounds * 5 * 24)))
-    return replace(made, hooks={"dream": LOOP | {"start": start, "rounds": rounds, "puzzles": puzzles} | loop})
+    rounds = {"start": preset.steps // 3, "rounds": max(1, preset.steps // 64)}
+    return dreaming(made, LOOP | rounds | loop, 1 / 2)
 
 
 def data(config, preset):

@@ -49,27 +49,22 @@ def recipe(config, task, preset, seed):
     """The training run of one arm."""
     from dataclasses import replace
 
-    from rrm.training.recipes import cpu_sudoku
+    from rrm.training.recipes import dreaming, small_cpu
 
     arm = ARMS[config["arm"]]
-    made = cpu_sudoku(
+    made = small_cpu(
         task,
         config["model"],
+        steps=preset.steps,
         batch_size=preset.batch_size,
-        budget=12 * preset.batch_size * preset.steps,
-        halt_max_steps=4,
         evaluations=preset.evaluations,
         seed=seed,
     )
-    made = replace(made, model=made.model | {"swiglu": "normalised", "hidden_size": 32})
     if arm is None:
         return made
     loop, steps, share = arm
-    rounds = max(1, preset.steps // steps)
-    # An attempt has 4 segments of 6 calls, and beside the noisy ones there is a clean one.
-    puzzles = max(1, int(share * made.budget / (rounds * (loop["rollouts"] + 1) * 24)))
-    hooks = {"dream": loop | {"rounds": rounds, "puzzles": puzzles}}
-    return replace(made, source={"kind": "dream", "replay": 0.0}, hooks=hooks)
+    made = replace(made, source={"kind": "dream", "replay": 0.0})
+    return dreaming(made, loop | {"rounds": max(1, preset.steps // steps)}, share)
 
 
 def data(config, preset):

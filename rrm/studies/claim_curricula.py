@@ -16,7 +16,7 @@ from rrm.reports.claims.curricula import (
 )
 from rrm.tasks import Task
 from rrm.training.recipe import Recipe
-from rrm.training.recipes import cpu_sudoku
+from rrm.training.recipes import small_cpu
 
 # Steps of a round, and of one that has the puzzles in another order.
 _ROUND, _OTHER = 20, 27
@@ -44,19 +44,17 @@ def _recipe(config: Config, task: Task, preset: Preset, seed: int) -> Recipe:
     name: str = config["arm"]
     kind, every = ARMS[_QUARTERS.get(name, name)]
     hooks: dict[str, Any] = {"trials": {"every": every, **_TRIALS}} if kind == "learnability" else {}
-    made = cpu_sudoku(
+    return small_cpu(
         task,
         config["model"],
+        steps=preset.steps / (4 if name in _QUARTERS else 1),
         batch_size=preset.batch_size,
-        budget=12 * preset.batch_size * preset.steps / (4 if name in _QUARTERS else 1),
-        halt_max_steps=4,
         warmup_steps=20,
         evaluations=preset.evaluations,
         source={"kind": "curriculum", "curriculum": {"kind": kind}, "every": every},
         hooks=hooks,
         seed=seed,
     )
-    return replace(made, model=made.model | {"hidden_size": 32, "swiglu": "normalised"})
 
 
 def _rated(config: Config, preset: Preset) -> DataSpec | None:

@@ -17,7 +17,7 @@ from rrm.reports.claims.dream import (
 )
 from rrm.tasks import Task
 from rrm.training.recipe import Recipe
-from rrm.training.recipes import cpu_sudoku
+from rrm.training.recipes import small_cpu
 
 _GIVENS = (4, 8)
 _SIGMA = 0.3
@@ -46,12 +46,11 @@ def _recipe(config: Config, task: Task, preset: Preset, seed: int) -> Recipe:
     """The training run of an arm, as in the sweep of dream loops."""
     loop = ARMS[config["arm"]]
     hooks = {} if loop is None else {"dream": _LOOP | {"start": preset.steps // 3} | loop}
-    made = cpu_sudoku(
+    made = small_cpu(
         task,
         config["model"],
+        steps=preset.steps,
         batch_size=preset.batch_size,
-        budget=12 * preset.batch_size * preset.steps,
-        halt_max_steps=4,
         evaluations=preset.evaluations,
         source={"kind": "dream", "labelled": 32, "copies": False},
         hooks=hooks,
@@ -60,7 +59,7 @@ def _recipe(config: Config, task: Task, preset: Preset, seed: int) -> Recipe:
     if config["arm"] == NOISY:
         noise = {"kind": "every_segment", "sigma": _SIGMA, "clean_branch": False, "warmup": 1 / 3}
         made = replace(made, perturbation=noise)
-    return replace(made, model=made.model | {"hidden_size": 32, "swiglu": "normalised"})
+    return made
 
 
 DREAM_SPEC = SweepSpec(

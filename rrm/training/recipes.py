@@ -1,9 +1,11 @@
 """Complete recipes as Python functions. A sweep or a script starts from one and changes what it studies.
 
-`trm_sudoku` to `eqr_maze` have the sizes, settings and numbers of steps of the papers; `cpu_sudoku` fits a laptop.
+`trm_sudoku` to `eqr_maze` have the sizes, settings and numbers of steps of the papers; `cpu_sudoku` fits a laptop, and
+`small_cpu` sweeps of hundreds of trainings.
 `changes` replace fields of the recipe, or settings of its objective and optimizer (`rrm.training.recipe.from_flat`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +45,34 @@ def cpu_sudoku(task: Task, model: str = "trm_mlp", **changes: Any) -> Recipe:
     if settings["model"]["family"] == "srm":
         settings["growth"] = {"H": [[50.0, 2], [75.0, 4]]}
     return Recipe(**from_flat(settings | changes))
+
+
+def small_cpu(task: Task, model: str, *, steps: float, batch_size: int, **changes: Any) -> Recipe:
+    """`cpu_sudoku` for sweeps of many trainings: half its width, half its segments, and the normalised SwiGLU.
+
+    The budget is that of `steps` steps of TRM.
+    """
+    budget = 12 * batch_size * steps
+    made = cpu_sudoku(task, model, batch_size=batch_size, budget=budget, **{"halt_max_steps": 4} | changes)
+    return replace(made, model=made.model | {"swiglu": "normalised", "hidden_size": 32})
+
+
+def dreaming(recipe: Recipe, loop: Mapping[str, Any], share: float) -> Recipe:
+    """The recipe with a dream loop that tries as many puzzles a round as `share` of its calls pay for.
+
+    The calls of the steps before the loop's `start` are not counted among these. `loop`: settings of the hook "dream",
+    of which `puzzles` is found here, one at the least.
+    """
+    with torch.device("meta"):
+        model = build(recipe.model)
+    others, steps = dict(recipe.hooks), recipe.steps(model)
+
+    def having(puzzles: int) -> Recipe:
+        return replace(recipe, hooks=others | {"dream": {**loop, "puzzles": puzzles}})
+
+    one, two = (having(puzzles).hook_units(model, steps) for puzzles in (1, 2))
+    calls = share * (recipe.budget - loop.get("start", 0) * recipe.units_per_step(model))
+    return having(max(1, 1 + int((calls - one) / (two - one))))
 
 
 def flossed(recipe: Recipe, schedule: str, **changes: Any) -> Recipe:

@@ -1,4 +1,4 @@
-"""The sweep of curricula: its arms can be trained at equal calls, and what it says comes from rated tiers."""
+"""Sweeps of curricula and loops by budget: arms train at equal calls, and what they say comes from rated tiers."""
 
 import json
 import runpy
@@ -15,16 +15,19 @@ from rrm.statistics.tiers import MEASURES
 from rrm.tasks import get_task
 
 ROOT = Path(__file__).parents[2]
-SPEC = runpy.run_path(str(ROOT / "tune_specs" / "curriculum_sweep.py"))["SPEC"]
+SPEC, HALF = (
+    runpy.run_path(str(ROOT / "tune_specs" / f"{name}.py"))["SPEC"] for name in ("curriculum_sweep", "half_sweep")
+)
 TINY = Preset(0, seeds=2, steps=48, evaluations=1, task="sudoku-4x4", givens=(7, 12), train=64, validation=8, test=32,
               batch_size=4)  # fmt: skip
 
 
-def test_arms_of_one_budget_cost_the_same_and_predictions_are_of_arms_that_run():
-    preset = SPEC.presets["default"]
+@pytest.mark.parametrize("spec", [SPEC, HALF], ids=lambda spec: spec.name)
+def test_arms_of_one_budget_cost_the_same_and_predictions_are_of_arms_that_run(spec):
+    preset = spec.presets["default"]
     task, spent = get_task(preset.task), {}
-    for config in SPEC.fixed(["trm_mlp"]):
-        made = SPEC.recipe(config, task, preset, 0)
+    for config in spec.fixed(["trm_mlp"]):
+        made = spec.recipe(config, task, preset, 0)
         with torch.device("meta"):
             model = build(made.model)
         steps = made.steps(model)
@@ -33,8 +36,8 @@ def test_arms_of_one_budget_cost_the_same_and_predictions_are_of_arms_that_run()
     for (budget, arm), share in spent.items():
         if arm != "p(1-p), unpaid":
             assert share == pytest.approx({"full": 1, "half": 0.5, "quarter": 0.25}[budget], rel=0.01), arm
-    assert SPEC.data_of({}, preset) == replace(preset.data, rated=True)
-    for made in SPEC.tiers.predictions:
+    assert spec.data_of({}, preset) == replace(preset.data, rated=True)
+    for made in spec.tiers.predictions:
         assert {(made.at, made.arm), (made.other_at, made.other)} <= spent.keys() and made.measure in MEASURES
 
 
