@@ -84,8 +84,9 @@ def check_exists(option: str, path: str, way_out: str) -> None:
         raise InputError(f"{option} {path} is a pipe or a device, which can be read only once: write it to a file")
 
 
-def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
-    """Add the options of every study of one checkpoint: model, data, resources and places."""
+def add_study_options(parser: argparse.ArgumentParser, folder: str) -> argparse._MutuallyExclusiveGroup:
+    """Add the options of every study of one checkpoint: model, data, resources and places; -> the group of the model.
+    """
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", metavar="RUN_ID", help="MLflow run of a trial")
@@ -105,6 +106,7 @@ def add_study_options(parser: argparse.ArgumentParser, folder: str) -> None:
     add_places(parser)
     add("--resume", action="store_true", help="carry on with an interrupted study")
     add("--verbose", action="store_true", help="show what Ray prints")
+    return source
 
 
 def check_study_options(args: argparse.Namespace, *at_least_one: str) -> None:

@@ -1,8 +1,9 @@
 """The report of a study of heads: which heads a training changes, how many carry it, which layers move, what rank."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from rrm.statistics.heads import (
     RANGES,
     ROLES,
     Ablation,
+    AmongRandom,
     HeadRole,
     Lost,
     Moved,
+    among_random,
     concentration,
     head_roles,
     lost,
@@ -34,7 +37,7 @@ from rrm.terminal.table import table
 
 # Names of the models of a study, beside the arms that are its controls (`rrm.jobs.heads`).
 AFTER, BEFORE, AGAINST = "after", "initial", "against"
-_RANKS = {"effective": "effective rank", "stable": "stable rank", "energy_90": "90 % of the energy in",
+RANKS = {"effective": "effective rank", "stable": "stable rank", "energy_90": "90 % of the energy in",
           "participation": "participation ratio"}  # fmt: skip
 
 
@@ -84,11 +87,7 @@ def report(study: HeadStudy) -> Report:
     null = study.of(OTHER_ORDER) if OTHER_ORDER in study.others and first != OTHER_ORDER else None
     changes = moved(study.of(first), null)
     whole, before = float(study.right.mean()), study.accuracy[first]
-    rest = study.right[-len(study.without) :]
-    carried = [
-        *lost(study.ablations, study.ablated, whole, before),
-        *lost(study.needed, study.without, float(rest.mean()), before),
-    ]
+    carried = [*lost(study.ablations, study.ablated, whole, before), *_needed(study, before)]
     by_null = head_roles(np.nanmean(summary.lift[0], 0), summary.high[0], summary.pattern_names)
     roles = roles_by_ablation(by_null, study.ablations, study.ablated, study.right)
     said = Report()
@@ -96,6 +95,7 @@ def report(study: HeadStudy) -> Report:
         _opening(study, first, whole, before),
         *_which(study, first, changes, null is not None),
         _concentrated(study, changes, carried),
+        _by_chance(carried),
         *_kinds(study),
         *_ranks(study),
         *_roles(study, roles),
@@ -116,6 +116,33 @@ def report(study: HeadStudy) -> Report:
     return said
 
 
+def _needed(study: HeadStudy, before: float) -> list[Lost]:
+    """The heads that were missed most on the first half of the puzzles, and random ones, on the second half alone."""
+    rest = len(study.without)
+    right = np.concatenate([study.ablated[-rest:], study.without], 1)
+    found = lost([*study.ablations, *study.needed], right, float(study.right[-rest:].mean()), before)
+    return [replace(one, chosen="random, second half") if one.chosen == "random" else one for one in found
+            if one.chosen in ("needed", "random")]  # fmt: skip
+
+
+def _among(carried: Sequence[Lost], chosen: str) -> AmongRandom:
+    """Where the heads that change most, or are missed most, stand among random ones on the same puzzles."""
+    random = "random, second half" if chosen == "needed" else "random"
+    return among_random(_find(carried, chosen).share, _find(carried, random).sets)
+
+
+def _by_chance(carried: Sequence[Lost]) -> str:
+    """The null of the causal test: what random tenths cost."""
+    top, needed, sets = _among(carried, "top"), _among(carried, "needed"), _find(carried, "random").sets
+    if not math.isfinite(top.place):
+        return "Nothing was gained, so that no heads carry anything."
+    return (
+        f"Among {len(sets)} random tenths, the tenth that changes most costs more than {100 * top.place:.0f} % of them "
+        f"(permutation p = {top.p:.2g}), and the tenth that is missed most more than {100 * needed.place:.0f} % "
+        f"(p = {needed.p:.2g}); a random one costs more than 50 %."
+    )
+
+
 def _head(summary: HeadSummary, layer: int, head: int) -> str:
     return f"{summary.layer_names[layer]}.{head}"
 
@@ -133,10 +160,8 @@ def _which(study: HeadStudy, first: str, changes: Sequence[Moved], null: bool) -
     summary = study.summary
     top = ", ".join(f"{_head(summary, one.layer, one.head)} ({one.change.estimate:.3f})" for one in changes[:3])
     by_range = {name: np.nanmean(summary.change(first)[where]) for name, where in _ranges(summary).items()}
-    calls = ", ".join(f"{name} {value:.3f}" for name, value in by_range.items())
-    said = [
-        f"Which heads: most change {top} (divergence from {first}, nats, at most {math.log(2):.2f}); calls: {calls}."
-    ]
+    calls = "; calls: " + ", ".join(f"{name} {value:.3f}" for name, value in by_range.items()) if by_range else ""
+    said = [f"Which heads: most change {top} (divergence from {first}, nats, at most {math.log(2):.2f}){calls}."]
     if null:
         changed = sum(one.changed for one in changes)
         other = np.nanmean(study.of(OTHER_ORDER))
@@ -160,12 +185,17 @@ def _concentrated(study: HeadStudy, changes: Sequence[Moved], carried: Sequence[
     named = ", ".join(_head(summary, one.layer, one.head) for one in changes[:count])
     needed = _find(carried, "needed")
     missed = ", ".join(_head(summary, *place) for place in np.argwhere(study.needed[0].off.any(0)).tolist())
-    return (
+    said = (
         f"Concentrated or not: the first head has {100 * shared.top:.0f} % of the change ({100 / shared.heads:.0f} % "
-        f"if all changed alike), Gini {shared.gini:.2f}. Without the tenth that changes most ({named}) "
+        f"if all changed alike), Gini {shared.gini:.2f}."
+    )
+    if not math.isfinite(top.share):
+        return said
+    return (
+        f"{said} Without the tenth that changes most ({named}) "
         f"{100 * top.share:.0f} % of the gain is lost, without a random tenth {100 * random.share:.0f} % "
-        f"({100 * random.least:.0f} to {100 * random.most:.0f} in {random.draws} draws), and without the tenth that is "
-        f"missed most ({missed}, chosen on other puzzles) {100 * needed.share:.0f} %."
+        f"({100 * random.least:.0f} to {100 * random.most:.0f} in {len(random.sets)} draws), and without the tenth "
+        f"that is missed most ({missed}, chosen on other puzzles) {100 * needed.share:.0f} %."
     )
 
 
@@ -200,7 +230,7 @@ def _ranks(study: HeadStudy) -> list[str]:
     for kind, of in by_kind(_own(study)).items():
         if kind not in ("attention", "delta rule", "feed-forward"):
             continue
-        words = ", ".join(f"{_RANKS[name]} {value:.1f}" for name, value in _medians(of).items())
+        words = ", ".join(f"{RANKS[name]} {value:.1f}" for name, value in _medians(of).items())
         if kind in control:
             words += "; with random labels " + ", ".join(f"{value:.1f}" for value in _medians(control[kind]).values())
         said.append(
@@ -210,11 +240,13 @@ def _ranks(study: HeadStudy) -> list[str]:
 
 
 def _medians(changes: Sequence[WeightChange]) -> dict[str, float]:
-    return {name: float(np.median([getattr(one.ranks, name) for one in changes])) for name in _RANKS}
+    return {name: float(np.median([getattr(one.ranks, name) for one in changes])) for name in RANKS}
 
 
 def _roles(study: HeadStudy, roles: Sequence[HeadRole]) -> list[str]:
     summary, said = study.summary, []
+    if not any(name in summary.pattern_names for names in ROLES.values() for name in names):
+        return []
     for name in (*ROLES, INTEGRATOR):
         of = [one for one in roles if name in one.roles]
         needed = sum(one.needed for one in of)
@@ -232,7 +264,7 @@ def _over_calls(study: HeadStudy) -> list[str]:
     """Whether early calls look nearby and late ones far away."""
     summary = study.summary
     near = next((name for name in ("peers", "neighbours") if name in summary.pattern_names), None)
-    if near is None:
+    if near is None or not _ranges(summary):
         return []
     p, ranges = summary.pattern_names.index(near), _ranges(summary)
     lift = {name: math.log(np.nanmean(summary.lift[0, where][..., p])) for name, where in ranges.items()}
@@ -253,23 +285,33 @@ def _outcomes(study: HeadStudy) -> list[str]:
 
 
 def _against(study: HeadStudy) -> list[str]:
-    if AGAINST not in study.others or study.others[0] == AGAINST:
-        return []
-    value, words = float(np.nanmean(study.of(AGAINST))), ""
-    if OTHER_ORDER in study.others:
-        both = moved(study.of(AGAINST), study.of(OTHER_ORDER))
-        words = (
-            f", against {np.nanmean(study.of(OTHER_ORDER)):.3f} by another order: "
-            f"{sum(one.changed for one in both)} of {len(both)} heads are farther away than chance"
-        )
-    said = f"The other training ({100 * study.accuracy[AGAINST]:.1f} % solved): heads are {value:.3f} nats away{words}."
-    if not study.aligned[AGAINST]:
-        said += " It began with other weights, so that head n of one is not that of the other."
-    return [said]
+    """How far the heads of the other trainings are away."""
+    said = []
+    for name in _trainings(study):
+        value, words = float(np.nanmean(study.of(name))), ""
+        if OTHER_ORDER in study.others:
+            both = moved(study.of(name), study.of(OTHER_ORDER))
+            words = (
+                f", against {np.nanmean(study.of(OTHER_ORDER)):.3f} by another order: "
+                f"{sum(one.changed for one in both)} of {len(both)} heads are farther away than chance"
+            )
+        called = "The other training" if name == AGAINST else f"Trained {name}"
+        text = f"{called} ({100 * study.accuracy[name]:.1f} % solved): heads are {value:.3f} nats away{words}."
+        if not study.aligned[name]:
+            text += " It began with other weights, so that head n of one is not that of the other."
+        said.append(text)
+    return said
+
+
+def _trainings(study: HeadStudy) -> list[str]:
+    """The other trainings that are no controls; none where the change counts from one."""
+    return [name for name in study.others[1:] if name not in (OTHER_ORDER, RANDOM_LABELS)]
 
 
 def _ranges(summary: HeadSummary) -> dict[str, slice]:
-    return thirds(summary.lift.shape[1])
+    """Early, middle and late calls; none of fewer than three calls."""
+    calls = summary.lift.shape[1]
+    return thirds(calls) if calls >= len(RANGES) else {}
 
 
 def _head_table(study: HeadStudy, changes: Sequence[Moved], roles: Sequence[HeadRole]) -> list[str]:
@@ -282,8 +324,8 @@ def _head_table(study: HeadStudy, changes: Sequence[Moved], roles: Sequence[Head
         cells = {}
         for p, name in enumerate(summary.pattern_names):
             value = float(np.nanmean(summary.lift[0], 0)[(*place, p)])
-            inside = summary.low[(0, *place, p)] <= value <= summary.high[(0, *place, p)]
-            cells[name] = f"{lift[(*place, p)]:.2f}{' ' if inside else '*'}"
+            outside = value < summary.low[(0, *place, p)] or value > summary.high[(0, *place, p)]
+            cells[name] = f"{lift[(*place, p)]:.2f}{'*' if outside else ' '}"
         role = alone[place]
         rows.append(
             {
@@ -323,7 +365,7 @@ def _weight_table(study: HeadStudy) -> list[str]:
     rows = []
     for name, changes in study.weights.items():
         for kind, of in by_kind(changes).items():
-            medians = {_RANKS[name]: f"{value:.1f}" for name, value in _medians(of).items()}
+            medians = {RANKS[name]: f"{value:.1f}" for name, value in _medians(of).items()}
             size = float(np.median([one.moved for one in of]))
             rows.append({"change": name, "layers": kind, "matrices": str(len(of)), "moved": f"{size:.2f}", **medians,
                          "at most": f"{np.median([one.full for one in of]):.0f}"})  # fmt: skip
@@ -347,12 +389,40 @@ def _metrics(
         "heads/top_share": shared.top,
         "heads/gini": shared.gini,
     }
+    summary, first = study.summary, study.others[0]
+    for y, layer in enumerate(summary.layer_names):
+        found[f"heads/change_of/{layer}"] = float(np.nanmean(study.of(first)[:, :, y]))
+    for name, where in _ranges(summary).items():
+        found[f"heads/change_in/{name}"] = float(np.nanmean(study.of(first)[:, where]))
     for name in study.others:
         found[f"heads/divergence/{name}"] = float(np.nanmean(study.of(name)))
+        found[f"heads/accuracy_of/{name}"] = study.accuracy[name]
+    if OTHER_ORDER in study.others and first != OTHER_ORDER:
+        null = study.of(OTHER_ORDER)
+        for y, layer in enumerate(summary.layer_names):
+            found[f"heads/by_chance_of/{layer}"] = float(np.nanmean(null[:, :, y]))
+        for name, where in _ranges(summary).items():
+            found[f"heads/by_chance_in/{name}"] = float(np.nanmean(null[:, where]))
+        chance = concentration(np.nanmean(null, (0, 1)))
+        found |= {"heads/top_share_by_chance": chance.top, "heads/gini_by_chance": chance.gini}
+        for name in _trainings(study):
+            both = moved(study.of(name), study.of(OTHER_ORDER))
+            found[f"heads/farther/{name}"] = float(np.mean([one.changed for one in both]))
     if changes[0].beyond is not None:
         found["heads/changed"] = float(np.mean([one.changed for one in changes]))
     for one in carried:
         found[f"heads/lost/{one.chosen}_{one.unit}_{one.calls}_{one.kind}"] = one.share
+    # One random tenth in the place of the tenth that changes most: what the tests find where there is nothing.
+    drawn, *others = _find(carried, "random").sets
+    found |= {
+        "heads/lost/drawn_head_all_zero": drawn,
+        "heads/lost/others_head_all_zero": float(np.mean(others)) if others else math.nan,
+        "heads/among/drawn": among_random(drawn, others).place,
+    }
+    for chosen in ("top", "needed"):
+        among = _among(carried, chosen)
+        found |= {f"heads/among/{chosen}": among.place, f"heads/among/{chosen}_p": among.p}
+    found |= _pattern_metrics(study)
     for name in (*ROLES, INTEGRATOR):
         of = [one for one in roles if name in one.roles]
         found[f"heads/roles/{name}"] = len(of) / len(roles)
@@ -362,4 +432,25 @@ def _metrics(
             found |= {f"heads/rank/{name}/{kind}/{rank}": value for rank, value in _medians(matrices).items()}
             found[f"heads/moved/{name}/{kind}"] = float(np.median([one.moved for one in matrices]))
     found |= interval_metrics("heads/first", changes[0].change)
-    return {name.replace(" ", "_"): value for name, value in found.items() if math.isfinite(value)}
+    return {metric_name(name): value for name, value in found.items() if math.isfinite(value)}
+
+
+def metric_name(name: str) -> str:
+    """As MLflow takes it."""
+    return re.sub(r"[^\w./-]+", "_", name)
+
+
+def _pattern_metrics(study: HeadStudy) -> dict[str, float]:
+    """Of each pattern: log of the mean lift, share of the heads above the band, and solved minus failed puzzles."""
+    summary, found = study.summary, {}
+    apart = solved_from_failed(study.looks, study.right)
+    for p, pattern in enumerate(summary.pattern_names):
+        for name in (AFTER, study.others[0]):
+            number = summary.names.index(name)
+            lift = np.nanmean(summary.lift[number, ..., p], 0)
+            when = "after" if name == AFTER else "before"
+            found[f"heads/lift/{when}/{pattern}"] = float(np.log(lift.mean())) if lift.mean() > 0 else math.nan
+            if not np.isnan(summary.high[number, ..., p]).all():
+                found[f"heads/above/{when}/{pattern}"] = float((lift > summary.high[number, ..., p]).mean())
+        found[f"heads/apart/{pattern}"] = apart[p].difference.estimate
+    return found

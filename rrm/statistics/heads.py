@@ -5,6 +5,8 @@ The unit of every interval is the puzzle: it says how well the numbers of one tr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -162,13 +164,14 @@ class Ablation:
 def plan_ablations(change: ArrayLike, seed: int, draws: int) -> list[Ablation]:
     """The ablations of a study.
 
-    The tenth of the heads that change most and `draws` random tenths, by both kinds; both in each third of the calls;
-    every head alone; and the tenth of all heads in single calls.
+    The tenth of the heads that change most and `draws` random tenths by zero, half as many by the mean; both in each
+    third of the calls, with a quarter as many random ones; every head alone; and the tenth of all heads in single
+    calls. Random tenths are all different. Fewer than three calls have no thirds and no single ones.
 
     Args:
         change: [T, Y, N] mean divergence, nan where a layer rests.
         seed: of the random sets.
-        draws: random sets for each top set in all calls, half as many for the others.
+        draws: random tenths in all calls, the null of the tenth that changes most.
     """
     change = np.asarray(change, float)
     calls, shape = len(change), change.shape[1:]
@@ -182,16 +185,18 @@ def plan_ablations(change: ArrayLike, seed: int, draws: int) -> list[Ablation]:
         return off.reshape(calls, *shape)
 
     top = np.argsort(-by_head, kind="stable")[:count]
+    few = max(1, draws // 4)
+    ranges = thirds(calls) if calls >= len(RANGES) else {}
+    sets = [("all", "zero", slice(None), draws), ("all", "mean", slice(None), max(1, draws // 2))]
+    sets += [(name, "zero", where, few) for name, where in ranges.items()]
     found = []
-    for kind in ("zero", "mean"):
-        found.append(Ablation("top", "head", "all", kind, heads(top)))
-        found += [Ablation("random", "head", "all", kind, heads(_draw(rng, by_head.size, count))) for _ in range(draws)]
-    few = max(1, draws // 2)
-    for name, where in thirds(calls).items():
-        found.append(Ablation("top", "head", name, "zero", heads(top, where)))
-        random = [heads(_draw(rng, by_head.size, count), where) for _ in range(few)]
-        found += [Ablation("random", "head", name, "zero", off) for off in random]
+    for name, kind, where, number in sets:
+        found.append(Ablation("top", "head", name, kind, heads(top, where)))
+        random = random_sets(rng, by_head.size, count, number)
+        found += [Ablation("random", "head", name, kind, heads(chosen, where)) for chosen in random]
     found += [Ablation("one", "head", "all", "zero", heads(np.array([number]))) for number in range(by_head.size)]
+    if not ranges:
+        return found
     working = np.flatnonzero(np.isfinite(change).ravel())
     most = working[np.argsort(-change.ravel()[working], kind="stable")]
     for chosen, units in [("top", most), *(("random", rng.permutation(working)) for _ in range(few))]:
@@ -199,6 +204,18 @@ def plan_ablations(change: ArrayLike, seed: int, draws: int) -> list[Ablation]:
         off[units[: tenth(len(working))]] = True
         found.append(Ablation(chosen, "call", "all", "zero", off.reshape(change.shape)))
     return found
+
+
+def random_sets(rng: np.random.Generator, size: int, count: int, draws: int) -> list[np.ndarray]:
+    """At most `draws` different sets of `count` out of `size` things; all of them where there are no more."""
+    if comb(size, count) <= 10 * draws:
+        every = np.array([*combinations(range(size), count)])
+        return [*rng.permutation(every)[:draws]]
+    found: dict[tuple[int, ...], np.ndarray] = {}
+    while len(found) < draws:
+        chosen = np.sort(rng.choice(size, count, replace=False))
+        found[tuple(chosen.tolist())] = chosen
+    return [*found.values()]
 
 
 def plan_needed(ablations: Sequence[Ablation], right: ArrayLike) -> list[Ablation]:
@@ -214,10 +231,6 @@ def plan_needed(ablations: Sequence[Ablation], right: ArrayLike) -> list[Ablatio
     return [Ablation("needed", "head", "all", kind, off) for kind in ("zero", "mean")]
 
 
-def _draw(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
-    return rng.choice(size, count, replace=False)
-
-
 def tenth(count: int) -> int:
     """A tenth, at least 1."""
     return max(1, round(count / SHARE))
@@ -225,23 +238,33 @@ def tenth(count: int) -> int:
 
 @dataclass(frozen=True)
 class Lost:
-    """What a set of heads carries of a gain, as shares of the gain.
+    """What sets of heads carry of a gain, as shares of the gain.
 
     Attributes:
         chosen, unit, calls, kind: as in `Ablation`.
-        share: of the gain that goes without the heads; mean over draws of "random".
-        least, most: over the draws; equal to `share` for "top".
-        draws: number of sets.
+        sets: share of the gain that goes without the heads of each set: one, or the draws of "random".
     """
 
     chosen: str
     unit: str
     calls: str
     kind: str
-    share: float
-    least: float
-    most: float
-    draws: int
+    sets: tuple[float, ...]
+
+    @property
+    def share(self) -> float:
+        """Mean over the sets."""
+        return float(np.mean(self.sets))
+
+    @property
+    def least(self) -> float:
+        """Smallest share."""
+        return min(self.sets)
+
+    @property
+    def most(self) -> float:
+        """Largest share."""
+        return max(self.sets)
 
 
 def lost(ablations: Sequence[Ablation], right: ArrayLike, whole: float, before: float) -> list[Lost]:
@@ -259,7 +282,29 @@ def lost(ablations: Sequence[Ablation], right: ArrayLike, whole: float, before: 
         if one.chosen != "one":
             key = one.chosen, one.unit, one.calls, one.kind
             groups.setdefault(key, []).append((whole - left) / gain if gain > 0 else np.nan)
-    return [Lost(*key, float(np.mean(v)), min(v), max(v), len(v)) for key, v in groups.items()]
+    return [Lost(*key, tuple(map(float, shares))) for key, shares in groups.items()]
+
+
+@dataclass(frozen=True)
+class AmongRandom:
+    """A set of heads among random sets of as many.
+
+    Attributes:
+        place: share of the random sets without which less is lost, equal ones counted half; .5 for a random set.
+        p: chance that a random set costs as much, one-sided, of a permutation test: (1 + sets that do) / (1 + sets).
+    """
+
+    place: float
+    p: float
+
+
+def among_random(share: float, sets: Sequence[float]) -> AmongRandom:
+    """Where a share of the gain stands among those of random sets; nan without a gain, or without sets."""
+    drawn = np.asarray(sets, float)
+    if not drawn.size or not np.isfinite([share, *drawn]).all():
+        return AmongRandom(np.nan, np.nan)
+    place = float(np.mean((drawn < share) + (drawn == share) / 2))
+    return AmongRandom(place, float((1 + (drawn >= share).sum()) / (1 + drawn.size)))
 
 
 @dataclass(frozen=True)

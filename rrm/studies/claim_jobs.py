@@ -301,7 +301,7 @@ class HeadsJob(Job):
             Namespace(
                 run=self._trial(context, BASELINE).id, checkpoint=None, config=None, weights="best", data=None,
                 count=self.count, segments=None, against=self._trial(context, PERTURBED).id, null=None, control=None,
-                draws=self.draws, seed=args.seed, workers=None, gpus=0, name=self.name, storage=args.storage,
+                arms=[], draws=self.draws, seed=args.seed, workers=None, gpus=0, name=self.name, storage=args.storage,
                 tracking_uri=args.tracking_uri, address=args.address, resume=resume, verbose=args.verbose,
             )
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """A study of the heads of one checkpoint: what they look at, which of them a training changed, and what they carry."""
 
+import hashlib
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from rrm.models.srm import SRM
 from rrm.reports.heads import AFTER, AGAINST, BEFORE, HeadStudy, report
 from rrm.statistics.heads import Ablation, null_band, plan_ablations, plan_needed
 from rrm.statistics.weight_change import WeightChange, weight_changes
+from rrm.studies.estimate import say_expected_rollouts
 from rrm.studies.study import Frame, conduct, prepare, publish_study
 from rrm.tasks import get_task
 from rrm.tasks.head_summary import HEADS, HeadSummary, save_heads
@@ -46,8 +48,11 @@ class Other:
     weights: str
 
 
-def run_study(args: Namespace) -> None:
-    """Run or resume the study that `args` describe and print its report; InputError before anything starts."""
+def run_study(args: Namespace, studies: int = 1) -> None:
+    """Run or resume the study that `args` describe and print its report; InputError before anything starts.
+
+    studies: as many are to come, this one included, of which the expected time is said; 0 to say nothing.
+    """
     frame = prepare(args, "heads")
     model, puzzles = frame.source.model, frame.puzzles
     head_shape(model)
@@ -70,6 +75,8 @@ def run_study(args: Namespace) -> None:
     def work(record: dict, resources: dict[str, float], run: str) -> None:
         if record["settings"]["others"] != settings["others"]:
             raise InputError("the models that this study compares with have changed: choose another --name")
+        if studies and not args.resume:
+            say_expected_rollouts(frame, studies * _segments(frame, record["settings"], len(others)), resources)
         study = _measure(frame, record["settings"], others, own, resources)
         said = report(study)
         digest = file_hash(frame.folder.path / HEADS)
@@ -77,6 +84,14 @@ def run_study(args: Namespace) -> None:
         publish_study(frame, said, run, HEADS, digest=digest)
 
     conduct(frame, lambda resources: settings, work)
+
+
+def _segments(frame: Frame, settings: dict, others: int) -> float:
+    """About the segments of rollouts of all puzzles, as recording and comparing cost them."""
+    layers, heads = head_shape(frame.source.model)
+    calls = settings["segments"] * len(frame.source.model.segment_calls)
+    planned = len(plan_ablations(np.zeros((calls, len(layers), heads)), settings["seed"], settings["draws"]))
+    return (2 * (1 + others) + 2 * (1 + others) + planned + 2) * settings["segments"] * len(frame.puzzles)
 
 
 def _folder(args: Namespace) -> Path | None:
@@ -95,6 +110,7 @@ def _others(args: Namespace, frame: Frame, own: Path | None) -> list[Other]:
         places[BEFORE] = own, BEFORE
     named = {AGAINST: args.against, OTHER_ORDER: args.null, RANDOM_LABELS: args.control}
     siblings = _siblings(args, frame) if args.run else {}
+    named |= dict.fromkeys(args.arms)
     for name, given in named.items():
         if place := given or siblings.get(name):
             # Nothing is learned from random labels, so that the best weights are those of a step by chance.
@@ -163,15 +179,15 @@ def _measure(
     js = changes.js.mean(0)
     ablations = plan_ablations(js[0], settings["seed"], settings["draws"])
     right = gather(
-        ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(ablations), path / "ablations", resources,
-        request, frame.bar(f"{len(ablations)} ablations", count),
+        ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(ablations), path / _place(ablations),
+        resources, request, frame.bar(f"{len(ablations)} ablations", count),
     ).right  # fmt: skip
     # What heads carry that were chosen on the first half of the puzzles is asked on the second half.
     half = count // 2
     needed = plan_needed(ablations, right[: max(1, half)])
     without = gather(
-        ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(needed), path / "needed", resources,
-        request, frame.bar("ablation of needed heads", count),
+        ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(needed), path / _place(needed),
+        resources, request, frame.bar("ablation of needed heads", count),
     ).right[half:]  # fmt: skip
     summary = _summary(frame, scored, js)
     save_heads(summary, path / HEADS)
@@ -186,6 +202,12 @@ def _measure(
 
 def _as_arguments(ablations: Sequence[Ablation]) -> dict:
     return {"off": np.stack([one.off for one in ablations]), "kinds": [one.kind for one in ablations]}
+
+
+def _place(ablations: Sequence[Ablation]) -> str:
+    """The folder of the shards of these ablations alone: an older rrm may have planned others."""
+    told = b"".join([np.packbits(one.off).tobytes() + one.kind.encode() for one in ablations])
+    return f"ablations-{hashlib.sha256(told).hexdigest()[:8]}"
 
 
 def _summary(frame: Frame, scored: dict[str, HeadRows], js: np.ndarray) -> HeadSummary:

@@ -103,7 +103,8 @@ def grokking_runs(true, seed):
 def head_numbers(true, seed):
     """A training that few heads carry, and one that moves no farther than chance."""
     rng = np.random.default_rng(seed)
-    found = {heads.TOP: 0.9, heads.NEEDED: 0.95, heads.RANDOM: 0.1, heads.CHANGE: 0.3, heads.BY_CHANCE: 0.1,
+    found = {heads.TOP: 0.9, heads.NEEDED: 0.95, heads.RANDOM: 0.1, heads.DRAWN: 0.12, heads.OTHERS: 0.1,
+             heads.CHANGE: 0.3, heads.BY_CHANCE: 0.1,
              heads.BY_NOISE: 0.2, "gini": 0.5, heads.RANK: 4.0, heads.RANK_OF_NOTHING: 8.0}  # fmt: skip
     nothing = {heads.TOP: 0.1, heads.NEEDED: 0.2, heads.CHANGE: 0.1, heads.BY_NOISE: 0.1, "gini": 0.1,
                heads.RANK: 8.0}  # fmt: skip

@@ -85,7 +85,13 @@ def test_ablations_are_tenths_of_the_heads_in_their_calls():
             assert one.off.sum() == round((T * Y * N - N) / 10) and not one.off[0, 0].any()
     count = {key: sum((one.chosen, one.calls, one.kind, one.unit) == key for one in plan) for key in
              {(one.chosen, one.calls, one.kind, one.unit) for one in plan}}  # fmt: skip
-    assert count["random", "all", "mean", "head"] == 4 and count["random", "late", "zero", "head"] == 2
+    assert [count["random", *key, "head"] for key in (("all", "zero"), ("all", "mean"), ("late", "zero"))] == [4, 2, 1]
+    drawn = [
+        one.off[0].tobytes()
+        for one in plan
+        if (one.chosen, one.calls, one.kind, one.unit) == ("random", "all", "zero", "head")
+    ]
+    assert len(set(drawn)) == 4
     assert count["one", "all", "zero", "head"] == Y * N
     single = next(one for one in plan if one.unit == "call" and one.chosen == "top")
     assert single.off[3, 0, 0] and single.off[:, 1, 2].all()

@@ -3,6 +3,8 @@
 import json
 import re
 import runpy
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,12 @@ import pytest
 import torch
 
 from rrm.commands.heads import parse
+from rrm.commands.sweep import run_command
 from rrm.errors import InputError
 from rrm.jobs.heads import ARMS, SPEC
+from rrm.jobs.spec import grid
 from rrm.models import build, describe, variant
+from rrm.statistics.head_seeds import load_measures
 from rrm.tasks import get_task
 from rrm.tasks.difficulty import rated
 from rrm.tasks.head_summary import load_heads
@@ -117,3 +122,32 @@ def test_all_arms_of_a_seed_begin_with_the_same_weights_and_have_equal_calls(tmp
     firsts = [assemble(made, TASK, train, validation).model.state_dict() for made in recipes]
     assert [config["arm"] for config in configs] == list(ARMS) and len({made.budget for made in recipes}) == 1
     assert all(torch.equal(of[name], firsts[0][name]) for of in firsts for name in firsts[0])
+
+
+def test_a_sweep_is_studied_seed_by_seed_and_a_finished_study_stays(cluster, tmp_path, capsys):
+    tiny = replace(SPEC.presets["smoke"], seeds=2, steps=4, train=64, validation=16, test=24, batch_size=4)
+    arms = grid(model=["trm_att"], arm=("baseline", "perturbed"))
+    place = ["--storage", str(tmp_path), "--name"]
+    run_command(replace(SPEC, fixed=lambda models: arms, presets={"default": tiny}), "", [*place, "tiny"])
+    main = runpy.run_path(str(ROOT / "analysis" / "heads.py"))["main"]
+    options = ["--sweep", "tiny", "--draws", "2", "--segments", "1", *place, "over"]
+    main(options)
+    said = capsys.readouterr().out
+    for words in ("seed 1 is done, 2 of 2; about 0:00 left", "Which heads: divergence", "Trained perturbed: heads are",
+                  "studies   over-seed-0, over-seed-1"):  # fmt: skip
+        assert words in said, words
+    measures = load_measures(tmp_path / "over" / "head_seeds.json")
+    assert all(set(one.values) == {0, 1} for one in measures if one.group.startswith("which heads"))
+    assert (tmp_path / "over" / "figures" / "head_seeds.png").exists()
+    shutil.rmtree(tmp_path / "over-seed-1")
+    before = (tmp_path / "over-seed-0" / "heads.npz").stat().st_mtime_ns
+    main([*options, "--resume"])
+    assert "seed 0 is done" not in capsys.readouterr().out and (tmp_path / "over-seed-1" / "heads.npz").exists()
+    assert (tmp_path / "over-seed-0" / "heads.npz").stat().st_mtime_ns == before
+    for given, message in (
+        (["--sweep", "none"], "run none is not in"),
+        ([*options, "--model", "hrm"], "no trained hrm"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main([*given, "--storage", str(tmp_path)])
+        assert caught.value.code == 2 and message in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Heads: what they look at, how far a training changes them, and the maps of those that change most."""
 
+from collections.abc import Sequence
 
 import numpy as np
 from plotly.graph_objects import Figure
@@ -9,6 +10,7 @@ from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
+from rrm.statistics.head_seeds import SEEDS, Measure, load_measures
 from rrm.tasks.head_summary import HEADS, HeadSummary, load_heads
 
 KIND = "heads"
@@ -20,13 +22,56 @@ _MOST = 1.8
 
 
 def figures(selection: Selection, view: View) -> list[Figure]:
-    """Of the newest MOST_STUDIES studies of heads in a selection."""
+    """Of the newest study of a sweep in a selection, and of the newest MOST_STUDIES studies of single trainings."""
+    swept = [(run.name, load_measures(file)) for run in selection.jobs
+             if run.kind == KIND and (file := selection.file(run, SEEDS))][:1]  # fmt: skip
     found = [
         (run.name, load_heads(file))
         for run in selection.jobs
         if run.kind == KIND and (file := selection.file(run, HEADS))
     ][:MOST_STUDIES]
-    return [figure for name, summary in found for figure in head_figures(summary, view, f", {name}" * (len(found) > 1))]
+    over_seeds = [figure for name, measures in swept for figure in seed_figures(measures, view, f", {name}")]
+    several = len(found) + len(swept) > 1
+    return over_seeds + [
+        figure for name, summary in found for figure in head_figures(summary, view, f", {name}" * several)
+    ]
+
+
+def seed_figures(measures: Sequence[Measure], view: View, words: str = "") -> list[Figure]:
+    """A figure for each group of numbers over seeds: seeds, their mean with its 95 % interval, and the null."""
+    one, other, third = colours_of(3, view.dark)
+    drawn = []
+    for group in dict.fromkeys(measure.group for measure in measures):
+        of = [measure for measure in measures if measure.group == group]
+        names = [escape(measure.words) for measure in of]
+        seeds = [(name, seed, m.factor * value) for name, m in zip(names, of, strict=True)
+                 for seed, value in m.values.items()]  # fmt: skip
+        means = [m.mean * m.factor for m in of]
+        known = [(name, m) for name, m in zip(names, of, strict=True) if m.null]
+        traces: list[dict] = [
+            {"type": "scatter", "mode": "markers", "name": "seed", "meta": "points",
+             "y": [name for name, _, _ in seeds], "x": [value for _, _, value in seeds],
+             "customdata": [seed for _, seed, _ in seeds],
+             "marker": {"color": third, "size": 5},
+             "hovertemplate": "seed %{customdata}: %{x:.3g}<extra>%{y}</extra>"},
+            {"type": "scatter", "mode": "markers", "name": "mean", "meta": "points", "y": names,
+             "x": [mean.estimate for mean in means], "marker": {"color": one, "size": 9},
+             "error_x": {"type": "data", "symmetric": False, "color": one, "thickness": 1.5,
+                         "array": [mean.high - mean.estimate for mean in means],
+                         "arrayminus": [mean.estimate - mean.low for mean in means]},
+             "hovertemplate": "mean %{x:.3g}<extra>%{y}</extra>"},
+            {"type": "scatter", "mode": "markers", "name": "null", "meta": "points", "y": [name for name, _ in known],
+             "x": [m.factor * m.chance for _, m in known], "customdata": [escape(m.against) for _, m in known],
+             "marker": {"color": other, "size": 8, "symbol": "diamond"},
+             "hovertemplate": "%{customdata} %{x:.3g}<extra>%{y}</extra>"},
+        ]  # fmt: skip
+        title, _, note = group.partition(": ")
+        unit = next((m.unit for m in of if m.unit), "")
+        figure = plain_figure(
+            f"{title[0].upper()}{title[1:]}{words}", traces, unit, note=note, height=150 + 22 * len(of)
+        )
+        drawn.append(figure.update_yaxes(type="category", autorange="reversed", categoryarray=names))
+    return drawn
 
 
 def head_figures(summary: HeadSummary, view: View, words: str = "") -> list[Figure]:
