@@ -97,10 +97,12 @@ def _noise(arm: Rounds) -> str:
 
 
 def selection_sentences(found: Mapping[str, Mapping[int, Mapping[str, float]]], K: int) -> tuple[list[str], list[str]]:
-    """(lines of a table, sentences) on one clean rollout, the best of K noisy ones by the Q head, and any of them.
+    """(lines of a table, sentences) on one clean rollout, and on K noisy ones of which the Q head or the rules choose.
+
+    The rules find a right answer wherever there is one: they verify attempts in training, and may do so at test time.
 
     Args:
-        found: {arm: {seed: {"clean", "chosen", "any": share of test puzzles}}}.
+        found: {arm: {seed: {"clean", "chosen", "any": share of test puzzles}}}, of which the Q head makes "chosen".
     """
 
     def mean(arm: str, what: str) -> Interval:
@@ -111,7 +113,7 @@ def selection_sentences(found: Mapping[str, Mapping[int, Mapping[str, float]]], 
             "arm": arm,
             "one clean": f"{mean(arm, 'clean') * 100:.1f}",
             f"Q head of {K}": f"{mean(arm, 'chosen') * 100:.1f}",
-            f"any of {K}": f"{mean(arm, 'any') * 100:.1f}",
+            f"rules, of {K}": f"{mean(arm, 'any') * 100:.1f}",
         }
         for arm in found
     ]
@@ -122,6 +124,8 @@ def selection_sentences(found: Mapping[str, Mapping[int, Mapping[str, float]]], 
         for words, mine, theirs in (
             (f"one clean rollout against {K} of {plain} chosen by its Q head", "clean", "chosen"),
             (f"{K} rollouts chosen by the Q head against as many of {plain}", "chosen", "chosen"),
+            (f"one clean rollout against {K} of {plain} chosen by the rules", "clean", "any"),
+            (f"{K} rollouts chosen by the rules against as many of {plain}", "any", "any"),
         ):
             gain = mean_over_seeds([found[arm][seed][mine] - found[plain][seed][theirs] for seed in shared])
             said.append(f"{arm}, {words}: {gain * 100:+.1f} points.")

@@ -45,5 +45,7 @@ def test_the_report_tells_drift_and_which_rule_comes_first():
 def test_selection_compares_at_equal_inference():
     seeds = {0: {"clean": 0.5, "chosen": 0.6, "any": 0.8}, 1: {"clean": 0.5, "chosen": 0.7, "any": 0.9}}
     better = {0: {"clean": 0.7, "chosen": 0.8, "any": 0.9}, 1: {"clean": 0.8, "chosen": 0.8, "any": 0.9}}
-    lines, (against_eight, equal) = selection_sentences({"true labels": seeds, "filtered": better}, 8)
-    assert len(lines) == 3 and "+10.0" in against_eight and "+15.0" in equal
+    lines, said = selection_sentences({"true labels": seeds, "filtered": better}, 8)
+    by_q, equal, by_rules, equal_by_rules = said
+    assert len(lines) == 3 and "+10.0" in by_q and "+15.0" in equal
+    assert "-10.0" in by_rules and "+5.0" in equal_by_rules
