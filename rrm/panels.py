@@ -104,6 +104,7 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
                 "accepted": "dream/p_hat",
                 "pass@1": "dream/pass_1",
                 "pass@K": "dream/pass_K",
+                "pass@1 by the label": "dream/exact_1",
             },
         ),
         Panel("yield and corrections", {"yield": "dream/yield", "corrections": "dream/corrections"}),
@@ -118,6 +119,7 @@ HISTORIES: Mapping[str, tuple[Panel, ...]] = {
             {"easy": "dream/tried_tier_1", "middle": "dream/tried_tier_2", "hard": "dream/tried_tier_3"},
         ),
         Panel("false accepts (share)", {"": "dream/false_accepts"}),
+        Panel("kept answers that are the label (share)", {"": "dream/kept_exact"}),
     ),
     "computation": (
         Panel("effective depth (layers)", {"": "gates/effective_depth"}),

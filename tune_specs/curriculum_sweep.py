@@ -150,9 +150,9 @@ def recipe(config, task, preset, seed):
         steps = replace(made, source={"kind": "uniform"}, hooks={}).steps(model)
         made = replace(made, budget=made.budget + made.hook_units(model, steps))
     if growth is not None:
-        grown = {"kind": "growing_depth", "growth": growth}
+        grown = {"kind": "growing_depth", "growth": growth, "halt_max_steps": 4}
         shallow = {"H_cycles": made.model["H_cycles"] - 1, "L_cycles": made.model["L_cycles"] - 1}
-        made = replace(made, model=made.model | shallow, objective=made.objective | grown)
+        made = replace(made, model=made.model | shallow, objective=grown)
     return made
 
 

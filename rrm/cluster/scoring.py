@@ -6,7 +6,7 @@ import ray
 
 from rrm.cluster.capacity import Request
 from rrm.cluster.fanout import as_arrays, device_of, run_tasks, score_model
-from rrm.jobs.folder import OUTCOMES, JobFolder
+from rrm.jobs.folder import OUTCOMES, SHORTEST, JobFolder
 from rrm.jobs.record import TrialRecord
 from rrm.statistics.sweep import pack_outcomes
 from rrm.tasks import PuzzleSet
@@ -19,6 +19,9 @@ SCORED = 4096
 
 Scores = dict[str, dict[str, dict[str, float]]]
 
+# Outcomes that are kept by puzzle: the folder, the score, and its name in scoring.json. "shortest" is one of mazes.
+_KEPT = {OUTCOMES: ("exact", "solved"), SHORTEST: ("shortest", "shortest")}
+
 
 def score_trials(
     folder: JobFolder,
@@ -30,8 +33,7 @@ def score_trials(
     """Scores on the test puzzles of every trial's best and final weights, {trial: {"best": {...}, "final": {...}}}.
 
     `tests`: the puzzles by key. Finished scores are kept in scores.json, finished parts of the score on a large test
-    set in scoring.json. The outcome of the best weights on every puzzle is kept in outcomes/, one file a trial, for
-    `read_outcomes`.
+    set in scoring.json. The outcome of the best weights on every puzzle is kept, one file a trial, for `read_outcomes`.
     """
     scores: Scores = folder.read("scores") or {}
     begun = folder.read("scoring") or {}
@@ -59,17 +61,18 @@ def score_trials(
         place, number = todo[position]
         (trial, which), count = wanted[place], len(starts[place])
         parts = begun.setdefault(_key(trial, which), {})
-        packed = pack_outcomes(found["exact"] > 0).hex()
-        parts[str(number)] = {"sums": totals(found), "seconds": seconds, "solved": packed}
+        packed = {key: pack_outcomes(found[name] > 0).hex() for name, key in _KEPT.values() if name in found}
+        parts[str(number)] = {"sums": totals(found), "seconds": seconds, **packed}
         if len(parts) == count:
             del begun[_key(trial, which)]
             ordered = [parts[str(number)] for number in range(count)]
             score = means([part["sums"] for part in ordered]) | {"seconds": sum(part["seconds"] for part in ordered)}
-            # An older rrm kept no outcomes of the parts that it scored.
-            if (which == "best" or _same(trial)) and all("solved" in part for part in ordered):
-                (folder.path / OUTCOMES).mkdir(exist_ok=True)
-                bits = bytes.fromhex("".join(part["solved"] for part in ordered))
-                (folder.path / OUTCOMES / trial.name).write_bytes(bits)
+            for place_of, (_, key) in _KEPT.items():
+                # An older rrm kept no outcomes of the parts that it scored.
+                if (which == "best" or _same(trial)) and all(key in part for part in ordered):
+                    (folder.path / place_of).mkdir(exist_ok=True)
+                    bits = bytes.fromhex("".join(part[key] for part in ordered))
+                    (folder.path / place_of / trial.name).write_bytes(bits)
             scores.setdefault(trial.name, {})[which] = score
             folder.write("scores", scores)
         if count > 1:
@@ -83,9 +86,12 @@ def _same(trial: TrialRecord) -> bool:
     return trial.best["step"] == trial.final["step"]
 
 
-def read_outcomes(folder: JobFolder) -> dict[str, bytes]:
-    """{trial: a bit for each test puzzle, whether it is solved}, where outcomes were kept."""
-    return {file.name: file.read_bytes() for file in (folder.path / OUTCOMES).glob("*")}
+def read_outcomes(folder: JobFolder, kept: str = OUTCOMES) -> dict[str, bytes]:
+    """{trial: a bit for each test puzzle, whether it is solved}, where outcomes were kept.
+
+    `kept`: OUTCOMES, or SHORTEST for any shortest path through a maze.
+    """
+    return {file.name: file.read_bytes() for file in (folder.path / kept).glob("*")}
 
 
 def _key(trial: TrialRecord, which: str) -> str:

@@ -23,6 +23,10 @@ _LOOKS = {
     "hard": Look("hard tier", "#d55e00", "-", "s"),
     "worst tenth": Look("worst tenth", "#cc79a7", "-", "P"),
     "area": Look("area under the curve (validation)", "#009e73", "-", "D"),
+    "shortest": Look("any shortest path", "#0b3c6f", "-", "X"),
+    "easy, shortest": Look("easy tier, any shortest path", "#56b4e9", "-", "<"),
+    "middle, shortest": Look("middle tier, any shortest path", "#e69f00", "-", ">"),
+    "hard, shortest": Look("hard tier, any shortest path", "#d55e00", "-", "p"),
 }
 _BAND = "0.88"
 

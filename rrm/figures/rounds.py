@@ -13,12 +13,14 @@ _PANELS = {
     "p_hat": "attempts accepted",
     "yield": "yield",
     "pass_1": "pass@1, fresh puzzles",
+    "exact_1": "the label's answer, fresh puzzles",
     "pass_K": "pass@K, fresh puzzles",
     "corrections": "corrections, fresh puzzles",
     "kept_tier_1": "kept that are easy",
     "kept_tier_3": "kept that are hard",
     "sigma": "noise (state units)",
     "false_accepts": "false accepts",
+    "kept_exact": "kept that are the label",
 }
 
 

@@ -14,6 +14,7 @@ from rrm.halves import current_name
 
 TEST_PUZZLES = "test.npz"
 OUTCOMES = "outcomes"
+SHORTEST = "outcomes-shortest"
 ROUNDS = "rounds"
 
 
@@ -28,7 +29,8 @@ class JobFolder:
     KIND.json      the arguments and data the job was started with; a resumed one must agree
     trials.json    finished trials: first of the search or grid, then the repeated ones
     scores.json    test scores by trial and weights; scoring.json: parts of those under way
-    outcomes/      which test puzzles the best weights of each trial solve, a bit a puzzle
+    outcomes/      which test puzzles the best weights of each trial solve, a bit a puzzle; of mazes, where they give
+                   the label's path, and in outcomes-shortest/ any shortest path
     curves/        the curves of each trial, which grow while it trains (`rrm.curves`)
     rounds/        by trial, the finished attempts of a dream loop that is under way
     recipes/       the recipe of each trial, from the time when the trial was handed out (`rrm.jobs.recipes`)

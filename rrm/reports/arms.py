@@ -1,6 +1,7 @@
 """The report on trials and arms, for any training: one line a trial, the best trial, arms against their baseline."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,6 +23,7 @@ def points(
     counts: Mapping[str, int],
     outcomes: Mapping[str, bytes],
     score: str = "exact",
+    shortest: Mapping[str, bytes] = MappingProxyType({}),
 ) -> list[SweepPoint]:
     """One point a trial, for figures and the comparison of arms.
 
@@ -30,6 +32,7 @@ def points(
         counts: numbers of test puzzles by key of the data.
         outcomes: {trial: a bit for each test puzzle, whether it is solved}, where outcomes were kept.
         score: name of the score that is compared.
+        shortest: as `outcomes`, of mazes: whether the answer is any shortest path.
     """
     return [
         SweepPoint(
@@ -41,6 +44,7 @@ def points(
             final_at_halting=scores[t.name]["final"].get(f"{score}_at_halting"),
             finished=t.finished["puzzles"] if t.finished else None, segments_per_puzzle=t.segments_per_puzzle,
             solved=unpack_outcomes(outcomes[t.name], counts[t.data or ""]) if t.name in outcomes else None,
+            along_shortest=unpack_outcomes(shortest[t.name], counts[t.data or ""]) if t.name in shortest else None,
         )
         for t in trials
     ]  # fmt: skip
@@ -62,6 +66,8 @@ def summary_table(trials: Sequence[TrialRecord], scores: Scores, score: str = "e
             row |= {f"test {which} %": f"{100 * found[which][score]:.1f}" for which in ("best", "final")}
         if has_halting:
             row["final at halting %"] = f"{100 * found['final'][halting]:.1f}" if halting in found["final"] else ""
+        if "shortest" in found["best"]:
+            row["any shortest path %"] = f"{100 * found['best']['shortest']:.1f}"
         if "cells" in found["best"]:
             row["cells %"] = f"{100 * found['best']['cells']:.1f}"
         rows.append(row | {"train s": f"{t.seconds['train'] + t.seconds['evaluate']:.0f}"})

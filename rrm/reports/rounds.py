@@ -12,7 +12,8 @@ from rrm.statistics.rounds import Rounds
 from rrm.terminal.table import table
 from rrm.training.dream.stop import STOPS, first_stop
 
-_SHOWN = ("sigma", "p_hat", "yield", "pass_1", "pass_K", "corrections", "false_accepts", "kept_tier_1", "kept_tier_3")
+_SHOWN = ("sigma", "p_hat", "yield", "pass_1", "exact_1", "pass_K", "corrections", "false_accepts", "kept_exact",
+          "kept_tier_1", "kept_tier_3")  # fmt: skip
 # Loops of the figure; more lines hide each other.
 _DRAWN = 6
 

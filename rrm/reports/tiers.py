@@ -23,7 +23,7 @@ def tier_table(comparisons: Sequence[ArmComparison], control: str) -> list[dict[
     """Rows of a table: the control of every comparison, over all its seeds, and below it the other arms.
 
     Accuracies are in per cent; in brackets the difference from the control in points, with its 95 % interval by itself.
-    "calls" are in units of the control's.
+    "calls" are in units of the control's. "shortest" are of mazes, where the others ask for the path of the label.
     """
     rows = []
     for model in dict.fromkeys(comparison.model for comparison in comparisons):

@@ -17,6 +17,10 @@ MEASURES = {
     "hard": "hard",
     "worst tenth": "worst_tenth",
     "area": "area",
+    "shortest": "shortest",
+    "easy, shortest": "shortest_easy",
+    "middle, shortest": "shortest_middle",
+    "hard, shortest": "shortest_hard",
 }
 # Share of the puzzles in the worst part.
 WORST = 0.1
@@ -31,12 +35,18 @@ class TierPoint(SweepPoint):
         worst_tenth: on the tenth of the puzzles that the other seeds of the arm solve least often (conditional value at
             risk, as in SFL, arXiv 2408.15099). The other seeds choose, so that bad luck of this one does not count
             twice. None with one seed.
+        shortest, shortest_easy, shortest_middle, shortest_hard: of mazes, with any shortest path as an answer; all
+            others ask for the path of the label. None for a task whose puzzles have one right answer.
     """
 
     easy: float | None = None
     middle: float | None = None
     hard: float | None = None
     worst_tenth: float | None = None
+    shortest: float | None = None
+    shortest_easy: float | None = None
+    shortest_middle: float | None = None
+    shortest_hard: float | None = None
 
 
 def tier_points(points: Iterable[SweepPoint], tier: ArrayLike, rating: ArrayLike) -> list[TierPoint]:
@@ -55,7 +65,10 @@ def tier_points(points: Iterable[SweepPoint], tier: ArrayLike, rating: ArrayLike
             found for other, found in known
             if (other.model, other.arm) == (point.model, point.arm) and other.seed != point.seed
         ]  # fmt: skip
-        by_tier = {name: _mean(solved[tier == place]) for place, name in enumerate(("easy", "middle", "hard"))}
+        by_tier = _by_tier(solved, tier, "")
+        if point.along_shortest:
+            shortest = np.frombuffer(point.along_shortest, np.uint8)
+            by_tier |= {"shortest": _mean(shortest)} | _by_tier(shortest, tier, "shortest_")
         worst = None
         if others:
             often = np.mean(others, axis=0)
@@ -63,6 +76,10 @@ def tier_points(points: Iterable[SweepPoint], tier: ArrayLike, rating: ArrayLike
         held = asdict(point) | by_tier
         made.append(TierPoint(**held, worst_tenth=worst))
     return made
+
+
+def _by_tier(solved: np.ndarray, tier: np.ndarray, head: str) -> dict[str, float | None]:
+    return {f"{head}{name}": _mean(solved[tier == place]) for place, name in enumerate(("easy", "middle", "hard"))}
 
 
 def _mean(solved: np.ndarray) -> float | None:

@@ -12,6 +12,7 @@ from rrm.jobs.spec import Config, DataSpec, Preset, SweepSpec
 from rrm.models import build
 from rrm.studies.sources import check_fit
 from rrm.tasks import get_task
+from rrm.tasks.difficulty import tier_edges
 from rrm.tasks.splits import Splits, puzzles_needed
 from rrm.training.assemble import assemble
 from rrm.training.part import Context, Data
@@ -37,7 +38,8 @@ def check_recipes(
 ) -> None:
     """Build every kind of model and recipe once, and refuse those that cannot run before anything starts.
 
-    Arms are compared by name, so two arms of one name that train differently are refused, too.
+    Arms are compared by name, so two arms of one name that train differently are refused, too, and so are test puzzles
+    without tiers where arms are compared by them.
     """
     named: dict[tuple[str, str | None, str], TrialRecipe] = {}
     for config in possible_configurations(spec, args, preset):
@@ -55,6 +57,9 @@ def check_recipes(
         elif not spec.trainer:
             _check_model(trial, splits)
     _check_baselines(spec, args.model, list(named))
+    if spec.tiers:
+        for data in splits.values():
+            tier_edges(data.test.rating)
 
 
 def _check_data(trial: TrialRecipe, args: Namespace, wanted: DataSpec | None, splits: Mapping[str, Splits]) -> None:

@@ -6,7 +6,7 @@ from rrm.cluster.phase import Description
 from rrm.cluster.scoring import read_outcomes, score_trials
 from rrm.curves import curve_path
 from rrm.errors import InputError
-from rrm.jobs.folder import OUTCOMES, puzzles_file
+from rrm.jobs.folder import OUTCOMES, SHORTEST, puzzles_file
 from rrm.jobs.recipes import refuse_conflicts
 from rrm.jobs.record import TrialRecord, choose
 from rrm.jobs.spec import SweepSpec
@@ -104,7 +104,7 @@ def log(run: SweepRun) -> None:
     said.files |= {f"lyapunov/{folder.spectra(name).name}": "lyapunov" for name in run.results}
     said.files |= {"sweep.json": "", "trials.json": ""}
     # Without data of the sweep there are no scores, and of a sweep that an older rrm has scored no outcomes.
-    kept = {"scores.json": "", OUTCOMES: OUTCOMES}
+    kept = {"scores.json": "", OUTCOMES: OUTCOMES, SHORTEST: SHORTEST}
     said.files |= {name: place for name, place in kept.items() if (folder.path / name).exists()}
     said.files |= {puzzles_file(key): "puzzles" for key in run.splits}
     said.metrics |= {f"best/{name}": value for name, value in run.scores[best.name]["best"].items()}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from rrm.cluster.scoring import read_outcomes
 from rrm.errors import InputError
 from rrm.figures.arms import arm_differences
+from rrm.jobs.folder import SHORTEST
 from rrm.jobs.predictions import TierReport
 from rrm.reports.arms import best_line, points, summary_table
 from rrm.reports.tiers import judge_predictions, prediction_rows, tier_table
@@ -55,7 +56,8 @@ def points_by_tier(run: SweepRun, asked: TierReport) -> dict[tuple[str, str], li
     """
     (test,) = (splits.test for splits in run.splits.values())
     tier = tier_of(test.rating, tier_edges(test.rating))
-    made = points(run.trials, run.scores, run.counts, read_outcomes(run.folder), run.spec.score)
+    kept, shortest = read_outcomes(run.folder), read_outcomes(run.folder, SHORTEST)
+    made = points(run.trials, run.scores, run.counts, kept, run.spec.score, shortest)
     grouped: dict[tuple[str, str], list[TierPoint]] = {}
     renamed = []
     for trial, point in zip(run.trials, made, strict=True):

@@ -7,7 +7,7 @@ import pytest
 
 from rrm.cluster import scoring
 from rrm.cluster.capacity import Request
-from rrm.jobs.folder import JobFolder
+from rrm.jobs.folder import SHORTEST, JobFolder
 from rrm.jobs.record import Arm, TrialRecord
 from rrm.models import build, describe, variant
 from rrm.statistics.sweep import unpack_outcomes
@@ -40,6 +40,8 @@ def test_scores_in_parts_are_those_of_the_whole_and_go_on_where_they_were(cluste
     answers = predict(model, puzzles, task, 2)["predictions"]
     solved = np.frombuffer(unpack_outcomes(scoring.read_outcomes(folder)["trial-000"], 600), bool)
     assert np.array_equal(solved, task.score(puzzles.inputs, puzzles.labels, answers)["exact"])
+
+    assert not scoring.read_outcomes(folder, SHORTEST)  # these are of mazes
 
     shutil.rmtree(folder.path / "outcomes")
     # The last part has 88 puzzles. An older rrm did not read the answer at halting.

@@ -1,5 +1,7 @@
 """Accuracy by difficulty, and verdicts on predictions, where the answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,19 @@ def test_tiers_and_the_tenth_that_the_other_seeds_solve_least(points):
     made = tier_points([point("a", seed, row) for seed, row in enumerate(solved)], TIER, np.arange(N))
     assert [p.worst_tenth for p in made] == [1.0, 0.5, 0.5]
     assert tier_points([point("a", 0, solved[0])], TIER, np.arange(N))[0].worst_tenth is None
+
+
+def test_mazes_have_their_shortest_paths_beside_the_paths_of_labels(points):
+    label, shortest = np.zeros(N, np.uint8), np.zeros(N, np.uint8)
+    label[:5], shortest[:10], shortest[-4:] = 1, 1, 1
+    mazes = [replace(point(arm, seed, label), along_shortest=shortest.tobytes()) for arm in ("uniform", "loop")
+             for seed in (0, 1)]  # fmt: skip
+    (first, *_) = made = tier_points(mazes, TIER, np.arange(N))
+    assert (first.easy, first.hard) == (0.25, 0) and first.shortest == 14 / N
+    assert (first.shortest_easy, first.shortest_middle, first.shortest_hard) == (0.5, 0.0, 0.2)
+    row = tier_table(compare_arms(made, MEASURES), "uniform")[0]
+    assert (row["peak %"], row["shortest %"], row["hard, shortest %"]) == ("8.3", "23.3", "20.0")
+    assert not any("shortest" in name for row in tier_table(compare_arms(points, MEASURES), "uniform") for name in row)
 
 
 def test_predictions_are_judged_by_paired_seeds(points):

@@ -57,10 +57,18 @@ def test_a_sweep_says_what_became_of_its_predictions(cluster, tmp_path, capsys):
     assert [trial["config"]["arm"] for trial in trials[:3]] == list(few) and not any(t["failed"] for t in trials)
 
 
-def test_a_rated_curriculum_over_unrated_puzzles_is_refused_before_anything_starts(cluster, tmp_path, capsys):
-    spec = replace(SPEC, presets={"default": TINY}, data=None)
+@pytest.mark.parametrize(
+    ("changes", "options", "says"),
+    [
+        ({"data": None}, [], "64 of 64 training puzzles of sudoku-4x4 have no rating"),
+        ({"presets": {"default": replace(TINY, test=2)}}, [], "3 tiers"),
+        ({}, ["--model", "srm_mlp"], "not SRM: the objective 'last_step' of srm grows by itself"),
+    ],
+)
+def test_what_no_arm_can_train_on_is_refused_before_anything_starts(tmp_path, capsys, changes, options, says):
+    spec = replace(SPEC, **{"presets": {"default": TINY}} | changes)
     with pytest.raises(SystemExit) as refused:
-        run_command(spec, "", ["--storage", str(tmp_path), "--name", "curricula"])
+        run_command(spec, "", ["--storage", str(tmp_path), "--name", "curricula", *options])
     said = capsys.readouterr().err.strip().splitlines()
-    assert refused.value.code == 2 and "64 of 64 training puzzles of sudoku-4x4 have no rating" in said[-1]
+    assert refused.value.code == 2 and len(said) == 1 and says in said[-1]
     assert not (tmp_path / "curricula").exists()

@@ -11,7 +11,9 @@ import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from rrm.errors import InputError
-from rrm.tasks import get_task
+from rrm.tasks import PuzzleSet, get_task
+from rrm.tasks.maze_cells import GOAL, OPEN, START
+from rrm.tasks.maze_labels import label_mazes
 from rrm.tasks.splits import generate_splits
 from rrm.training.assemble import assemble
 from rrm.training.attempts import Attempts
@@ -226,6 +228,37 @@ def test_a_round_that_is_killed_in_the_middle_makes_only_the_missing_attempts(sp
     assert plain[0] == plain[1] and again.hooks["dream"].records == whole.hooks["dream"].records
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_rounds_of_mazes_tell_paths_of_labels_from_other_shortest_paths(splits, tmp_path):
+    task = get_task("maze-5x5")
+    mazes = generate_splits(task.name, (24, 8, 8), 0, None, tmp_path)
+    plane = np.full((1, 25), OPEN, np.uint8)
+    plane[0, [0, 24]] = START, GOAL
+    plane = PuzzleSet.of(task.name, plane, label_mazes(plane)[0])
+    turned = plane.labels.reshape(5, 5).T.reshape(1, 25)
+
+    def answered(sets, segments, rng):
+        """By the label; of the plane also along another shortest path."""
+        (tried, fresh), made = sets, []
+        for answers in (np.stack([tried.labels, turned], 1), tried.labels[:, None], fresh.labels[:, None].repeat(2, 1),
+                        fresh.labels[:, None]):  # fmt: skip
+            none = np.zeros(answers.shape[:2])
+            made.append(Attempts(answers, none.astype(np.float32), none.astype(bool)))
+        return made
+
+    made = replace(recipe(), model=cpu_sudoku(task).model, hooks={"dream": LOOP | {"verifier": "rules"}})
+    run = assemble(made, task, mazes.train, mazes.validation)
+    dreamer = run.hooks["dream"]
+    dreamer.proposer.propose = lambda count, number, rng: (plane, np.array([-1]))
+    dreamer.proposer.observe = lambda successes, trials: None
+    dreamer._attempts = answered
+    dreamer.round(0, 8)
+    (found,) = dreamer.records
+    assert (found["kept"], found["kept_exact"], found["exact_1"], found["pass_1"]) == (2, 0.5, 1, 1)
+    assert len(run.source.pool) == 2 and not found["false_accepts"]
+    sudoku = assemble(recipe(), TASK, splits.train, splits.validation)
+    assert len([*sudoku.run()]) == 2 and not {"kept_exact", "exact_1"} & sudoku.hooks["dream"].records[0].keys()
 
 
 def worker(rank: int, folder: str, splits) -> None:

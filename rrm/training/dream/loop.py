@@ -20,6 +20,7 @@ from rrm.errors import InputError
 from rrm.models import describe, recursive
 from rrm.tasks.base import PuzzleSet
 from rrm.tasks.difficulty import TIERS, rated, tier_edges, tier_of
+from rrm.tasks.verdict import distinct_outcomes
 from rrm.training.attempts import Attempts
 from rrm.training.dream.keep import WEIGHTS, admit, keep
 from rrm.training.dream.noise import SIGNS, next_sigma
@@ -53,7 +54,8 @@ class Dreamer(Hook):
     puzzles that the noise-free model fails; pass_1 and pass_K: of fresh puzzles, the share that the noise-free model
     solves, and the share that one of the attempts solves; corrections: share of attempts at fresh puzzles that come to
     the right answer from another one that had settled; kept_tier_1 to _3 and tried_tier_1 to _3: shares of the accepted
-    attempts, and of the proposed puzzles, by tier of difficulty, the easiest first.
+    attempts, and of the proposed puzzles, by tier of difficulty, the easiest first. For a task with several right
+    answers also exact_1: as pass_1 by the label's answer alone, and kept_exact: the label's share of what was accepted.
     """
 
     def __init__(self, settings: "DreamSettings", context: Context):
@@ -61,6 +63,7 @@ class Dreamer(Hook):
         self.settings, self.seed, self.rank, self.world = settings, context.seed, context.rank, context.world
         self.data, self.sigma, self.end = context.puzzles, settings.sigma, NEVER
         self.proposer: Proposer
+        self._several = len(distinct_outcomes(self.data.train, self.data.task)) > 1
         self._edges: np.ndarray | None = None
         self._reported = 0
 
@@ -102,6 +105,10 @@ class Dreamer(Hook):
             **_of_fresh(by_rules(task, fresh, of_fresh), by_rules(task, fresh, fresh_clean)[:, 0], of_fresh),
             **self._tiers(puzzles, found.accepted),
         }
+        if self._several:
+            labels = (found.answers == puzzles.labels[:, None]).all(2)
+            read["kept_exact"] = float((found.accepted & labels).sum() / max(found.accepted.sum(), 1))
+            read["exact_1"] = float((fresh_clean.answers[:, 0] == fresh.labels).all(1).mean())
         self.records.append({"round": number, "sigma": self.sigma, **read})
         self.sigma = next_sigma(self.sigma, read["p_hat"], SIGNS[s.noise], s.eta, s.target)
 
