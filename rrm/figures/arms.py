@@ -23,6 +23,7 @@ _LOOKS = {
     "hard": Look("hard tier", "#d55e00", "-", "s"),
     "worst tenth": Look("worst tenth", "#cc79a7", "-", "P"),
     "area": Look("area under the curve (validation)", "#009e73", "-", "D"),
+    "cells": Look("right cells (test)", "#56b4e9", "-", "*"),
     "shortest": Look("any shortest path", "#0b3c6f", "-", "X"),
     "easy, shortest": Look("easy tier, any shortest path", "#56b4e9", "-", "<"),
     "middle, shortest": Look("middle tier, any shortest path", "#e69f00", "-", ">"),

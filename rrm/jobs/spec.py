@@ -19,6 +19,7 @@ Config = dict[str, Any]
 # Stages after training, by the names of `rrm.studies.stages.STAGES`.
 PERTURBATION_STAGES = ("score", "measure", "compare", "search", "draw", "say", "log")
 LEAST = 4  # puzzles of a step on large boards
+TIERED = 32  # test puzzles on large boards that are compared by tiers of difficulty
 
 # Without Lyapunov spectra, which need recursive models.
 GRID_STAGES = ("score", "compare", "search", "draw", "say", "log")
@@ -75,16 +76,18 @@ class Preset:
     k: int = 8
     quick: bool = False
 
-    def fitted(self, own_cells: int, cells: int) -> Preset:
+    def fitted(self, own_cells: int, cells: int, tiered: bool = False) -> Preset:
         """The preset for puzzles of `cells` cells instead of `own_cells`: the cells of batch, training, validation and
         test stay about as many, so that a sweep takes about as long. Batches keep `LEAST` puzzles, enough for each of
         several rollouts, and a training enough steps to pay for an episode of flossing. Boards that are larger have 2
-        exponents at the most: a spectrum of attention grows with the square of the cells.
+        exponents at the most: a spectrum of attention grows with the square of the cells. A test set that is `tiered`
+        keeps `TIERED` puzzles.
         """
         ratio = max(1.0, cells / own_cells)
         batch_size = max(LEAST, round(self.batch_size / ratio))
         steps = round(self.steps * min(1.0, self.batch_size / (batch_size * ratio)))
         sizes = {name: max(LEAST, round(getattr(self, name) / ratio)) for name in ("validation", "test")}
+        sizes["test"] = max(sizes["test"], min(self.test, TIERED) if tiered else 0)
         sizes |= {"steps": max(steps, 5 * self.evaluations), "k": min(self.k, 2) if ratio > 1 else self.k}
         return replace(self, batch_size=batch_size, quick=False, **sizes)
 

@@ -44,6 +44,7 @@ def points(
             final_at_halting=scores[t.name]["final"].get(f"{score}_at_halting"),
             finished=t.finished["puzzles"] if t.finished else None, segments_per_puzzle=t.segments_per_puzzle,
             solved=unpack_outcomes(outcomes[t.name], counts[t.data or ""]) if t.name in outcomes else None,
+            cells=scores[t.name]["best"].get("cells"),
             along_shortest=unpack_outcomes(shortest[t.name], counts[t.data or ""]) if t.name in shortest else None,
         )
         for t in trials

@@ -29,16 +29,18 @@ def set_lines(
         InputError: where a tier would be empty.
     """
     return [
-        *table(_tiers(puzzles, tier_of(puzzles.rating, tier_edges(puzzles.rating, tiers)), tiers)),
-        "",
-        *_histogram(puzzles.rating),
-        "",
-        *_noise(puzzles, noises),
-        *_agreement(puzzles, stated),
-    ]
+        *_tiers(puzzles, tiers), "", *_histogram(puzzles.rating), "",
+        *_noise(puzzles, noises), *_agreement(puzzles, stated),
+    ]  # fmt: skip
 
 
-def _tiers(puzzles: PuzzleSet, tier: np.ndarray, tiers: int) -> list[dict[str, str]]:
+def tier_lines(puzzles: PuzzleSet, noises: Mapping[str, Noise], tiers: int) -> list[str]:
+    """The tiers of a rated set, and below them the noise of its ratings; arguments and errors as of `set_lines`."""
+    return [*_tiers(puzzles, tiers), *_noise(puzzles, noises)]
+
+
+def _tiers(puzzles: PuzzleSet, tiers: int) -> list[str]:
+    tier = tier_of(puzzles.rating, tier_edges(puzzles.rating, tiers))
     rows = []
     for number in range(tiers):
         part = puzzles.subset(tier == number)
@@ -50,7 +52,7 @@ def _tiers(puzzles: PuzzleSet, tier: np.ndarray, tiers: int) -> list[dict[str, s
         else:
             row["givens"] = f"{(part.inputs != BLANK).sum(axis=1).mean():.1f}"
         rows.append(row)
-    return rows
+    return table(rows)
 
 
 def _histogram(ratings: np.ndarray) -> list[str]:

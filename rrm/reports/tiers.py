@@ -124,7 +124,7 @@ def prediction_rows(judged: Sequence[JudgedPrediction]) -> list[dict[str, str]]:
             "prediction": one.made.words,
             "measure": one.made.measure,
             "expected": f"{one.made.expected} ({100 * one.made.smallest:g} points count)",
-            "difference": f"{one.difference * 100:+z.1f}",
+            "difference": "" if math.isnan(one.difference.estimate) else f"{one.difference * 100:+z.1f}",
             "p (Holm)": "" if math.isnan(one.p_holm) else f"{one.p_holm:.2g}",
             "detectable": f"{100 * one.detectable:.1f}" if math.isfinite(one.detectable) else "",
             "verdict": one.verdict,

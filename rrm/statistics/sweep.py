@@ -36,6 +36,8 @@ class SweepPoint:
             counted.
         solved: of each test puzzle, whether the checkpoint that was best on validation solves it, one byte a puzzle, 0
             or 1; None when it was not kept.
+        cells: share of right cells, as a fraction, of the checkpoint that was best on validation; None when it was not
+            kept.
         along_shortest: as `solved`, of mazes: whether the answer is any shortest path; None for a task whose puzzles
             have one right answer.
 
@@ -62,6 +64,7 @@ class SweepPoint:
     segments_per_puzzle: float | None = None
     solved: bytes | None = field(default=None, repr=False)
     along_shortest: bytes | None = field(default=None, repr=False)
+    cells: float | None = None
 
     @property
     def puzzles(self) -> int:

@@ -22,6 +22,8 @@ MEASURES = {
     "middle, shortest": "shortest_middle",
     "hard, shortest": "shortest_hard",
 }
+# What is left to compare models by that solve no puzzle.
+CELLS = {"cells": "cells"}
 # Share of the puzzles in the worst part.
 WORST = 0.1
 

@@ -61,7 +61,7 @@ def run_sweep(spec: SweepSpec, args: Namespace) -> None:
         # The preset of the start counts, not its present content: all trials of a sweep have one budget.
         preset = replace(preset, **{name: _value(value) for name, value in known["preset"].items()})
     elif preset.quick and args.data and preset.task:
-        preset = preset.fitted(get_task(preset.task).seq_len, cells_of(args.data))
+        preset = preset.fitted(get_task(preset.task).seq_len, cells_of(args.data), bool(spec.tiers))
     stages = stages_of(spec)
     uri = tracking_uri(args.tracking_uri, storage)
     announce(uri)

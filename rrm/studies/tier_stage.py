@@ -8,14 +8,16 @@ from rrm.figures.arms import arm_differences
 from rrm.jobs.folder import SHORTEST
 from rrm.jobs.predictions import TierReport
 from rrm.reports.arms import best_line, points, summary_table
+from rrm.reports.puzzles import tier_lines
 from rrm.reports.tiers import judge_predictions, prediction_rows, tier_table
 from rrm.statistics.arms import arm_sentences, compare_arms
-from rrm.statistics.tiers import MEASURES, TierPoint, tier_points
+from rrm.statistics.tiers import CELLS, MEASURES, TierPoint, tier_points
 from rrm.studies.sweep_run import SweepRun
-from rrm.tasks.difficulty import tier_edges, tier_of
+from rrm.tasks.difficulty import TIERS, noise, tier_edges, tier_of
 from rrm.terminal.table import markdown_table, table
 
 TABLES = "tables.txt"
+RATED = 256  # test puzzles that are rated again, for the noise of ratings
 
 
 def tiers(run: SweepRun) -> None:
@@ -25,11 +27,15 @@ def tiers(run: SweepRun) -> None:
         raise InputError(f"the sweep {run.spec.name} has a stage 'tiers' and does not say what to compare: set tiers")
     found = points_by_tier(run, asked)
     together = [point for of_arm in found.values() for point in of_arm]
-    run.points, run.compared = list(together), compare_arms(together, MEASURES)
+    solving = any(point.best for point in together)
+    run.points, run.compared = list(together), compare_arms(together, MEASURES if solving else MEASURES | CELLS)
     judged = judge_predictions(asked.predictions, found)
 
     rows, told = tier_table(run.compared, asked.control), prediction_rows(judged)
     said.tables[""] = summary_table(run.trials, run.scores, run.spec.score)
+    (test,) = (splits.test for splits in run.splits.values())
+    noises = noise(test.subset(slice(0, RATED)), run.args.seed)
+    said.tables["the test puzzles by tier, and the noise of their ratings"] = tier_lines(test, noises, TIERS)
     said.tables[f"arms against {asked.control}, over seeds; each 95 % interval by itself"] = table(rows)
     if told:
         said.tables["predictions, which were written before the first run"] = table(told)
@@ -37,6 +43,8 @@ def tiers(run: SweepRun) -> None:
     tests = run.compared[0].tests if run.compared else 0
     nothing = f"No arm is told from {asked.control} after Holm's correction for {tests} tests of arms."
     said.sentences += arm_sentences(told_apart) or [nothing]
+    if not solving:
+        said.sentences.append("No model solves a test puzzle, so tiers tell nothing: arms are compared by right cells.")
     said.sentences += [*[one.sentence() for one in judged], run.spec.matching]
     # A description in MLflow holds 8,000 characters: the whole is a file.
     said.note = "\n\n".join([markdown_table(rows), run.spec.matching])

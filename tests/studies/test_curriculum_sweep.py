@@ -50,6 +50,7 @@ def test_a_sweep_says_what_became_of_its_predictions(cluster, tmp_path, capsys):
     run_command(spec, "", ["--storage", str(tmp_path), "--name", "curricula"])
     said, folder = capsys.readouterr().out, tmp_path / "curricula"
     assert "arms against uniform, over seeds" in said and "worst tenth %" in said
+    assert "the test puzzles by tier, and the noise of their ratings" in said
     assert "predictions, which were written before the first run" in said
     assert "p(1-p) is no better than uniform where all puzzles have labels" in said
     assert list(folder.rglob("arms_by_tier*")) and "worst tenth %" in (folder / "tables.txt").read_text()

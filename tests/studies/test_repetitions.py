@@ -46,6 +46,7 @@ def test_a_quick_preset_keeps_the_cells_that_it_computes():
     assert (larger.batch_size, larger.steps, larger.validation, larger.test) == (8, 64, 16, 32)
     largest = quick.fitted(16, 1600)
     assert (largest.batch_size, largest.steps, largest.validation, largest.test) == (4, 20, 4, 4)
+    assert quick.fitted(16, 1600, tiered=True) == replace(largest, test=32)  # enough for three tiers
     assert largest.quick is False and (quick.k, quick.fitted(16, 16).k, largest.k) == (8, 8, 2)
 
 
