@@ -12,6 +12,7 @@ Shape suffixes: B puzzles, T calls, Y layers with heads, N heads, P patterns, R 
 K positions (keys).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from rrm.dynamics.escape import finite_rows, judge
 from rrm.dynamics.rollout import embed_batch
 from rrm.dynamics.shards import BATCH, RowResult, join, row_batches
-from rrm.models.attending import Attended, head_shape, record_attention
+from rrm.models.attending import ALL, Attended, head_shape, record_attention
 from rrm.models.base import RecursiveModel, State
 from rrm.models.precision import measurement
 from rrm.models.transformer import CausalAttention
@@ -35,6 +36,8 @@ from rrm.tasks.verdict import distinct_outcomes
 DRAWS = 200
 # The mean map of a head is written down up to so many positions: 9 x 9 boards with a prefix.
 MOST_POSITIONS = 128
+# The maps of each puzzle of a layer are added up over calls where all of them have so few bytes.
+KEPT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -191,9 +194,9 @@ def _compare_batch(
         for _ in calls_of(models, puzzles, segments, seed):
             for number, others in enumerate(seen[1:]):
                 for one, other in zip(seen[0], others, strict=True):
-                    for rows in one.blocks():
-                        found = divergence(one.shares(rows)[:, :, prefix:], other.shares(rows)[:, :, prefix:])
-                        js[rows, number, one.call, layers.index(one.layer)] = found.cpu().numpy()
+                    for part in one.blocks():
+                        found = divergence(one.shares(*part)[:, :, prefix:], other.shares(*part)[:, :, prefix:])
+                        js[part[0], number, one.call, layers.index(one.layer), part[1]] = found.cpu().numpy()
             for keep in seen:
                 keep.clear()
     return js
@@ -252,9 +255,9 @@ class Scorer:
         self.positions = next(iter(patterns.values())).shape[2]
         self.device = next(model.parameters()).device
         self._tables: dict[tuple[int, bool], _Tables] = {}
-        self._calls: dict[tuple[int, int], dict[str, Tensor]] = {}
-        # Sums over the calls of a layer: the maps of all puzzles together, what each position gets in each puzzle, and
-        # `_Tables.moved` of patterns of pairs.
+        self._calls: dict[tuple[int, int], tuple[_Tables, dict[str, Tensor]]] = {}
+        # Sums over the calls of a layer: the maps of each puzzle [B, N, S, K], those of large boards of all puzzles
+        # together, [1, N, S, K]; what each position gets in each puzzle, and `_moved` of patterns of pairs.
         self._maps: dict[int, Tensor] = {}
         self._columns: dict[int, Tensor] = {}
         self._pairs: dict[tuple[int, int], Tensor] = {}
@@ -262,21 +265,38 @@ class Scorer:
     def __call__(self, seen: Attended) -> None:
         layer, causal = self.layers.index(seen.layer), isinstance(seen.module, CausalAttention)
         parts: list[dict[str, Tensor]] = []
-        for rows in seen.blocks():
-            A = seen.shares(rows)[:, :, self.prefix :].float()
-            tables, columns = self._table(A.shape[2], causal), A.sum(2)
-            lift = tables.lift(A, columns, rows)
-            parts.append({"lift": lift, "entropy": _entropy(A).mean(-1), "cosine": _alike(A), "columns": columns})
+        for rows, heads in seen.blocks():
+            A, entropy = _read(seen, rows, heads, self.prefix)
+            queries, columns, units = A.shape[2], A.sum(2), _unit(A).sum(1)
+            if heads.start == 0:
+                tables, many, of_all = self._table(queries, causal), [], units
+            else:
+                of_all += units
+            many.append({"lift": tables.lift(A, columns, rows), "entropy": entropy.mean(-1), "columns": columns})
             if not causal:
-                _add(self._maps, layer, A.sum(0))
-                for number, W in tables.pairs.items():
-                    # C_jk adds up W_qj A_qk over puzzles and queries.
-                    _add(self._pairs, (layer, number), (W[rows].mT.unsqueeze(1) @ A).sum(0))
-        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+                self._keep(layer, A, tables, rows, heads)
+            if heads.stop == self.heads:
+                parts.append({name: _joined([part[name] for part in many], 1) for name in many[0]})
+                parts[-1]["cosine"] = _alike(of_all, self.heads)
+        found = {name: _joined([part[name] for part in parts], 0) for name in parts[0]}
         columns = found.pop("columns")
         if not causal:
             _add(self._columns, layer, columns)
-        self._calls[seen.call, layer] = found | {"columns": columns.sum(0) / A.shape[2]}
+        self._calls[seen.call, layer] = tables, found | {"columns": columns.sum(0) / queries}
+
+    def _keep(self, layer: int, A: Tensor, tables: "_Tables", rows: slice, heads: slice) -> None:
+        """Add the maps [b, n, S, K] of a part of a call to the sums of a layer."""
+        shape = self.heads, *A.shape[2:]
+        whole = 4 * self.rows * math.prod(shape) <= KEPT_BYTES
+        if layer not in self._maps:
+            self._maps[layer] = A.new_zeros(self.rows if whole else 1, *shape)
+            self._pairs |= {(layer, number): A.new_zeros(self.heads, self.positions, self.positions)
+                            for number in ({} if whole else tables.pairs)}  # fmt: skip
+        self._maps[layer][rows if whole else ALL, heads] += A if whole else A.sum(0)
+        if not whole:
+            for number, W in tables.pairs.items():
+                # C_jk adds up W_qj A_qk over puzzles and queries.
+                self._pairs[layer, number][heads] += (W[rows].mT.unsqueeze(1) @ A).sum(0)
 
     def _table(self, queries: int, causal: bool) -> "_Tables":
         key = queries, causal
@@ -292,8 +312,8 @@ class Scorer:
         arrays: dict[str, Any] = {}
         for name, shape in shapes.items():
             array = np.full((calls, layers, *shape), 0.0 if name in SUMS else np.nan, np.float32)
-            for (call, layer), values in self._calls.items():
-                array[call, layer] = values[name].cpu().numpy()
+            for (call, layer), (tables, values) in self._calls.items():
+                array[call, layer] = (tables.lifts(values[name]) if name == "lift" else values[name]).cpu().numpy()
             arrays[name] = array if name in SUMS else np.ascontiguousarray(np.moveaxis(array, 2, 0))
         arrays["counted"] = np.isfinite(arrays["lift"]).any((1, 2, 3)).sum(0).astype(np.int64)
         arrays["null"] = np.zeros((layers, self.heads, len(self.patterns), self.draws), np.float32)
@@ -301,7 +321,8 @@ class Scorer:
         shape = (layers, self.heads, self.positions - self.prefix, self.positions) if small else (0, 0, 0, 0)
         arrays["maps"] = np.zeros(shape, np.float32)
         entries = self._entries()
-        for layer, total in self._maps.items():
+        for layer, kept in self._maps.items():
+            total = kept.sum(0)
             worked = sum(layer == of for _, of in self._calls)
             for number in range(len(self.patterns)):
                 C, places = self._moved(layer, number).flatten(1) / worked, entries[number]
@@ -316,12 +337,18 @@ class Scorer:
 
         With the keys of the pattern in other places, the sum of lifts is that of C[place of k, k] over k.
         """
-        tables = self._table(self._maps[layer].shape[1], False)
+        kept = self._maps[layer]
+        tables = self._table(kept.shape[2], False)
         if number in tables.fixed:
-            return tables.fixed[number].mT @ self._maps[layer]
+            W, total = tables.fixed[number].mT, kept.sum(0)
+            if tables.sparse:
+                return (W.to_sparse() @ total.transpose(0, 1).flatten(1)).unflatten(1, total.shape[::2]).transpose(0, 1)
+            return W @ total
         if number in tables.keys:
             return torch.einsum("bj,bnk->njk", tables.keys[number], self._columns[layer])
-        return self._pairs[layer, number]
+        if (layer, number) in self._pairs:
+            return self._pairs[layer, number]
+        return (tables.pairs[number].mT.unsqueeze(1) @ kept).sum(0)
 
     def _entries(self) -> list[Tensor]:
         """[R, K] for each pattern: of C [K, K], row by row, the entries that R nulls add up.
@@ -345,12 +372,36 @@ def _add(sums: dict[Key, Tensor], key: Key, value: Tensor) -> None:
     sums[key] = sums[key] + value if key in sums else value
 
 
-def _alike(A: Tensor) -> Tensor:
-    """Mean over pairs of heads and queries of the cosine of their rows, [B] of [B, N, S, K]; nan for one head."""
-    heads = A.shape[1]
-    unit = A / torch.linalg.vector_norm(A, dim=-1, keepdim=True).clamp_min(torch.finfo(A.dtype).tiny)
+def _read(seen: Attended, rows: slice, heads: slice, prefix: int) -> tuple[Tensor, Tensor]:
+    """Shares [b, n, S, K] of the cells, and the entropy [b, n, S] of each row in nats."""
+    if seen.scores is None:
+        A = seen.shares(rows, heads)[:, :, prefix:].float()
+        return A, _entropy(A)
+    # The logarithm comes with the softmax, for less than by itself.
+    log_A = seen.scores(rows, heads)[:, :, prefix:].float().log_softmax(-1)
+    A = log_A.exp()
+    return A, -log_A.mul_(A).sum(-1)
+
+
+def _joined(parts: Sequence[Tensor], axis: int) -> Tensor:
+    """The parts as one, a single one as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat([*parts], axis)
+
+
+def _unit(A: Tensor) -> Tensor:
+    """Rows of maps [b, n, S, K] over their length."""
+    return A / torch.linalg.vector_norm(A, dim=-1, keepdim=True).clamp_min(torch.finfo(A.dtype).tiny)
+
+
+def _alike(units: Tensor, heads: int) -> Tensor:
+    """Mean over pairs of heads and queries of the cosine of their rows, [b]; nan for one head.
+
+    Args:
+        units: [b, S, K] sum over heads of rows over their length.
+        heads: N.
+    """
     # The square of the sum of unit vectors holds every pair twice, and a 1 of each.
-    pairs = unit.sum(1).square().sum(-1) - heads
+    pairs = units.square().sum(-1) - heads
     return (pairs / (heads * (heads - 1))).mean(-1) if heads > 1 else torch.full_like(pairs[:, 0], torch.nan)
 
 
@@ -383,14 +434,38 @@ class _Tables:
             else:
                 self.pairs[number] = table
 
+        # One below the other, as `lift` reads them: fixed ones [p, S K], those of keys [B, p, K], pairs [B, p, S K].
+        self._fixed = torch.stack([*self.fixed.values()]).flatten(1) if self.fixed else torch.empty(0, 0)
+        # Of a large board few pairs of cells are in such a pattern: their places, weights, and number by pattern.
+        self.sparse = positions > MOST_POSITIONS
+        if self.sparse and self.fixed:
+            pattern, self._pairs_of = self._fixed.nonzero().unbind(1)
+            self._weights = self._fixed[pattern, self._pairs_of]
+            self._counts = torch.bincount(pattern, minlength=len(self._fixed)).tolist()
+        self._keys = torch.stack([*self.keys.values()], 1) if self.keys else None
+        self._pairs = torch.stack([*self.pairs.values()], 1).flatten(2) if self.pairs else None
+        order = [*self.fixed, *self.keys, *self.pairs]
+        self._place = torch.tensor([order.index(number) for number in range(len(order))], device=device)
+
     def lift(self, A: Tensor, columns: Tensor, rows: slice) -> Tensor:
-        """[b, N, P] of maps [b, N, S, K] and their column sums [b, N, K]."""
-        found = A.new_empty(*A.shape[:2], self.lacking.shape[1])
+        """[b, n, P] of maps [b, n, S, K] and their column sums [b, n, K], in the order of `lifts`."""
+        # Products of this shape are several times as fast on a CPU as those of their transposes.
+        flat, found = A.flatten(2), []
         if self.fixed:
-            W = torch.stack([*self.fixed.values()])
-            found[:, :, [*self.fixed]] = A.flatten(2) @ W.flatten(1).mT
-        if self.keys:
-            found[:, :, [*self.keys]] = columns @ torch.stack([W[rows] for W in self.keys.values()], 2)
-        for number, W in self.pairs.items():
-            found[:, :, number] = (A.flatten(2) @ W[rows].flatten(1).unsqueeze(2)).squeeze(2)
-        return found.masked_fill(self.lacking[rows].unsqueeze(1), torch.nan)
+            found.append(self._of_fixed(flat))
+        if self._keys is not None:
+            found.append((self._keys[rows] @ columns.mT).mT)
+        if self._pairs is not None:
+            found.append((self._pairs[rows] @ flat.mT).mT)
+        return torch.cat(found, 2)
+
+    def _of_fixed(self, flat: Tensor) -> Tensor:
+        """[b, n, p] of flat maps [b, n, S K]."""
+        if not self.sparse:
+            return flat @ self._fixed.mT
+        parts = (flat.index_select(2, self._pairs_of) * self._weights).split(self._counts, 2)
+        return torch.stack([part.sum(2) for part in parts], 2)
+
+    def lifts(self, found: Tensor) -> Tensor:
+        """[B, N, P] in the order of the patterns, of what `lift` gives for all rows and heads; nan without a query."""
+        return found[..., self._place].masked_fill(self.lacking.unsqueeze(1), torch.nan)

@@ -19,14 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from rrm.errors import InputError
-from rrm.models.layers import Attention, Stack, weights_of
+from rrm.models.layers import Attention, Stack, scores_of
 from rrm.models.transformer import CausalAttention
 
 # Tells the number of the present network call, from 0; None for a model without recursion.
 Clock = Callable[[], int] | None
 
-# Bytes of weights at a time: of 900 cells the map of one head has 3.2 MB.
-BLOCK_BYTES = 64 << 20
+# Bytes of weights at a time, which a cache of a core holds: of 900 cells the map of one head has 3.2 MB.
+BLOCK_BYTES = 4 << 20
+ALL = slice(None)
+
+
+# A map of slices of rows and heads.
+Part = Callable[[slice, slice], Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Attended:
             number of the pass.
         module: with heads.
         rows, positions: B and K.
-        weights: weights [b, N, Q, K] of a slice of the rows, without gradient.
+        weights: weights [b, n, Q, K] of a slice of the rows and a slice of the heads, without gradient.
+        scores: the same before the softmax; None for a module without one.
     """
 
     layer: str
@@ -47,23 +53,30 @@ class Attended:
     module: Any
     rows: int
     positions: int
-    weights: Callable[[slice], Tensor]
+    weights: Part
+    scores: Part | None = None
 
-    def shares(self, rows: slice) -> Tensor:
-        """How each position divides what it looks at among the others, [b, N, Q, K]: |weights| over their sum.
+    def shares(self, rows: slice, heads: slice = ALL) -> Tensor:
+        """How each position divides what it looks at among the others, [b, n, Q, K]: |weights| over their sum.
 
         Of attention these are the weights.
         """
-        weights = self.weights(rows)
+        weights = self.weights(rows, heads)
         if isinstance(self.module, (Attention, CausalAttention)):
             return weights
         weights = weights.abs()
         return weights / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
 
-    def blocks(self) -> Iterator[slice]:
-        """Rows a few at a time, so that their map stays below BLOCK_BYTES, but for a single row."""
-        size = max(1, BLOCK_BYTES // (4 * head_count(self.module) * self.positions**2))
-        return (slice(first, min(first + size, self.rows)) for first in range(0, self.rows, size))
+    def blocks(self) -> Iterator[tuple[slice, slice]]:
+        """(rows, heads) a few at a time, so that their map stays below BLOCK_BYTES, but for a single head of a row.
+
+        All heads of some rows come before the next rows. Only attention computes a part of the heads alone.
+        """
+        maps, heads = max(1, BLOCK_BYTES // (4 * self.positions**2)), head_count(self.module)
+        size, some = max(1, maps // heads), min(heads, maps) if isinstance(self.module, Attention) else heads
+        for first in range(0, self.rows, size):
+            for head in range(0, heads, some):
+                yield slice(first, min(first + size, self.rows)), slice(head, min(head + some, heads))
 
 
 @contextmanager
@@ -80,10 +93,10 @@ def record_attention(model: nn.Module, keep: Callable[[Attended], None]) -> Iter
     if not modules:
         raise InputError(_headless(model))
 
-    def tell(layer: str, clock: Clock, rows: int, positions: int, weights: Callable[[slice], Tensor]) -> None:
+    def tell(layer: str, clock: Clock, rows: int, positions: int, weights: Part, scores: Part | None = None) -> None:
         call = passes[layer] if clock is None else clock()
         passes[layer] += 1
-        keep(Attended(layer, call, modules[layer], rows, positions, weights))
+        keep(Attended(layer, call, modules[layer], rows, positions, weights, scores))
 
     with network_calls(model) as clock, ExitStack() as watched:
         for layer, module in modules.items():
@@ -92,17 +105,21 @@ def record_attention(model: nn.Module, keep: Callable[[Attended], None]) -> Iter
 
 
 @contextmanager
-def _watching(module: Any, tell: Callable[[int, int, Callable[[slice], Tensor]], None]) -> Iterator[None]:
-    """Within the block a module tells (rows, positions, weights of a slice of the rows) of every pass."""
+def _watching(module: Any, tell: Callable[..., None]) -> Iterator[None]:
+    """Within the block a module tells (rows, positions, weights, and scores where it has them) of every pass."""
 
     def heads(q: Tensor, k: Tensor) -> None:
         q, k = q.detach(), k.detach()
-        tell(len(q), k.shape[-2], lambda rows: weights_of(q[rows], k[rows]))
+
+        def scores(rows: slice, heads: slice) -> Tensor:
+            return scores_of(q[rows, heads], k[rows, heads])
+
+        tell(len(q), k.shape[-2], lambda rows, heads: scores(rows, heads).softmax(-1), scores)
 
     def enter(module: Any, inputs: tuple[Any, ...]) -> None:
-        def weights(rows: slice) -> Tensor:
+        def weights(rows: slice, heads: slice) -> Tensor:
             with torch.no_grad():
-                return module.attention_weights(inputs[0][rows], *inputs[1:])
+                return module.attention_weights(inputs[0][rows], *inputs[1:])[:, heads]
 
         tell(len(inputs[0]), inputs[0].shape[1], weights)
 

@@ -145,9 +145,14 @@ class RotaryPositions(nn.Module):
         return (x_BNLC * self.cos + turned * self.sin).to(x_BNLC.dtype)
 
 
+def scores_of(q: Tensor, k: Tensor) -> Tensor:
+    """Attention weights [B, N, L, L] of queries and keys [B, N, L, C] before the softmax."""
+    return (q @ k.mT).div_(q.shape[-1] ** 0.5)
+
+
 def weights_of(q: Tensor, k: Tensor) -> Tensor:
     """Attention weights [B, N, L, L] of queries and keys [B, N, L, C]."""
-    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
+    return scores_of(q, k).softmax(-1)
 
 
 class Attention(nn.Module):

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from rrm.dynamics import attention
 from rrm.dynamics.ablation import ablate, ablated_answers
 from rrm.dynamics.attention import Scorer, compare_heads, divergence, join_heads, record_heads
 from rrm.dynamics.rollout import rollout
 from rrm.errors import InputError
 from rrm.models import attending, build, variant
-from rrm.models.attending import attentions, merge_layer, record_attention
+from rrm.models.attending import ALL, attentions, merge_layer, record_attention
 from rrm.tasks import get_task
 from rrm.tasks.patterns import puzzle_patterns, sequence_patterns
 
@@ -39,7 +40,7 @@ def test_recording_changes_no_bit_and_leaves_nothing_behind(name):
     watched = model(name)
     plain = rollout(watched, PUZZLES.arrays, SEGMENTS)
     seen = []
-    with record_attention(watched, lambda one: seen.append((one.layer, one.call, one.weights(slice(1)).shape))):
+    with record_attention(watched, lambda one: seen.append((one.layer, one.call, one.weights(slice(1), ALL).shape))):
         again = rollout(watched, PUZZLES.arrays, SEGMENTS)
     assert torch.equal(plain.z_H, again.z_H) and torch.equal(plain.logits, again.logits)
     calls = [call for _, call, _ in seen]
@@ -62,7 +63,7 @@ def test_recomputed_weights_times_values_are_what_the_heads_read(reasoner):
             module.register_forward_pre_hook(lambda module, inputs: weights.append(module.attention_weights(*inputs))),
         ]
     told = []
-    with record_attention(reasoner, lambda one: told.append(one.weights(slice(None)))), torch.no_grad():
+    with record_attention(reasoner, lambda one: told.append(one.weights(ALL, ALL))), torch.no_grad():
         rollout(reasoner, PUZZLES.arrays, 1)
     for hook in hooks:
         hook.remove()
@@ -75,12 +76,20 @@ def test_maps_are_read_a_few_rows_at_a_time(reasoner, monkeypatch):
     whole = record_heads(reasoner, PUZZLES, TASK, 1, draws=3)
     monkeypatch.setattr(attending, "BLOCK_BYTES", 2 * 4 * 2 * 18**2)
     sizes = []
-    with record_attention(reasoner, lambda one: sizes.extend(len(one.weights(rows)) for rows in one.blocks())):
+    with record_attention(reasoner, lambda one: sizes.extend(len(one.weights(*part)) for part in one.blocks())):
         rollout(reasoner, PUZZLES.arrays, 1)
     assert set(sizes) == {2}
     blocks = record_heads(reasoner, PUZZLES, TASK, 1, draws=3)
     for name in ("lift", "entropy", "cosine", "null", "columns", "maps"):
         assert np.allclose(getattr(whole, name), getattr(blocks, name), atol=1e-4), name
+    # One head at a time, as of a board with hundreds of cells.
+    monkeypatch.setattr(attending, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(attention, "KEPT_BYTES", 1)
+    monkeypatch.setattr(attention, "MOST_POSITIONS", 1)
+    heads = record_heads(reasoner, PUZZLES, TASK, 1, draws=3)
+    for name in ("lift", "entropy", "cosine", "null", "columns"):
+        assert np.allclose(getattr(whole, name), getattr(heads, name), atol=1e-4), name
+    assert not heads.maps.size
 
 
 class _Fixed(nn.Module):
@@ -234,7 +243,7 @@ def test_heads_of_the_delta_rule_are_scored_by_their_shares_and_switched_off():
     assert np.allclose(found.columns.sum(-1), len(PUZZLES), atol=1e-3)  # signs are gone, rows add up to 1
     assert (found.entropy >= 0).all() and (found.entropy < math.log(16) + 1e-5).all()
     signed = []
-    with record_attention(watched, lambda one: signed.append(one.weights(slice(None)))):
+    with record_attention(watched, lambda one: signed.append(one.weights(ALL, ALL))):
         rollout(watched, PUZZLES.arrays, 1)
     assert min(A.min() for A in signed) < 0
     name = next(iter(attentions(watched)))
@@ -257,7 +266,7 @@ def test_a_grokking_transformer_is_recorded_at_the_positions_that_its_layers_com
     seen = []
     with record_attention(network, seen.append), torch.no_grad():
         network(torch.as_tensor(tokens))
-    last = seen[1].weights(slice(None))
+    last = seen[1].weights(ALL, ALL)
     assert last.shape == (8, 2, 1, 6)
     assert np.allclose(found["lift"][:, 0, 1, :, 0], 6 * last[:, :, 0, 5], atol=1e-5)
 
