@@ -19,7 +19,7 @@ Noise with true labels is worth +10.9 [+7.8, +13.9] (shown). The loop ends +13.1
 +24.7]; the Q head loses 11.3 [1.6, 21.1] to the rules and a majority 16.0 [8.0, 24.1] (shown). Attempts at labelled
 puzzles lose 17.4 [13.5, 21.4] to noise with true labels (shown): a kept answer is the label. Of false accepts 1 and 3 %
 change -0.1 [-2.8, +2.6] and +0.4 [-6.1, +6.9], and 10 % -3.0 [-6.1, +0.1]. Either sign of the noise is within 2 points
-of constant noise, p(1-p) +4.2 [-3.6, +12.1]. Walks in the puzzle graph lose 7.2 [3.2, 11.2] to fresh puzzles (shown).
+of constant noise, p(1-p) +4.2 [-3.6, +12.1]. Walks in the puzzle graph lose 7.2 [3.2, 11.2] to fresh puzzles.
 Kept puzzles are easier than those that are tried, in early rounds more than in late ones; corrections do not end before
 the yield does. With eight rollouts of which the rules choose, a model of true labels solves 90.2 % and one of the loop
 93.1 %, +2.9 [-2.2, +7.9], where one clean rollout of the latter solves 81.9 %: selection is worth more than the loop.
