@@ -191,6 +191,21 @@ def test_batches_hold_the_shares_of_replay_kept_and_failed(splits):
     assert torch.equal(mixed["inputs"][:3], first["inputs"][:3])  # what is labelled is dealt as before
 
 
+def test_untried_puzzles_are_kept_with_their_labels_and_change_no_attempt(splits):
+    loop = LOOP | {"verifier": "oracle", "weights": "kept", "puzzles": 6, "proposer": {"kind": "unlabelled"}}
+    tried, more = (
+        assemble(replace(recipe(), hooks={"dream": loop | {"untried": untried}}), TASK, splits.train, splits.validation)
+        for untried in (0, 5)
+    )
+    for run in (tried, more):
+        run.hooks["dream"].round(0, 2)
+    pool, dreamer = more.source.pool, more.hooks["dream"]
+    assert (len(tried.source.pool), len(pool), len(set(pool.rows))) == (6, 11, 11) and not pool.failed.any()
+    assert (pool.answers == splits.train.labels[pool.rows]).all() and (pool.weights == LOOP["rollouts"]).all()
+    assert dreamer.proposer.belief.trials.sum() == 6 * LOOP["rollouts"]
+    assert dreamer.settings.round_units(8, 6) == tried.hooks["dream"].settings.round_units(8, 6)
+
+
 def counted(spread, calls, most=None):
     """A spread that counts the pieces it hands on, and dies behind `most` of them."""
 
@@ -313,6 +328,7 @@ def test_two_workers_share_a_round_and_come_to_what_one_comes_to(splits, tmp_pat
         ({"noise": "sideways"}, "noise of a dream loop 'sideways' is unknown: use one of up, down, constant"),
         ({"accept_wrong": 1.0}, "accept_wrong of a dream loop is 1.0: it is a share"),
         ({"sigma": 0.0}, "its attempts differ by noise"),
+        ({"untried": 3}, "untried is 3, and verifier 'everything' judges attempts: use 0, or 'oracle'"),
         ({"proposer": {"kind": "graph", "length": 0}}, "length of a walk is 0"),
     ],
 )

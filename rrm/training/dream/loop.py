@@ -29,7 +29,7 @@ from rrm.training.dream.proposers import PROPOSERS
 from rrm.training.dream.shards import Attempting, Piece, cut, made_by_all
 from rrm.training.dream.source import DreamSource, DreamSourceSettings
 from rrm.training.dream.stop import STOPS
-from rrm.training.dream.verify import VERIFIERS, Verdict, by_rules, check, verify, with_wrong
+from rrm.training.dream.verify import VERIFIERS, Verdict, by_rules, check, verify, with_labels, with_wrong
 from rrm.training.hook import Hook, HookSettings, Training
 from rrm.training.objective import ObjectiveSettings, Outcome
 from rrm.training.optim import OptimizerSettings
@@ -90,11 +90,12 @@ class Dreamer(Hook):
         """Everything of round `number` (from 0) with rollouts of so many segments."""
         s, task = self.settings, self.data.task
         rng = np.random.default_rng([self.seed, _ROUND, number])
-        puzzles, rows = self.proposer.propose(s.puzzles, number, rng)
+        proposed, rows = self.proposer.propose(s.puzzles + s.untried, number, rng)
+        puzzles = proposed.subset(slice(0, s.puzzles))
         fresh = self._fresh(rng)
         tried, clean, of_fresh, fresh_clean = self._attempts([puzzles, fresh], segments, rng)
         found = with_wrong(verify(s.verifier, task, puzzles, tried), s.accept_wrong, rng)
-        kept = keep(puzzles, rows, found, s.weights)
+        kept = keep(proposed, rows, with_labels(found, proposed.labels[s.puzzles :]), s.weights)
         self.source.pool = admit(self.source.pool, kept, s.capacity)
         # An oracle accepts everything; what it accepts says nothing of the model.
         success = found.right if VERIFIERS[s.verifier].tells else found.accepted
@@ -211,6 +212,8 @@ class DreamSettings(HookSettings):
     rounds: evenly spaced over the steps from there on; their price does not depend on the number of steps.
     proposer: {"kind": a name of PROPOSERS, and its settings}.
     puzzles, rollouts: N puzzles of a round, and K noisy attempts at each, beside one without noise.
+    untried: puzzles of a round that are proposed and kept without an attempt, and so without a price. Their answers are
+        the labels, and the verifier has to be one that puts these in the place of attempts anyway.
     sigma: of the noise in the first round, state units.  noise: what success above `target` does to it, a name of
         SIGNS; `eta` is the gain.
     verifier: a name of VERIFIERS.  accept_wrong: share of wrong answers that are mixed into what it accepts.
@@ -226,6 +229,7 @@ class DreamSettings(HookSettings):
     rounds: int = 8
     proposer: dict[str, Any] = field(default_factory=lambda: {"kind": "given"})
     puzzles: int = 64
+    untried: int = 0
     rollouts: int = 4
     sigma: float = 0.3
     noise: str = "constant"
@@ -243,6 +247,7 @@ class DreamSettings(HookSettings):
             ("start", 0),
             ("rounds", 1),
             ("puzzles", 1),
+            ("untried", 0),
             ("rollouts", 1),
             ("capacity", 1),
             ("fresh", 1),
@@ -255,7 +260,10 @@ class DreamSettings(HookSettings):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise InputError(f"{name} of a dream loop is {share}: it is a share, from 0 to below 1")
         chosen(SIGNS, "noise of a dream loop", self.noise)
-        chosen(VERIFIERS, "verifier", self.verifier)
+        if not chosen(VERIFIERS, "verifier", self.verifier).tells and self.untried:
+            raise InputError(
+                f"untried is {self.untried}, and verifier {self.verifier!r} judges attempts: use 0, or 'oracle'"
+            )
         chosen(dict.fromkeys(WEIGHTS), "weights of a dream loop", self.weights)
         for rule in self.stop:
             chosen(STOPS, "stop rule", rule)

@@ -31,7 +31,7 @@ class Proposer(ABC):
         """
 
     def observe(self, successes: np.ndarray, trials: int) -> None:  # noqa: B027  most proposers do not learn
-        """Hear how many of so many attempts at each of the last proposals were accepted, int64 [count]."""
+        """Hear how many of so many attempts at each of the last proposals, from the first, were accepted, int64 [M]."""
 
     def tensors(self) -> dict[str, Tensor]:
         """The state that a checkpoint keeps."""
@@ -64,7 +64,7 @@ class OfTrainingSet(Proposer):
 
     def observe(self, successes: np.ndarray, trials: int) -> None:
         solved = np.arange(trials) < successes[:, None]
-        self.belief = self.belief.observe(self._last.repeat(trials), solved.reshape(-1))
+        self.belief = self.belief.observe(self._last[: len(successes)].repeat(trials), solved.reshape(-1))
 
     def tensors(self) -> dict[str, Tensor]:
         return self.belief.tensors()

@@ -83,6 +83,17 @@ def verify(name: str, task: Task, puzzles: PuzzleSet, attempts: Attempts) -> Ver
     return Verdict(verifier.accept(task, puzzles, attempts), by_rules(task, puzzles, attempts), answers)
 
 
+def with_labels(found: Verdict, labels: np.ndarray) -> Verdict:
+    """The verdict with further puzzles behind it, whose answers are their labels [M, S]."""
+    answers = np.repeat(labels[:, None], found.accepted.shape[1], 1)
+    right = np.ones(answers.shape[:2], bool)
+    return Verdict(
+        np.concatenate([found.accepted, right]),
+        np.concatenate([found.right, right]),
+        np.concatenate([found.answers, answers]),
+    )
+
+
 def with_wrong(found: Verdict, share: float, rng: np.random.Generator) -> Verdict:
     """The verdict of a verifier that errs: wrong answers are `share` of what it accepts, as far as there are any."""
     wrong = np.flatnonzero(~found.accepted & ~found.right)

@@ -31,7 +31,7 @@ class Walks(Proposer):
         return self.graph.puzzles(self._last), np.full(count, -1)
 
     def observe(self, successes: np.ndarray, trials: int) -> None:
-        self.graph = self.graph.observe(self._last, successes, np.full(len(self._last), trials))
+        self.graph = self.graph.observe(self._last[: len(successes)], successes, np.full(len(successes), trials))
 
     def tensors(self) -> dict[str, Tensor]:
         return {name: torch.from_numpy(array) for name, array in self.graph.arrays().items()}
