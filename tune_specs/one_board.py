@@ -6,8 +6,9 @@
 
 "given puzzles" draws symmetric copies of the training set. "one board" sees nothing of it but the answer of its first
 puzzle: moves that the solver proves lead from there to puzzles, walks begin at those that the model half solves, and
-the answers are the solver's. "one board, blind" walks from any puzzle, with few attempts. "fresh puzzles" takes new
-ones of the generator. Attempts that tell walks where to begin are paid for with training steps.
+the answers are the solver's. Attempts, which tell where walks begin, are paid for with training steps. "One board"
+tries every puzzle. "Few attempts" tries one of ten, and "blind" hardly any, so that its walks begin anywhere. "Fresh
+puzzles" takes new ones of the generator, without attempts that matter.
 """
 
 from rrm.commands.sweep import run_command
@@ -20,24 +21,36 @@ GIVENS = (14, 20)
 # A loop without labelled puzzles: it begins with the training, and nothing is replayed.
 LOOP = {"rollouts": 2, "sigma": 0.3, "fresh": 16, "verifier": "oracle"}
 WALK = {"kind": "graph", "board": True, "givens": GIVENS, "length": 4}
-# A loop, how many steps of the budget there are to a round, and the share of the calls that are for attempts.
+UNTRIED = 160  # puzzles of a round without an attempt
+STEPS = 80  # of the budget, to a round
+# A loop, and the share of the calls that are for attempts.
 ARMS = {
     GIVEN: None,
-    "one board": (LOOP | {"proposer": WALK}, 80, 1 / 4),
-    # One attempt at a puzzle tells no p (1 - p): walks begin anywhere.
-    "one board, blind": (LOOP | {"proposer": WALK, "rollouts": 1}, 240, 1 / 8),
-    "fresh puzzles": (LOOP | {"proposer": {"kind": "fresh", "givens": GIVENS}}, 80, 1 / 4),
-}
+    "one board": (LOOP | {"proposer": WALK}, 1 / 4),
+    "one board, few attempts": (LOOP | {"proposer": WALK, "untried": UNTRIED}, 1 / 12),
+    # One attempt at a puzzle tells no p (1 - p).
+    "one board, blind": (LOOP | {"proposer": WALK, "untried": UNTRIED, "rollouts": 1}, 1 / 100),
+    "fresh puzzles": (
+        LOOP | {"proposer": {"kind": "fresh", "givens": GIVENS}, "untried": UNTRIED, "rollouts": 1}, 1 / 100,
+    ),
+}  # fmt: skip
 
-# Written before any run of this sweep. A single training of "one board" with three quarters of the calls, of seed 0 and
-# outside of it, ended at .84 of 64 validation puzzles and was rising.
+# Written before any run of these arms. An earlier version tried every puzzle of all arms; on 64 validation puzzles
+# three of its seeds ended at .95 to 1 with given puzzles, at .83 to .92 with one board, at .86 and .88 blind, and at
+# .92 and .95 with fresh puzzles.
 PREDICTIONS = (
-    Prediction("one board does as well as the given set, to 4 points", "one board", GIVEN, "peak", "no less", 0.04),
+    Prediction("one board that tries every puzzle loses to the given set", "one board", GIVEN, "peak", "less", 0.02),
+    Prediction("with few attempts it does as well as the given set, to 4 points",
+               "one board, few attempts", GIVEN, "peak", "no less", 0.04),
+    Prediction("so does a blind one", "one board, blind", GIVEN, "peak", "no less", 0.04),
     Prediction("so do fresh puzzles", "fresh puzzles", GIVEN, "peak", "no less", 0.04),
-    Prediction("one board does as well as fresh puzzles", "one board", "fresh puzzles", "peak", "no less", 0.04),
-    Prediction("so do blind walks", "one board, blind", GIVEN, "peak", "no less", 0.04),
-    Prediction("what walks learn is not worth the calls", "one board", "one board, blind", "peak", "less", 0.02),
-)
+    Prediction("a blind one does as well as fresh puzzles",
+               "one board, blind", "fresh puzzles", "peak", "no less", 0.04),
+    Prediction("what walks learn from attempts at every puzzle is not worth the calls",
+               "one board", "one board, blind", "peak", "less", 0.02),
+    Prediction("nor is what they learn from few",
+               "one board, few attempts", "one board, blind", "peak", "same", 0.03),
+)  # fmt: skip
 
 
 def fixed(models):
@@ -62,9 +75,9 @@ def recipe(config, task, preset, seed):
     )
     if arm is None:
         return made
-    loop, steps, share = arm
+    loop, share = arm
     made = replace(made, source={"kind": "dream", "replay": 0.0})
-    return dreaming(made, loop | {"rounds": max(1, preset.steps // steps)}, share)
+    return dreaming(made, loop | {"rounds": max(1, preset.steps // STEPS)}, share)
 
 
 def data(config, preset):
