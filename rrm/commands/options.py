@@ -85,8 +85,7 @@ def check_exists(option: str, path: str, way_out: str) -> None:
 
 
 def add_study_options(parser: argparse.ArgumentParser, folder: str) -> argparse._MutuallyExclusiveGroup:
-    """Add the options of every study of one checkpoint: model, data, resources and places; -> the group of the model.
-    """
+    """Add the options of every study of one checkpoint: model, data, resources, places; -> those that name a model."""
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--run", metavar="RUN_ID", help="MLflow run of a trial")

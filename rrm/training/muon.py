@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rrm.errors import InputError
-from rrm.training.optim import OptimizerSettings, checked_betas
+from rrm.training.optim import OptimizerSettings, checked_betas, undecayed
 
 # Of the quintic iteration. They lift small singular values fast, and leave the large ones around 1 instead of at 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -87,6 +87,7 @@ class MuonSettings(OptimizerSettings):
     """Settings of Muon and of the AdamW beside it, which has the learning rate and weight decay of the recipe.
 
     The model says which matrices are hidden (`hidden_matrices`); of a network that does not say it AdamW trains all.
+    Nothing decays the parameters that the model spares (`undecayed`).
 
     hidden_lr, hidden_weight_decay: of hidden matrices, None for those of the recipe.
     momentum, nesterov: of hidden matrices.  ns_steps: of `orthogonalized`.  update_scale: one of UPDATE_SCALES.
@@ -118,9 +119,11 @@ class MuonSettings(OptimizerSettings):
     def build(self, model: nn.Module, lr: float, weight_decay: float) -> Muon:
         held: dict[str, int] = getattr(model, "hidden_matrices", dict)()
         by_stack: dict[int, list[nn.Parameter]] = {0: []}
+        spared = undecayed(model)
+        alone: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             stacked = (held[name] if self.by_head else 1) if name in held else 0
-            by_stack.setdefault(stacked, []).append(parameter)
+            (alone if name in spared else by_stack.setdefault(stacked, [])).append(parameter)
         adamw = {"lr": lr, "weight_decay": weight_decay, "betas": self.betas, "eps": self.eps}
         muon = {
             "lr": lr if self.hidden_lr is None else self.hidden_lr,
@@ -131,4 +134,6 @@ class MuonSettings(OptimizerSettings):
             {"params": parameters, "stacked": stacked, **(muon if stacked else adamw)}
             for stacked, parameters in by_stack.items()
         ]
+        if alone:
+            groups.append({"params": alone, "stacked": 0, **adamw, "weight_decay": 0.0})
         return Muon(groups, {})

@@ -23,7 +23,7 @@ class AdamATan2(torch.optim.Optimizer):
 
     p <- p (1 - lr wd);  m, v as in Adam;  p <- p - lr / (1 - b1^t) * atan2(m, sqrt(v) / sqrt(1 - b2^t)).
     As in the published CUDA kernel the correction of m stands *outside* the atan2: the first step has size 0.997 lr.
-    Weight decay applies to every parameter.
+    Weight decay applies to every parameter of a group; a model may spare some (`decayed`).
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class AdamATan2Settings(OptimizerSettings):
         object.__setattr__(self, "betas", checked_betas(self.betas))
 
     def build(self, model: nn.Module, lr: float, weight_decay: float) -> AdamATan2:
-        return AdamATan2(model.parameters(), lr=lr, betas=self.betas, weight_decay=weight_decay)
+        return AdamATan2(decayed(model), lr=lr, betas=self.betas, weight_decay=weight_decay)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class SGDSettings(OptimizerSettings):
 
 def decayed(model: nn.Module) -> Any:
     """The parameters of a model in one group, or in two where weight decay leaves some of them alone."""
-    spared: set[str] = getattr(model, "undecayed", set)()
+    spared = undecayed(model)
     if not spared:
         return model.parameters()
     named = list(model.named_parameters())
@@ -204,6 +204,11 @@ def decayed(model: nn.Module) -> Any:
         {"params": [p for name, p in named if name not in spared]},
         {"params": [p for name, p in named if name in spared], "weight_decay": 0.0},
     ]
+
+
+def undecayed(model: nn.Module) -> set[str]:
+    """Names of the parameters that weight decay leaves alone: rates and gates, which it would pull to one half."""
+    return getattr(model, "undecayed", set)()
 
 
 def checked_betas(betas: Iterable[float]) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ import torch
 from rrm.errors import InputError
 from rrm.models import build, variant
 from rrm.training.muon import UPDATE_SCALES, Muon, MuonSettings, orthogonalized
+from rrm.training.registry import OPTIMIZERS
 
 SHAPE = {"vocab_size": 6, "seq_len": 16, "hidden_size": 32, "num_heads": 2, "H_cycles": 2, "L_cycles": 2}
 
@@ -70,6 +71,23 @@ def test_heads_on_their_own(by_head):
     scale = UPDATE_SCALES["match_rms_adamw"](len(parts[0]), 32)
     expected = torch.cat([orthogonalized(part, 5) for part in parts])
     assert torch.allclose(weight, before - 0.1 * scale * expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["trm_gdn", "gated_mlp"])
+def test_weight_decay_spares_rates_and_gates(name, kind):
+    """As the public code of delta rules and of state space models does (`_no_weight_decay` of A_log and dt_bias)."""
+    tokens = {"vocab_size": 9, "classes": 7, "seq_len": 4, "hidden_size": 8, "mlp_size": 8, "num_layers": 2}
+    model = build(variant(name, **SHAPE) if name == "trm_gdn" else {"family": name, **tokens})
+    spared = model.undecayed()
+    assert spared
+    before = {key: p.detach().clone() for key, p in model.named_parameters()}
+    optimizer = OPTIMIZERS[kind]().build(model, 0.1, 0.5)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    moved = {key for key, p in model.named_parameters() if not torch.equal(p, before[key])}
+    assert not moved & spared and moved == {key for key, p in before.items() if p.any()} - spared
 
 
 def test_bad_settings_are_refused():
