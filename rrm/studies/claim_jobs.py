@@ -24,11 +24,12 @@ from rrm.jobs.heads import BASELINE, PERTURBED
 from rrm.jobs.objectives import OBJECTIVES
 from rrm.jobs.record import TrialRecord
 from rrm.jobs.spec import Preset, SweepSpec
+from rrm.reports.claims.curricula import UNIFORM
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.stability import examples, kept
 from rrm.statistics import Examples
 from rrm.statistics.training_runs import TrainingRun
-from rrm.studies import heads, selector_sweep
+from rrm.studies import heads, proposals, selector_sweep
 from rrm.studies.checks import fixed_configurations
 from rrm.studies.claim_curricula import CURRICULA_SPEC
 from rrm.studies.claim_dream import DREAM_SPEC
@@ -311,6 +312,54 @@ class HeadsJob(Job):
         return Evidence(heads={self.seed: found}, runs={"heads": [run.id]})
 
 
+@dataclass(frozen=True)
+class ProposalsJob(Job):
+    """A study of new puzzles for one model of the sweep of curricula, trained on all puzzles alike.
+
+    sweep: the job that trains it.  count: known puzzles, and new ones of each way.  K: attempts at each.
+    """
+
+    sweep: str
+    seed: int
+    count: int
+    K: int
+    kind: ClassVar[str] = "study"
+    part: ClassVar[str] = "proposals"
+
+    @property
+    def experiment(self) -> str:
+        return "proposals"
+
+    def _trial(self, context: Context) -> Run:
+        wanted = {"rrm.seed": str(self.seed), "rrm.arm": UNIFORM}
+        found = [run for run in context.trials(self.sweep) if wanted.items() <= run.tags.items()]
+        if not found:
+            raise InputError(f"{self.sweep} has no trained {UNIFORM} of seed {self.seed}: choose another --name")
+        return found[0]
+
+    def settings(self, context: Context) -> dict[str, Any] | None:
+        if self.sweep not in context.done:
+            return None
+        tags = self._trial(context).tags
+        names = ("rrm.checkpoint_hash", "rrm.data_hash")
+        return {"count": self.count, "K": self.K, **{name: tags[name] for name in names}}
+
+    def run(self, context: Context, resume: bool) -> None:
+        args = context.args
+        proposals.run_study(
+            Namespace(
+                run=self._trial(context).id, checkpoint=None, config=None, weights="best", data=None, count=self.count,
+                segments=None, proposals=self.count, length=1, K=self.K, sigma=0.3, where="both", seed=args.seed,
+                workers=None, gpus=0, name=self.name, storage=args.storage, tracking_uri=args.tracking_uri,
+                address=args.address, resume=resume, verbose=args.verbose,
+            )
+        )  # fmt: skip
+
+    def read(self, context: Context, run: Run) -> Evidence:
+        found = {name.removeprefix("proposals/"): value for name, value in run.metrics.items()}
+        return Evidence(proposals={self.seed: found}, runs={"proposals": [run.id]})
+
+
 def claim_jobs(args: Namespace) -> list[Job]:
     """The jobs of a preset, in the order in which they run."""
     quick = args.preset == "quick"
@@ -322,6 +371,8 @@ def claim_jobs(args: Namespace) -> list[Job]:
     seeds = range(args.seed, args.seed + ARMS_SPEC.presets[args.preset].seeds)
     sigmas, K = (0.1, 0.3, 1.0), (1, 8)
     trained, count, draws = name("heads"), 128 if quick else 256, 4 if quick else 10
+    curricula = name("curricula")
+    curricula_seeds = range(args.seed, args.seed + (2 if quick else 5))
     head_seeds = range(args.seed, args.seed + HEADS_SPEC.presets[args.preset].seeds)
     return [
         SweepJob(name("models"), 200 if quick else 600, "spectra", MODELS_SPEC),
@@ -330,7 +381,9 @@ def claim_jobs(args: Namespace) -> list[Job]:
         SweepJob(arms, 220 if quick else 2900, "arms", ARMS_SPEC),
         # Of baselines that are trained to the end, whose Q heads have learned to halt.
         *(SelectorJob(name(f"rollouts-mixers-{seed}"), 70, arms, "trm_mlp", seed, sigmas, K) for seed in seeds),
-        SweepJob(name("curricula"), 60 if quick else 800, "curricula", CURRICULA_SPEC),
+        SweepJob(curricula, 60 if quick else 800, "curricula", CURRICULA_SPEC),
+        *(ProposalsJob(name(f"proposals-{seed}"), 15 if quick else 60, curricula, seed, 64 if quick else 256,
+                       8 if quick else 16) for seed in curricula_seeds),
         SweepJob(name("dream"), 60 if quick else 900, "dream", DREAM_SPEC),
         SweepJob(trained, 150 if quick else 400, "heads", HEADS_SPEC),
         *(HeadsJob(f"{trained}-{seed}", 30 if quick else 120, trained, seed, count, draws) for seed in head_seeds),

@@ -4,7 +4,7 @@ import numpy as np
 
 from rrm.dynamics.escape import EscapeResult
 from rrm.dynamics.stochastic import StochasticResult
-from rrm.reports.claims import curricula, dream, grokking, heads, training
+from rrm.reports.claims import curricula, dream, grokking, heads, proposals, training
 from rrm.reports.claims.evidence import Evidence, Rollouts
 from rrm.reports.claims.stability import MODELS
 from rrm.statistics import Examples, SweepPoint
@@ -132,6 +132,13 @@ def of_dream(true, seed):
         yield SweepPoint("trm_mlp", arm, best, best, 512, False, baseline=arm == dream.FILTERED, seed=seed)
 
 
+def of_proposals(true, seed):
+    """Walks find twice as many useful puzzles as the generator, and blind ones as many; or all are alike."""
+    found = {proposals.GRAPH: 200 if true else 100, proposals.BLIND: 100, proposals.FRESH: 100}
+    rng = np.random.default_rng(seed)
+    return {name: rate * (1 + rng.normal(0, 0.01)) for name, rate in found.items()}
+
+
 def evidence(true):
     by_seed = {seed: examples(true, seed) for seed in SEEDS}
     rng = np.random.default_rng(0)
@@ -146,5 +153,6 @@ def evidence(true):
         heads={seed: head_numbers(true, seed) for seed in SEEDS},
         curricula=[point for seed in SEEDS for point in of_curricula(true, seed)],
         dream=[point for seed in SEEDS for point in of_dream(true, seed)],
+        proposals={seed: of_proposals(true, seed) for seed in SEEDS},
         runs={"spectra": ["a"], "arms": ["b"], "toy": ["c"], "rollouts": ["d", "e"]},
     )

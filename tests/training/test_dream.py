@@ -158,6 +158,25 @@ def test_walks_may_begin_with_one_solved_board(splits):
     assert ((puzzles.inputs > 1).sum(1) >= 5).all() and ((puzzles.inputs > 1).sum(1) <= 8).all()
 
 
+@pytest.mark.parametrize("fade", [1.0, 0.5, 0.0])
+def test_walks_begin_less_often_where_outcomes_are_old(splits, fade):
+    data = Data(TASK, splits.train, splits.validation)
+    settings = read_part(PROPOSERS, "proposer", {"kind": "graph", "fade": fade})
+    walks, other = (settings.build(data, 8, 0) for _ in range(2))
+    assert (walks.weights() == 1).all()
+    tried = []
+    for number in range(2):
+        walks.propose(6, number, np.random.default_rng(number))
+        walks.observe(np.full(6, 2), 4)
+        tried.append(walks._last)
+    old, new = np.setdiff1d(*tried), tried[1]
+    assert walks.weights()[old] == pytest.approx(fade / 3) and walks.weights()[new[0]] == pytest.approx(1 / 3)
+    other.load({key: value.clone() for key, value in walks.tensors().items()})
+    assert (other.weights() == walks.weights()).all()
+    other.load({key: value for key, value in walks.tensors().items() if key != "seen"})
+    assert other.weights()[old] == pytest.approx(1 / 3)  # an older checkpoint does not know when
+
+
 def test_proposals_by_learnability_prefer_what_is_half_solved(splits):
     proposer = Given(by="learnability").build(Data(TASK, splits.train, splits.validation), 3, 0)
     proposer.propose(3, 0, np.random.default_rng(0))
@@ -330,6 +349,7 @@ def test_two_workers_share_a_round_and_come_to_what_one_comes_to(splits, tmp_pat
         ({"sigma": 0.0}, "its attempts differ by noise"),
         ({"untried": 3}, "untried is 3, and verifier 'everything' judges attempts: use 0, or 'oracle'"),
         ({"proposer": {"kind": "graph", "length": 0}}, "length of a walk is 0"),
+        ({"proposer": {"kind": "graph", "fade": 1.5}}, "fade of a walk is 1.5: .* from 0 to 1"),
     ],
 )
 def test_settings_without_sense_are_refused(changes, says):

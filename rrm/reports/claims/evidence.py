@@ -50,6 +50,8 @@ class Evidence:
         heads: by training seed, the metrics of a study of heads without their first part, "gini" of "heads/gini".
         curricula: trained models of the arms of curricula, at one or two budgets, scored on the same test puzzles.
         dream: trained models of the arms of dream loops, scored on the same test puzzles.
+        proposals: by training seed, the metrics of a study of new puzzles without their first part, "fresh/useful" of
+            "proposals/fresh/useful".
         runs: by name of the part, the runs that it comes from.
     """
 
@@ -61,11 +63,12 @@ class Evidence:
     heads: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     curricula: Sequence[SweepPoint] = ()
     dream: Sequence[SweepPoint] = ()
+    proposals: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     runs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 # The parts, by which a claim names its evidence.
-PARTS = ("spectra", "arms", "toy", "rollouts", "grokking", "heads", "curricula", "dream")
+PARTS = ("spectra", "arms", "toy", "rollouts", "grokking", "heads", "curricula", "dream", "proposals")
 
 
 def join(parts: Sequence[Evidence]) -> Evidence:
@@ -75,6 +78,7 @@ def join(parts: Sequence[Evidence]) -> Evidence:
     rollouts: dict[int, Rollouts] = {}
     grokking: dict[int, dict[str, TrainingRun]] = {}
     heads: dict[int, Mapping[str, float]] = {}
+    proposals: dict[int, Mapping[str, float]] = {}
     runs: dict[str, list[str]] = {}
     for part in parts:
         for model, by_seed in part.spectra.items():
@@ -83,6 +87,7 @@ def join(parts: Sequence[Evidence]) -> Evidence:
             toy.setdefault(arm, {}).update(values)
         rollouts.update(part.rollouts)
         heads.update(part.heads)
+        proposals.update(part.proposals)
         for seed, by_arm in part.grokking.items():
             grokking.setdefault(seed, {}).update(by_arm)
         for name, ids in part.runs.items():
@@ -90,4 +95,4 @@ def join(parts: Sequence[Evidence]) -> Evidence:
     arms, curricula, dream = (
         [p for part in parts for p in getattr(part, name)] for name in ("arms", "curricula", "dream")
     )
-    return Evidence(spectra, arms, toy, rollouts, grokking, heads, curricula, dream, runs)
+    return Evidence(spectra, arms, toy, rollouts, grokking, heads, curricula, dream, proposals, runs)

@@ -5,8 +5,11 @@ from rrm.reports.claims.curricula import CURRICULA
 from rrm.reports.claims.dream import DREAM
 from rrm.reports.claims.grokking import GROKKING
 from rrm.reports.claims.heads import HEADS
+from rrm.reports.claims.proposals import PROPOSALS
 from rrm.reports.claims.rollouts import ROLLOUTS
 from rrm.reports.claims.stability import STABILITY
 from rrm.reports.claims.training import TRAINING
 
-CLAIMS: tuple[Claim, ...] = (*STABILITY, *TRAINING, *ROLLOUTS, *GROKKING, *HEADS, *CURRICULA, *DREAM)
+CLAIMS: tuple[Claim, ...] = (
+    *STABILITY, *TRAINING, *ROLLOUTS, *GROKKING, *HEADS, *CURRICULA, *DREAM, *PROPOSALS,
+)  # fmt: skip

@@ -83,7 +83,11 @@ class PuzzleGraph:
         return PuzzleSet.of(self.task, self.inputs[rows], self.labels[rows], source="graph")
 
     def observe(self, rows: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> Self:
-        """The graph after attempts at the nodes `rows` int [M]: counts add up, in any order."""
+        """The graph after attempts at the nodes `rows` int [M]: counts add up, in any order.
+
+        Outcomes of a model that has since become another one count as much as new ones: who walks may weigh nodes by
+        the age of theirs, as the proposer of a dream loop does.
+        """
         known, tried = self.successes.copy(), self.trials.copy()
         np.add.at(known, rows, successes)
         np.add.at(tried, rows, trials)
