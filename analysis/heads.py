@@ -4,6 +4,7 @@
     python analysis/heads.py --run RUN_ID --against RUN_ID         # and against another training
     python analysis/heads.py --sweep RUN_ID                        # a sweep: every seed's baseline and other arms
     python analysis/heads.py --checkpoint DIR --data FILE          # a checkpoint folder of rrm
+    python analysis/heads.py --run RUN_ID --weights final          # a transformer of tune_specs/grokking_sweep.py
 
 Records the attention of every head in every network call on the same 256 puzzles (--count, their hash is in the
 result), and prints
@@ -18,7 +19,9 @@ roles         memory readers, constraint propagators and integrators (arXiv 2604
               what goes without the head
 
 Scores are the log of the attention to a pattern (row, column, box, peers, same digit, clue, ...; wall, neighbours, ends
-and path of a maze) over that of a uniform row; in their null the cells change places in every puzzle, 200 times. The
+and path of a maze) over that of a uniform row; in their null the cells change places, 200 times. Transformers on
+modular arithmetic are asked on pairs that training did not see: self, previous, same token, induction and the four
+places of an equation, which have no null; they are compared with the other arms of their sweep and seed. The
 heads of two trainings can be compared one by one where both began with the same weights, as those of one seed of
 tune_specs/heads_sweep.py do. The result is one file, heads.npz; finished shards survive an interruption.
 

@@ -51,7 +51,7 @@ def _names(summary: HeadSummary) -> list[str]:
 
 def _scores(figure: Figure, ax: Axes, summary: HeadSummary) -> None:
     lift = summary.log_lift(summary.names[0]).reshape(-1, len(summary.pattern_names))
-    mean = np.nanmean(summary.lift[0], 0).reshape(lift.shape)
+    mean = summary.mean_lift(summary.names[0]).reshape(lift.shape)
     outside = (mean < summary.low[0].reshape(lift.shape)) | (mean > summary.high[0].reshape(lift.shape))
     image = ax.imshow(lift, cmap="RdBu_r", vmin=-_MOST, vmax=_MOST, aspect="auto")
     y, x = np.nonzero(outside)
@@ -83,7 +83,7 @@ def _changes(ax: Axes, summary: HeadSummary, changes: Sequence[Moved]) -> dict[s
 
 def _calls(ax: Axes, summary: HeadSummary, first: str) -> dict[str, Line2D]:
     x = 1 + np.arange(summary.lift.shape[1])
-    ax.plot(x, np.nanmean(summary.change(first), (1, 2)), color=COLOURS[0])
+    ax.plot(x, np.nanmean(summary.change(first), (1, 2)), "o" if len(x) == 1 else "-", color=COLOURS[0])
     entries = {f"divergence from {first}, mean over heads": Line2D([], [], color=COLOURS[0])}
     near = next((name for name in ("peers", "neighbours") if name in summary.pattern_names), None)
     if near:

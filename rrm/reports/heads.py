@@ -32,7 +32,7 @@ from rrm.statistics.heads import (
 )
 from rrm.statistics.hypotheses import LEVEL
 from rrm.statistics.weight_change import WeightChange, by_kind
-from rrm.tasks.head_summary import HeadSummary
+from rrm.tasks.head_summary import PASS, HeadSummary
 from rrm.terminal.table import table
 
 # Names of the models of a study, beside the arms that are its controls (`rrm.jobs.heads`).
@@ -88,7 +88,7 @@ def report(study: HeadStudy) -> Report:
     changes = moved(study.of(first), null)
     whole, before = float(study.right.mean()), study.accuracy[first]
     carried = [*lost(study.ablations, study.ablated, whole, before), *_needed(study, before)]
-    by_null = head_roles(np.nanmean(summary.lift[0], 0), summary.high[0], summary.pattern_names)
+    by_null = head_roles(summary.mean_lift(AFTER), summary.high[0], summary.pattern_names)
     roles = roles_by_ablation(by_null, study.ablations, study.ablated, study.right)
     said = Report()
     said.sentences = [
@@ -98,6 +98,7 @@ def report(study: HeadStudy) -> Report:
         _by_chance(carried),
         *_kinds(study),
         *_ranks(study),
+        _looks(study, first),
         *_roles(study, roles),
         *_over_calls(study),
         *_outcomes(study),
@@ -149,10 +150,11 @@ def _head(summary: HeadSummary, layer: int, head: int) -> str:
 
 def _opening(study: HeadStudy, first: str, whole: float, before: float) -> str:
     s = study.summary
+    things, one_pass = ("pairs", True) if s.calls == PASS else ("puzzles", False)
+    calls = "one pass" if one_pass else f"{s.segments} segments of {len(s.calls)} calls"
     return (
-        f"{s.label}: {s.solved} of {s.puzzles} puzzles solved ({100 * whole:.1f} %), {100 * before:.1f} % by the "
-        f"weights {first!r}; {len(s.layer_names)} layers of {s.lift.shape[3]} heads, {s.segments} segments of "
-        f"{len(s.calls)} calls; puzzles {s.probe[:12]}."
+        f"{s.label}: {s.solved} of {s.puzzles} {things} solved ({100 * whole:.1f} %), {100 * before:.1f} % by the "
+        f"weights {first!r}; {len(s.layer_names)} layers of {s.lift.shape[3]} heads, {calls}; {things} {s.probe[:12]}."
     )
 
 
@@ -243,6 +245,16 @@ def _medians(changes: Sequence[WeightChange]) -> dict[str, float]:
     return {name: float(np.median([getattr(one.ranks, name) for one in changes])) for name in RANKS}
 
 
+def _looks(study: HeadStudy, first: str) -> str:
+    """What heads look at, after and before."""
+    lifts = [np.nanmean(study.summary.mean_lift(name), (0, 1)) for name in (AFTER, first)]
+    with np.errstate(divide="ignore"):
+        after, before = np.log(lifts)
+    words = (f"{name} {a:.2f} ({first} {b:.2f})" for name, a, b in
+             zip(study.summary.pattern_names, after, before, strict=True))  # fmt: skip
+    return f"What heads look at, log of the mean lift over heads and calls: {', '.join(words)}."
+
+
 def _roles(study: HeadStudy, roles: Sequence[HeadRole]) -> list[str]:
     summary, said = study.summary, []
     if not any(name in summary.pattern_names for names in ROLES.values() for name in names):
@@ -254,7 +266,7 @@ def _roles(study: HeadStudy, roles: Sequence[HeadRole]) -> list[str]:
     text = f"Roles: {', '.join(said)}; needed: alone switched off, it loses more puzzles than chance after Holm."
     if OTHER_ORDER in study.others and study.aligned[OTHER_ORDER]:
         number = summary.names.index(OTHER_ORDER)
-        again = head_roles(np.nanmean(summary.lift[number], 0), summary.high[number], summary.pattern_names)
+        again = head_roles(summary.mean_lift(OTHER_ORDER), summary.high[number], summary.pattern_names)
         same = sum(one.roles == again[one.layer, one.head] for one in roles)
         text += f" With the puzzles in another order {same} of {len(roles)} heads have the same roles."
     return [text]
@@ -323,7 +335,7 @@ def _head_table(study: HeadStudy, changes: Sequence[Moved], roles: Sequence[Head
         place = one.layer, one.head
         cells = {}
         for p, name in enumerate(summary.pattern_names):
-            value = float(np.nanmean(summary.lift[0], 0)[(*place, p)])
+            value = float(summary.mean_lift(AFTER)[(*place, p)])
             outside = value < summary.low[(0, *place, p)] or value > summary.high[(0, *place, p)]
             cells[name] = f"{lift[(*place, p)]:.2f}{'*' if outside else ' '}"
         role = alone[place]
@@ -447,9 +459,9 @@ def _pattern_metrics(study: HeadStudy) -> dict[str, float]:
     for p, pattern in enumerate(summary.pattern_names):
         for name in (AFTER, study.others[0]):
             number = summary.names.index(name)
-            lift = np.nanmean(summary.lift[number, ..., p], 0)
+            lift = summary.mean_lift(name)[..., p]
             when = "after" if name == AFTER else "before"
-            found[f"heads/lift/{when}/{pattern}"] = float(np.log(lift.mean())) if lift.mean() > 0 else math.nan
+            found[f"heads/lift/{when}/{pattern}"] = float(np.log(mean)) if (mean := np.nanmean(lift)) > 0 else math.nan
             if not np.isnan(summary.high[number, ..., p]).all():
                 found[f"heads/above/{when}/{pattern}"] = float((lift > summary.high[number, ..., p]).mean())
         found[f"heads/apart/{pattern}"] = apart[p].difference.estimate

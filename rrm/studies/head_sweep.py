@@ -12,7 +12,7 @@ from rrm.jobs.folder import JobFolder
 from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
 from rrm.reports.head_seeds import SweptHeads, report
 from rrm.statistics.head_seeds import SEEDS, save_measures
-from rrm.studies import heads
+from rrm.studies import heads, token_heads
 from rrm.studies.publish import publish
 from rrm.terminal.progress import duration
 from rrm.tracking import Tracker, announce, check_store, git_commit, tracking_uri
@@ -27,7 +27,7 @@ _LATEST = "heads/accuracy_of/initial"
 def run_study(args: Namespace) -> None:
     """Run or resume the study of one training, or of all seeds of a sweep; InputError before anything starts."""
     if args.sweep is None:
-        heads.run_study(args)
+        (token_heads if token_heads.is_of_tokens(args) else heads).run_study(args)
         return
     began = time.monotonic()
     stop_on_signals()

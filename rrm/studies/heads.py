@@ -58,7 +58,7 @@ def run_study(args: Namespace, studies: int = 1) -> None:
     head_shape(model)
     task = get_task(puzzles.task)
     puzzle_patterns(puzzles.subset(slice(0, 1)), task, model.half_shape[0] - task.seq_len)
-    own = _folder(args)
+    own = folder_of(args)
     others = _others(args, frame, own)
     if not others:
         raise InputError(
@@ -94,7 +94,7 @@ def _segments(frame: Frame, settings: dict, others: int) -> float:
     return (2 * (1 + others) + 2 * (1 + others) + planned + 2) * settings["segments"] * len(frame.puzzles)
 
 
-def _folder(args: Namespace) -> Path | None:
+def folder_of(args: Namespace) -> Path | None:
     """The checkpoint folder of the model; None for a public file."""
     if args.run:
         storage = Path(args.storage).resolve()
@@ -179,28 +179,28 @@ def _measure(
     js = changes.js.mean(0)
     ablations = plan_ablations(js[0], settings["seed"], settings["draws"])
     right = gather(
-        ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(ablations), path / _place(ablations),
+        ablated_answers, AblationRows, model, puzzles, shared | as_arguments(ablations), path / _place(ablations),
         resources, request, frame.bar(f"{len(ablations)} ablations", count),
     ).right  # fmt: skip
     # What heads carry that were chosen on the first half of the puzzles is asked on the second half.
     half = count // 2
     needed = plan_needed(ablations, right[: max(1, half)])
     without = gather(
-        ablated_answers, AblationRows, model, puzzles, shared | _as_arguments(needed), path / _place(needed),
+        ablated_answers, AblationRows, model, puzzles, shared | as_arguments(needed), path / _place(needed),
         resources, request, frame.bar("ablation of needed heads", count),
     ).right[half:]  # fmt: skip
-    summary = _summary(frame, scored, js)
+    summary = summary_of(frame.source.label, frame.puzzles.task, frame.puzzles.content_hash(), scored, js)
     save_heads(summary, path / HEADS)
-    aligned = {one.name: _began_alike(own, one.folder) for one in others if one.name != BEFORE}
-    weights = {one.name: _weights(own, one) for one in others}
+    aligned = {one.name: began_alike(own, one.folder) for one in others if one.name != BEFORE}
+    weights = {one.name: weight_changes_of(own, one.name, one.folder) for one in others}
     accuracy = {one.name: float(scored[one.name].right.mean()) for one in others}
     return HeadStudy(
-        summary, changes.js, scored[AFTER].right, _looks(scored[AFTER]), accuracy,
+        summary, changes.js, scored[AFTER].right, looks(scored[AFTER]), accuracy,
         ablations, right, needed, without, {name: changed for name, changed in weights.items() if changed}, aligned,
     )  # fmt: skip
 
 
-def _as_arguments(ablations: Sequence[Ablation]) -> dict:
+def as_arguments(ablations: Sequence[Ablation]) -> dict:
     return {"off": np.stack([one.off for one in ablations]), "kinds": [one.kind for one in ablations]}
 
 
@@ -210,9 +210,17 @@ def _place(ablations: Sequence[Ablation]) -> str:
     return f"ablations-{hashlib.sha256(told).hexdigest()[:8]}"
 
 
-def _summary(frame: Frame, scored: dict[str, HeadRows], js: np.ndarray) -> HeadSummary:
+def summary_of(label: str, task: str, probe: str, scored: dict[str, HeadRows], js: np.ndarray) -> HeadSummary:
+    """Means over puzzles of the scores and changes.
+
+    Args:
+        label, task, probe: as of `HeadSummary`.
+        scored: by name of the model, the first one AFTER.
+        js: [M - 1, T, Y, N].
+    """
     first = scored[AFTER]
-    bands = [null_band(rows.null, rows.counted) for rows in scored.values()]
+    # Positions that see only those before them have no null.
+    bands = [np.where(rows.null.any(-1), null_band(rows.null, rows.counted), np.nan) for rows in scored.values()]
 
     def means(name: str) -> np.ndarray:
         return np.stack([_mean(getattr(rows, name)) for rows in scored.values()])
@@ -220,8 +228,8 @@ def _summary(frame: Frame, scored: dict[str, HeadRows], js: np.ndarray) -> HeadS
     columns, maps = (np.stack([getattr(rows, name) for rows in scored.values()]) / len(first.index)
                      for name in ("columns", "maps"))  # fmt: skip
     return HeadSummary(
-        label=frame.source.label, task=frame.puzzles.task, models=",".join(scored), calls=first.calls,
-        layers=first.layers, patterns=first.patterns, probe=frame.puzzles.content_hash(), puzzles=len(first.index),
+        label=label, task=task, models=",".join(scored), calls=first.calls,
+        layers=first.layers, patterns=first.patterns, probe=probe, puzzles=len(first.index),
         solved=int(first.right.sum()), lift=means("lift"), low=np.stack([low for low, _ in bands]),
         high=np.stack([high for _, high in bands]),
         outcome=np.stack([_mean(first.lift[first.right == solved]) for solved in (True, False)]),
@@ -229,7 +237,7 @@ def _summary(frame: Frame, scored: dict[str, HeadRows], js: np.ndarray) -> HeadS
     )  # fmt: skip
 
 
-def _looks(rows: HeadRows) -> np.ndarray:
+def looks(rows: HeadRows) -> np.ndarray:
     """[B, P] log of the lift of each puzzle on each pattern, mean over heads and calls."""
     with np.errstate(divide="ignore"):
         B, *_, P = rows.lift.shape
@@ -243,22 +251,23 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def _began_alike(own: Path | None, other: Path) -> bool:
+def began_alike(own: Path | None, other: Path) -> bool:
     """Whether two trainings began with the same weights, so that head n of one is that of the other."""
     folders = [folder for folder in (own, other) if folder is not None and BEFORE in _described(folder)]
     return len(folders) == 2 and len({checkpoint.weights_hash(folder, BEFORE) for folder in folders}) == 1
 
 
-def _weights(own: Path | None, other: Other) -> list[WeightChange]:
-    """The changes of weights: of the training itself for BEFORE, of an equal one from its own start, or between two.
+def weight_changes_of(own: Path | None, name: str, folder: Path) -> list[WeightChange]:
+    """The changes of weights in the checkpoint folder of another model at the end of the trainings, of equal steps.
 
-    All are at the end of the trainings, where the numbers of steps are equal.
+    Those of the training itself for BEFORE, between the two trainings for AGAINST, of the other one from its own start
+    for all else.
     """
     if own is None:
         return []
-    ends = [checkpoint.load_tensors(folder / "final.safetensors") for folder in (own, other.folder)]
-    starts = [folder / f"{BEFORE}.safetensors" for folder in (own, other.folder)]
-    if other.name == AGAINST:
+    ends = [checkpoint.load_tensors(of / "final.safetensors") for of in (own, folder)]
+    starts = [of / f"{BEFORE}.safetensors" for of in (own, folder)]
+    if name == AGAINST:
         before, after = ends[1], ends[0]
     elif starts[1].exists():
         before, after = checkpoint.load_tensors(starts[1]), ends[1]

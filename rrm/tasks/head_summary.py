@@ -10,6 +10,7 @@ from rrm.errors import InputError
 from rrm.files import read_npz, replacing
 
 HEADS = "heads.npz"
+PASS = "P"  # the calls of a network without recursion
 REMEDY = "restore it from a copy, or run the study of heads again"
 # The axes of each array; M models, T calls, Y layers, N heads, P patterns, S cells, K positions.
 _AXES = {"lift": "MTYNP", "low": "MYNP", "high": "MYNP", "outcome": "2TYNP", "entropy": "MTYN", "cosine": "MTY",
@@ -23,7 +24,7 @@ class HeadSummary:
     Attributes:
         label, task: of the first model.
         models: M names, joined by commas: "after", then "before", "against" and others.
-        calls: the halves that the calls of a segment replace, such as "LLH".
+        calls: the halves that the calls of a segment replace, such as "LLH"; PASS without recursion.
         layers, patterns: Y and P names, joined by commas.
         probe: sha256 of the puzzles.
         puzzles, solved: numbers.
@@ -83,10 +84,17 @@ class HeadSummary:
         """[T, Y, N] divergence of the model of this name from the first."""
         return self.js[self.names.index(name) - 1]
 
+    def mean_lift(self, name: str) -> np.ndarray:
+        """[Y, N, P] mean lift over calls of the model of this name; nan where no query has keys in the pattern."""
+        lift = self.lift[self.names.index(name)]
+        known = np.isfinite(lift)
+        total, count = np.where(known, lift, 0).sum(0, dtype=float), known.sum(0)
+        return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
     def log_lift(self, name: str) -> np.ndarray:
-        """[Y, N, P] logarithm of the mean lift over calls, nats; of the model of this name."""
+        """[Y, N, P] logarithm of `mean_lift`, nats."""
         with np.errstate(divide="ignore"):
-            return np.log(np.nanmean(self.lift[self.names.index(name)], 0))
+            return np.log(self.mean_lift(name))
 
 
 def save_heads(summary: HeadSummary, path: Path) -> None:

@@ -73,6 +73,17 @@ def _maze(puzzles: PuzzleSet, task: MazeTask) -> dict[str, np.ndarray]:
     return {name: mask[None] for name, mask in fixed.items()} | {name: m[:, None] for name, m in of_keys.items()}
 
 
+# The tokens of an equation.
+PLACES = ("first number", "operation", "second number", "equals")
+
+
+def equation_patterns(tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """The patterns of equations [B, 4], a o b =: those of `sequence_patterns`, and each of the four positions."""
+    key = np.arange(tokens.shape[1])
+    fixed = {name: (key == place)[None, None] for place, name in enumerate(PLACES)}
+    return sequence_patterns(tokens) | fixed
+
+
 def sequence_patterns(tokens: np.ndarray) -> dict[str, np.ndarray]:
     """The patterns of token rows [B, S]: self, previous, next, same token (before the query), and induction.
 

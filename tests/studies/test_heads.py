@@ -14,6 +14,8 @@ import torch
 from rrm.commands.heads import parse
 from rrm.commands.sweep import run_command
 from rrm.errors import InputError
+from rrm.explorer.tabs.heads import head_figures
+from rrm.explorer.view import View
 from rrm.jobs.heads import ARMS, SPEC
 from rrm.jobs.spec import grid
 from rrm.models import build, describe, variant
@@ -24,6 +26,7 @@ from rrm.tasks.head_summary import load_heads
 from rrm.tasks.splits import generate_splits
 from rrm.training.assemble import assemble
 from rrm.training.checkpoint import save_tensors, write_meta
+from rrm.training.grokking import grokking
 
 ROOT = Path(__file__).resolve().parents[2]
 TASK = get_task("sudoku-4x4")
@@ -111,6 +114,36 @@ def test_bad_options_are_refused(options, message):
 
 def test_a_study_has_256_puzzles_by_default():
     assert parse("", ["--run", "0"]).count == 256 and parse("", ["--run", "0", "--count", "9"]).count == 9
+
+
+def test_a_transformer_that_computes_equations_is_studied_on_unseen_pairs(tmp_path, capsys):
+    recipe = grokking("transformer", p=7, train_share=0.5, steps=30, evaluations=1, network={"num_layers": 2})
+    folders = []
+    for seed in (0, 0, 1):
+        folders.append(tmp_path / f"trained-{len(folders)}")
+        folders[-1].mkdir()
+        trainer = assemble(replace(recipe, seed=seed))
+        list(trainer.run())
+        trainer.save(folders[-1], "none")
+    main = runpy.run_path(str(ROOT / "analysis" / "heads.py"))["main"]
+    argv = ["--checkpoint", str(folders[0]), "--weights", "final", "--against", str(folders[1]),
+            "--null", str(folders[2]), "--storage", str(tmp_path / "runs"), "--name", "tokens"]  # fmt: skip
+    main(argv)
+    said = capsys.readouterr().out
+    for words in (" unseen", "2 layers of 4 heads, one pass", "first number", "share of the gain that goes",
+                  "other order began with other weights", "heads are 0.000 nats away"):  # fmt: skip
+        assert words in said, words
+    found = load_heads(tmp_path / "runs" / "tokens" / "heads.npz")
+    names = found.pattern_names
+    assert {"previous", "equals", "same token"} <= set(names) and "next" not in names  # no position sees the next one
+    assert found.js.shape == (3, 1, 2, 4) and np.isnan(found.high).all() and (found.js[0] > 0).all()
+    # The last layer computes "=" alone, whose previous position is the second number.
+    last = found.lift[0, 0, 1]
+    assert np.allclose(last[:, names.index("previous")], last[:, names.index("second number")])
+    assert head_figures(found, View(tab="heads"))
+    with pytest.raises(SystemExit) as caught:
+        main([*argv, "--data", str(folders[0])])
+    assert caught.value.code == 2 and "knows the pairs of its table" in capsys.readouterr().err
 
 
 def test_all_arms_of_a_seed_begin_with_the_same_weights_and_have_equal_calls(tmp_path):

@@ -11,7 +11,7 @@ from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
 from rrm.statistics.head_seeds import SEEDS, Measure, load_measures
-from rrm.tasks.head_summary import HEADS, HeadSummary, load_heads
+from rrm.tasks.head_summary import HEADS, PASS, HeadSummary, load_heads
 
 KIND = "heads"
 MOST_STUDIES, MOST_MAPS = 3, 4
@@ -82,7 +82,8 @@ def head_figures(summary: HeadSummary, view: View, words: str = "") -> list[Figu
         for figure in head_figures(load_heads(Path("runs/heads-1/heads.npz")), View()):
             figure.show()
     """
-    drawn = [_scores(summary, words), _changes(summary, view, words), *_over_calls(summary, view, words)]
+    drawn = [_scores(summary, words), _changes(summary, view, words)]
+    drawn += _over_calls(summary, view, words) if summary.calls != PASS else []
     return drawn + ([_maps(summary, words)] if summary.maps.size else [])
 
 
@@ -96,7 +97,7 @@ def _names(summary: HeadSummary) -> list[str]:
 def _scores(summary: HeadSummary, words: str) -> Figure:
     patterns, names = summary.pattern_names, _names(summary)
     lift = summary.log_lift(summary.names[0]).reshape(len(names), -1)
-    mean = np.nanmean(summary.lift[0], 0).reshape(lift.shape)
+    mean = summary.mean_lift(summary.names[0]).reshape(lift.shape)
     low, high = summary.low[0].reshape(lift.shape), summary.high[0].reshape(lift.shape)
     marks = np.where((mean < low) | (mean > high), "*", "")
     with np.errstate(divide="ignore"):
