@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from rrm.figures.style import COLOURS, FAILED, GREY, SMALL, SOLVED, headline, legend_below, panel_grid, paper_style
 from rrm.statistics.heads import RANGES, Lost, Moved
-from rrm.tasks.head_summary import HeadSummary
+from rrm.tasks.head_summary import PASS, HeadSummary
 
 # Log lifts are shown up to so many nats: six times a uniform row.
 _MOST = 1.8
@@ -19,11 +19,11 @@ _NULL = "another order"
 def heads_figure(
     summary: HeadSummary, changes: Sequence[Moved], carried: Sequence[Lost], first: str, title: str
 ) -> Figure:
-    """Four panels.
+    """Four panels, three of a network without recursion.
 
     Scores of each head on each pattern with a dot outside of the null's band; the change of each head with its 95 %
-    interval over puzzles, and that of the null; changes and scores over calls; the share of the gain that is lost
-    without the heads that change most, and without as many at random, with the range of the draws.
+    interval over puzzles, and that of the null; the share of the gain that is lost without the heads that change most,
+    and without as many at random, with the range of the draws; changes and scores over calls.
 
     Args:
         summary: of the study.
@@ -32,14 +32,15 @@ def heads_figure(
         first: name of the model that the change counts from.
         title: above all.
     """
-    labels = ["what heads look at", "which heads change", "in which calls", "what goes without heads"]
+    labels = ["what heads look at", "which heads change", "what goes without heads", "in which calls"]
+    one_pass = summary.calls == PASS
     with paper_style():
-        figure, (scores, heads, calls, gain) = panel_grid(labels, 2, height=3.2)
-        headline(figure, f"{title}: {summary.puzzles} puzzles of {summary.task}")
+        figure, (scores, heads, gain, *calls) = panel_grid(labels[: 4 - one_pass], 2, height=3.2)
+        headline(figure, f"{title}: {summary.puzzles} {'pairs' if one_pass else 'puzzles'} of {summary.task}")
         _scores(figure, scores, summary)
-        entries = _changes(heads, summary, changes)
-        entries |= _calls(calls, summary, first)
-        entries |= _lost(gain, carried)
+        entries = _changes(heads, summary, changes) | _lost(gain, carried)
+        for ax in calls:
+            entries |= _calls(ax, summary, first)
         legend_below(figure, entries, columns=3)
         figure.draw_without_rendering()
     return figure
@@ -83,7 +84,7 @@ def _changes(ax: Axes, summary: HeadSummary, changes: Sequence[Moved]) -> dict[s
 
 def _calls(ax: Axes, summary: HeadSummary, first: str) -> dict[str, Line2D]:
     x = 1 + np.arange(summary.lift.shape[1])
-    ax.plot(x, np.nanmean(summary.change(first), (1, 2)), "o" if len(x) == 1 else "-", color=COLOURS[0])
+    ax.plot(x, np.nanmean(summary.change(first), (1, 2)), color=COLOURS[0])
     entries = {f"divergence from {first}, mean over heads": Line2D([], [], color=COLOURS[0])}
     near = next((name for name in ("peers", "neighbours") if name in summary.pattern_names), None)
     if near:
@@ -104,6 +105,7 @@ def _lost(ax: Axes, carried: Sequence[Lost]) -> dict[str, Line2D]:
     labels |= {("head", name, "zero"): f"{name}\ncalls" for name in RANGES}
     labels[("call", "all", "zero")] = "single\ncalls"
     found = {(one.chosen, one.unit, one.calls, one.kind): one for one in carried}
+    labels = {key: words for key, words in labels.items() if ("top", *key) in found}
     entries = {}
     for shift, (chosen, colour, marker, words) in enumerate(
         (

@@ -31,6 +31,7 @@ WHICH, CONCENTRATED, CARRIED, AMONG, KIND, RANK, LOOKS, ABOVE, APART, ARMS, ACCU
     "other trainings: divergence of their heads from the baseline's",
     "accuracy of other trainings",
 )  # fmt: skip
+_CHANGED, _FIRST, _GINI = "share of heads beyond chance", "share of the first head", "Gini over heads"
 _ORDER, _LABELS, _RANDOM = "another order", "random labels", "a random tenth"
 
 
@@ -60,9 +61,9 @@ class SweptHeads:
             yield self._one(WHICH, f"layer {layer}", f"change_of/{layer}", f"by_chance_of/{layer}", _ORDER, "nats")
         for name in RANGES:
             yield self._one(WHICH, f"{name} calls", f"change_in/{name}", f"by_chance_in/{name}", _ORDER, "nats")
-        yield self._one(CONCENTRATED, "heads that change more than chance", "changed", None, "", "%")
-        yield self._one(CONCENTRATED, "share of the first head", "top_share", "top_share_by_chance", _ORDER, "%")
-        yield self._one(CONCENTRATED, "Gini coefficient over heads, times 100", "gini", "gini_by_chance", _ORDER, "%")
+        yield self._one(CONCENTRATED, _CHANGED, "changed", None)
+        yield self._one(CONCENTRATED, _FIRST, "top_share", "top_share_by_chance", _ORDER)
+        yield self._one(CONCENTRATED, _GINI, "gini", "gini_by_chance", _ORDER)
         for words, unit, calls, kind in (
             ("", "head", "all", "zero"), (", by their mean", "head", "all", "mean"),
             *((f", {name} calls", "head", name, "zero") for name in RANGES), (", single calls", "call", "all", "zero"),
@@ -80,7 +81,8 @@ class SweptHeads:
             yield self._one(KIND, kind.replace("_", " "), f"moved/{BEFORE}/{kind}", control, _LABELS)
         for mixer in MIXERS:
             key = f"moved/{BEFORE}/{metric_name(mixer)}"
-            yield self._one(KIND, f"feed-forward against {mixer}", f"moved/{BEFORE}/feed-forward", key, mixer)
+            if any(key in of for of in self.found.values()):
+                yield self._one(KIND, f"feed-forward against {mixer}", f"moved/{BEFORE}/feed-forward", key, mixer)
         for kind in (*MIXERS, "feed-forward"):
             for rank, words in RANKS.items():
                 key = f"{metric_name(kind)}/{rank}"
@@ -173,12 +175,12 @@ def _against(one: Measure, verdicts: Verdicts) -> str:
 
 
 def _which(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
-    whole, changed = swept.find(WHICH, "all heads"), swept.find(CONCENTRATED, "heads that change more than chance")
+    whole, changed = swept.find(WHICH, "all heads"), swept.find(CONCENTRATED, _CHANGED)
     if whole is None:
         return []
     said = f"Which heads: divergence {_against(whole, verdicts)}"
     if changed:
-        said += f"; {changed.mean * 100:.0f} % of the heads change more than another order moves them"
+        said += f"; {changed.mean * 100:.0f} % of the heads change more than another order moves them, one by one"
     parts = [one for one in swept.of(WHICH) if one is not whole]
     if parts:
         said += "; " + ", ".join(f"{one.words} {one.mean:.3f}" for one in parts)
@@ -187,12 +189,12 @@ def _which(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
 
 def _concentrated(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
     said = []
-    for words in ("share of the first head", "Gini coefficient over heads, times 100"):
+    for words in (_FIRST, _GINI):
         if one := swept.find(CONCENTRATED, words):
             said.append(f"{words} {_against(one, verdicts)}")
-    for words in ("changed most", "missed most"):
+    for words, which in (("changed most", "that changes most"), ("missed most", "that is missed most")):
         if one := swept.find(CARRIED, words):
-            said.append(f"without the tenth {words} the gain loses {_against(one, verdicts)}")
+            said.append(f"without the tenth {which} goes of the gain {_against(one, verdicts)}")
         if one := swept.find(AMONG, words):
             above = sum(value > 0.95 for value in one.values.values())
             said.append(f"which costs more than {one.mean * 100:.0f} % of random tenths do (null 50), and more than "
@@ -224,7 +226,8 @@ def _kind(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
     if not kinds:
         return []
     order = sorted(kinds, key=lambda one: -one.mean.estimate)
-    said = ", ".join(f"{one.words} {one.mean:.2f} (random labels {one.chance:.2f})" for one in order)
+    said = ", ".join(f"{one.words} {one.mean:.2f}" + f" (random labels {one.chance:.2f})" * bool(one.null)
+                     for one in order)  # fmt: skip
     said = f"Which kind of layer: for their size, weights of {order[0].words} move most: {said}"
     for one in swept.of(KIND):
         if " against " in one.words:
@@ -259,6 +262,6 @@ def _arms(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
     said = []
     for one in swept.of(ARMS):
         solved = swept.find(ACCURACY, one.words)
-        text = f"Trained {one.words}: heads are {_against(one, verdicts)} away"
+        text = f"Trained {one.words}: divergence from the baseline {_against(one, verdicts)}"
         said.append(f"{text}; solves {solved.mean * 100:.1f} %." if solved else f"{text}.")
     return said
