@@ -7,7 +7,8 @@ from functools import cached_property
 
 from rrm.figures.head_seeds import seeds_figure
 from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
-from rrm.reports.heads import BEFORE, RANKS, metric_name
+from rrm.reports.head_metrics import metric_name
+from rrm.reports.head_study import BEFORE, RANKS
 from rrm.reports.metrics import interval_metrics
 from rrm.reports.report import Report
 from rrm.statistics.head_seeds import Measure

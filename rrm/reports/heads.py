@@ -1,26 +1,23 @@
 """The report of a study of heads: which heads a training changes, how many carry it, which layers move, what rank."""
 
 import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from rrm.figures.heads import heads_figure, map_figure
 from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
-from rrm.reports.metrics import interval_metrics
+from rrm.reports.head_metrics import head_metrics
+from rrm.reports.head_study import AFTER, AGAINST, RANKS, HeadStudy, among, find, medians, ranges, trainings
 from rrm.reports.report import Report
 from rrm.statistics.heads import (
     INTEGRATOR,
     RANGES,
     ROLES,
-    Ablation,
-    AmongRandom,
     HeadRole,
     Lost,
     Moved,
-    among_random,
     concentration,
     head_roles,
     lost,
@@ -28,57 +25,11 @@ from rrm.statistics.heads import (
     roles_by_ablation,
     solved_from_failed,
     tenth,
-    thirds,
 )
 from rrm.statistics.hypotheses import LEVEL
 from rrm.statistics.weight_change import WeightChange, by_kind
 from rrm.tasks.head_summary import PASS, HeadSummary
 from rrm.terminal.table import table
-
-# Names of the models of a study, beside the arms that are its controls (`rrm.jobs.heads`).
-AFTER, BEFORE, AGAINST = "after", "initial", "against"
-RANKS = {"effective": "effective rank", "stable": "stable rank", "energy_90": "90 % of the energy in",
-          "participation": "participation ratio"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class HeadStudy:
-    """What a study of heads has measured; the first of the other models is the one that the change counts from.
-
-    Attributes:
-        summary: scores and changes, means over puzzles.
-        js: [B, M, T, Y, N] changes by puzzle.
-        right: [B] bool, answers of the model.
-        looks: [B, P] log lift of each puzzle on each pattern, mean over heads and calls.
-        accuracy: of the other models, by name.
-        ablations, ablated: A ablations, and [B, A] bool the answers under each.
-        needed, without: ablations of the heads that were missed most on the first half of the puzzles, and the answers
-            under each on the second half.
-        weights: changes of weights by name of the model: of BEFORE those of the training, of a control its own, of
-            AGAINST those between the two.
-        aligned: whether each other training began with the same weights.
-    """
-
-    summary: HeadSummary
-    js: np.ndarray
-    right: np.ndarray
-    looks: np.ndarray
-    accuracy: Mapping[str, float]
-    ablations: Sequence[Ablation]
-    ablated: np.ndarray
-    needed: Sequence[Ablation]
-    without: np.ndarray
-    weights: Mapping[str, Sequence[WeightChange]]
-    aligned: Mapping[str, bool]
-
-    @property
-    def others(self) -> list[str]:
-        """Names of the other models."""
-        return self.summary.names[1:]
-
-    def of(self, name: str) -> np.ndarray:
-        """[B, T, Y, N] the changes from the model of this name."""
-        return self.js[:, self.others.index(name)]
 
 
 def report(study: HeadStudy) -> Report:
@@ -108,7 +59,7 @@ def report(study: HeadStudy) -> Report:
     said.tables["share of the gain that goes without heads"] = _lost_table(carried)
     if study.weights:
         said.tables["changes of weights; medians over matrices"] = _weight_table(study)
-    said.metrics = _metrics(study, changes, carried, roles, whole, before)
+    said.metrics = head_metrics(study, changes, carried, roles, whole, before)
     title = f"{summary.label}, {first} to after"
     said.figures["heads"] = heads_figure(summary, changes, carried, first, title)
     if summary.maps.size:
@@ -126,15 +77,9 @@ def _needed(study: HeadStudy, before: float) -> list[Lost]:
             if one.chosen in ("needed", "random")]  # fmt: skip
 
 
-def _among(carried: Sequence[Lost], chosen: str) -> AmongRandom:
-    """Where the heads that change most, or are missed most, stand among random ones on the same puzzles."""
-    random = "random, second half" if chosen == "needed" else "random"
-    return among_random(_find(carried, chosen).share, _find(carried, random).sets)
-
-
 def _by_chance(carried: Sequence[Lost]) -> str:
     """The null of the causal test: what random tenths cost."""
-    top, needed, sets = _among(carried, "top"), _among(carried, "needed"), _find(carried, "random").sets
+    top, needed, sets = among(carried, "top"), among(carried, "needed"), find(carried, "random").sets
     if not math.isfinite(top.place):
         return "Nothing was gained, so that no heads carry anything."
     return (
@@ -161,7 +106,7 @@ def _opening(study: HeadStudy, first: str, whole: float, before: float) -> str:
 def _which(study: HeadStudy, first: str, changes: Sequence[Moved], null: bool) -> list[str]:
     summary = study.summary
     top = ", ".join(f"{_head(summary, one.layer, one.head)} ({one.change.estimate:.3f})" for one in changes[:3])
-    by_range = {name: np.nanmean(summary.change(first)[where]) for name, where in _ranges(summary).items()}
+    by_range = {name: np.nanmean(summary.change(first)[where]) for name, where in ranges(summary).items()}
     calls = "; calls: " + ", ".join(f"{name} {value:.3f}" for name, value in by_range.items()) if by_range else ""
     said = [f"Which heads: most change {top} (divergence from {first}, nats, at most {math.log(2):.2f}){calls}."]
     if null:
@@ -182,10 +127,10 @@ def _which(study: HeadStudy, first: str, changes: Sequence[Moved], null: bool) -
 def _concentrated(study: HeadStudy, changes: Sequence[Moved], carried: Sequence[Lost]) -> str:
     summary = study.summary
     shared = concentration([one.change.estimate for one in changes])
-    top, random = (_find(carried, chosen) for chosen in ("top", "random"))
+    top, random = (find(carried, chosen) for chosen in ("top", "random"))
     count = tenth(shared.heads)
     named = ", ".join(_head(summary, one.layer, one.head) for one in changes[:count])
-    needed = _find(carried, "needed")
+    needed = find(carried, "needed")
     missed = ", ".join(_head(summary, *place) for place in np.argwhere(study.needed[0].off.any(0)).tolist())
     said = (
         f"Concentrated or not: the first head has {100 * shared.top:.0f} % of the change ({100 / shared.heads:.0f} % "
@@ -199,10 +144,6 @@ def _concentrated(study: HeadStudy, changes: Sequence[Moved], carried: Sequence[
         f"({100 * random.least:.0f} to {100 * random.most:.0f} in {len(random.sets)} draws), and without the tenth "
         f"that is missed most ({missed}, chosen on other puzzles) {100 * needed.share:.0f} %."
     )
-
-
-def _find(carried: Sequence[Lost], chosen: str, unit: str = "head", calls: str = "all", kind: str = "zero") -> Lost:
-    return next(one for one in carried if (one.chosen, one.unit, one.calls, one.kind) == (chosen, unit, calls, kind))
 
 
 def _own(study: HeadStudy) -> Sequence[WeightChange]:
@@ -232,17 +173,13 @@ def _ranks(study: HeadStudy) -> list[str]:
     for kind, of in by_kind(_own(study)).items():
         if kind not in ("attention", "delta rule", "feed-forward"):
             continue
-        words = ", ".join(f"{RANKS[name]} {value:.1f}" for name, value in _medians(of).items())
+        words = ", ".join(f"{RANKS[name]} {value:.1f}" for name, value in medians(of).items())
         if kind in control:
-            words += "; with random labels " + ", ".join(f"{value:.1f}" for value in _medians(control[kind]).values())
+            words += "; with random labels " + ", ".join(f"{value:.1f}" for value in medians(control[kind]).values())
         said.append(
             f"What rank: changes of {kind} have {words} of {np.median([one.full for one in of]):.0f} (medians)."
         )
     return said
-
-
-def _medians(changes: Sequence[WeightChange]) -> dict[str, float]:
-    return {name: float(np.median([getattr(one.ranks, name) for one in changes])) for name in RANKS}
 
 
 def _looks(study: HeadStudy, first: str) -> str:
@@ -276,11 +213,11 @@ def _over_calls(study: HeadStudy) -> list[str]:
     """Whether early calls look nearby and late ones far away."""
     summary = study.summary
     near = next((name for name in ("peers", "neighbours") if name in summary.pattern_names), None)
-    if near is None or not _ranges(summary):
+    if near is None or not ranges(summary):
         return []
-    p, ranges = summary.pattern_names.index(near), _ranges(summary)
-    lift = {name: math.log(np.nanmean(summary.lift[0, where][..., p])) for name, where in ranges.items()}
-    spread = {name: float(np.nanmean(summary.entropy[0, where])) for name, where in ranges.items()}
+    p, parts = summary.pattern_names.index(near), ranges(summary)
+    lift = {name: math.log(np.nanmean(summary.lift[0, where][..., p])) for name, where in parts.items()}
+    spread = {name: float(np.nanmean(summary.entropy[0, where])) for name, where in parts.items()}
     words = ", ".join(f"{name} {lift[name]:.2f} and {spread[name]:.2f}" for name in RANGES)
     return [f"Over calls: log lift on {near}, and entropy of a row in nats: {words}."]
 
@@ -299,7 +236,7 @@ def _outcomes(study: HeadStudy) -> list[str]:
 def _against(study: HeadStudy) -> list[str]:
     """How far the heads of the other trainings are away."""
     said = []
-    for name in _trainings(study):
+    for name in trainings(study):
         value, words = float(np.nanmean(study.of(name))), ""
         if OTHER_ORDER in study.others:
             both = moved(study.of(name), study.of(OTHER_ORDER))
@@ -313,17 +250,6 @@ def _against(study: HeadStudy) -> list[str]:
             text += " It began with other weights, so that head n of one is not that of the other."
         said.append(text)
     return said
-
-
-def _trainings(study: HeadStudy) -> list[str]:
-    """The other trainings that are no controls; none where the change counts from one."""
-    return [name for name in study.others[1:] if name not in (OTHER_ORDER, RANDOM_LABELS)]
-
-
-def _ranges(summary: HeadSummary) -> dict[str, slice]:
-    """Early, middle and late calls; none of fewer than three calls."""
-    calls = summary.lift.shape[1]
-    return thirds(calls) if calls >= len(RANGES) else {}
 
 
 def _head_table(study: HeadStudy, changes: Sequence[Moved], roles: Sequence[HeadRole]) -> list[str]:
@@ -356,7 +282,7 @@ def _head_table(study: HeadStudy, changes: Sequence[Moved], roles: Sequence[Head
 def _lost_table(carried: Sequence[Lost]) -> list[str]:
     rows = []
     for one in (one for one in carried if one.chosen == "top"):
-        random = _find(carried, "random", one.unit, one.calls, one.kind)
+        random = find(carried, "random", one.unit, one.calls, one.kind)
         needed = [
             of for of in carried if (of.chosen, of.unit, of.calls, of.kind) == ("needed", one.unit, one.calls, one.kind)
         ]
@@ -377,92 +303,8 @@ def _weight_table(study: HeadStudy) -> list[str]:
     rows = []
     for name, changes in study.weights.items():
         for kind, of in by_kind(changes).items():
-            medians = {RANKS[name]: f"{value:.1f}" for name, value in _medians(of).items()}
+            of_ranks = {RANKS[name]: f"{value:.1f}" for name, value in medians(of).items()}
             size = float(np.median([one.moved for one in of]))
-            rows.append({"change": name, "layers": kind, "matrices": str(len(of)), "moved": f"{size:.2f}", **medians,
+            rows.append({"change": name, "layers": kind, "matrices": str(len(of)), "moved": f"{size:.2f}", **of_ranks,
                          "at most": f"{np.median([one.full for one in of]):.0f}"})  # fmt: skip
     return table(rows)
-
-
-def _metrics(
-    study: HeadStudy,
-    changes: Sequence[Moved],
-    carried: Sequence[Lost],
-    roles: Sequence[HeadRole],
-    whole: float,
-    before: float,
-) -> dict[str, float]:
-    shared = concentration([one.change.estimate for one in changes])
-    found = {
-        "heads/accuracy": whole,
-        "heads/gain": whole - before,
-        "heads/heads": float(shared.heads),
-        "heads/change": float(np.mean([one.change.estimate for one in changes])),
-        "heads/top_share": shared.top,
-        "heads/gini": shared.gini,
-    }
-    summary, first = study.summary, study.others[0]
-    for y, layer in enumerate(summary.layer_names):
-        found[f"heads/change_of/{layer}"] = float(np.nanmean(study.of(first)[:, :, y]))
-    for name, where in _ranges(summary).items():
-        found[f"heads/change_in/{name}"] = float(np.nanmean(study.of(first)[:, where]))
-    for name in study.others:
-        found[f"heads/divergence/{name}"] = float(np.nanmean(study.of(name)))
-        found[f"heads/accuracy_of/{name}"] = study.accuracy[name]
-    if OTHER_ORDER in study.others and first != OTHER_ORDER:
-        null = study.of(OTHER_ORDER)
-        for y, layer in enumerate(summary.layer_names):
-            found[f"heads/by_chance_of/{layer}"] = float(np.nanmean(null[:, :, y]))
-        for name, where in _ranges(summary).items():
-            found[f"heads/by_chance_in/{name}"] = float(np.nanmean(null[:, where]))
-        chance = concentration(np.nanmean(null, (0, 1)))
-        found |= {"heads/top_share_by_chance": chance.top, "heads/gini_by_chance": chance.gini}
-        for name in _trainings(study):
-            both = moved(study.of(name), study.of(OTHER_ORDER))
-            found[f"heads/farther/{name}"] = float(np.mean([one.changed for one in both]))
-    if changes[0].beyond is not None:
-        found["heads/changed"] = float(np.mean([one.changed for one in changes]))
-    for one in carried:
-        found[f"heads/lost/{one.chosen}_{one.unit}_{one.calls}_{one.kind}"] = one.share
-    # One random tenth in the place of the tenth that changes most: what the tests find where there is nothing.
-    drawn, *others = _find(carried, "random").sets
-    found |= {
-        "heads/lost/drawn_head_all_zero": drawn,
-        "heads/lost/others_head_all_zero": float(np.mean(others)) if others else math.nan,
-        "heads/among/drawn": among_random(drawn, others).place,
-    }
-    for chosen in ("top", "needed"):
-        among = _among(carried, chosen)
-        found |= {f"heads/among/{chosen}": among.place, f"heads/among/{chosen}_p": among.p}
-    found |= _pattern_metrics(study)
-    for name in (*ROLES, INTEGRATOR):
-        of = [one for one in roles if name in one.roles]
-        found[f"heads/roles/{name}"] = len(of) / len(roles)
-        found[f"heads/needed/{name}"] = sum(one.needed for one in of) / len(roles)
-    for name, changed in study.weights.items():
-        for kind, matrices in by_kind(changed).items():
-            found |= {f"heads/rank/{name}/{kind}/{rank}": value for rank, value in _medians(matrices).items()}
-            found[f"heads/moved/{name}/{kind}"] = float(np.median([one.moved for one in matrices]))
-    found |= interval_metrics("heads/first", changes[0].change)
-    return {metric_name(name): value for name, value in found.items() if math.isfinite(value)}
-
-
-def metric_name(name: str) -> str:
-    """As MLflow takes it."""
-    return re.sub(r"[^\w./-]+", "_", name)
-
-
-def _pattern_metrics(study: HeadStudy) -> dict[str, float]:
-    """Of each pattern: log of the mean lift, share of the heads above the band, and solved minus failed puzzles."""
-    summary, found = study.summary, {}
-    apart = solved_from_failed(study.looks, study.right)
-    for p, pattern in enumerate(summary.pattern_names):
-        for name in (AFTER, study.others[0]):
-            number = summary.names.index(name)
-            lift = summary.mean_lift(name)[..., p]
-            when = "after" if name == AFTER else "before"
-            found[f"heads/lift/{when}/{pattern}"] = float(np.log(mean)) if (mean := np.nanmean(lift)) > 0 else math.nan
-            if not np.isnan(summary.high[number, ..., p]).all():
-                found[f"heads/above/{when}/{pattern}"] = float((lift > summary.high[number, ..., p]).mean())
-        found[f"heads/apart/{pattern}"] = apart[p].difference.estimate
-    return found

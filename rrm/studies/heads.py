@@ -17,7 +17,8 @@ from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
 from rrm.models import RecursiveModel, recursive
 from rrm.models.attending import attentions, head_shape
 from rrm.models.srm import SRM
-from rrm.reports.heads import AFTER, AGAINST, BEFORE, HeadStudy, report
+from rrm.reports.head_study import AFTER, AGAINST, BEFORE, HeadStudy
+from rrm.reports.heads import report
 from rrm.statistics.heads import Ablation, null_band, plan_ablations, plan_needed
 from rrm.statistics.weight_change import WeightChange, weight_changes
 from rrm.studies.estimate import say_expected_rollouts

@@ -22,7 +22,8 @@ from rrm.jobs.folder import JobFolder
 from rrm.jobs.heads import OTHER_ORDER, RANDOM_LABELS
 from rrm.models import TokenModel
 from rrm.models.attending import Attended, head_shape, record_attention
-from rrm.reports.heads import AFTER, AGAINST, BEFORE, HeadStudy, report
+from rrm.reports.head_study import AFTER, AGAINST, BEFORE, HeadStudy
+from rrm.reports.heads import report
 from rrm.statistics.heads import Ablation, plan_ablations, plan_needed
 from rrm.studies.heads import began_alike, folder_of, looks, summary_of, weight_changes_of
 from rrm.studies.networks import Networks
