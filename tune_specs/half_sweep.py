@@ -30,8 +30,8 @@ PROPOSERS = {
     NOISY: None,
     COPIES: None,
     FILTERED: {"kind": "unlabelled"},
-    FRESH: {"kind": "fresh", "givens": GIVENS},
-    "fresh, copies": {"kind": "fresh", "givens": GIVENS},
+    FRESH: {"kind": "fresh"},
+    "fresh, copies": {"kind": "fresh"},
 }
 # The arms of each budget.
 ARMS = {
@@ -93,6 +93,8 @@ def recipe(config, task, preset, seed):
         made = replace(made, perturbation=noise)
     if proposer is None:
         return made
+    if proposer["kind"] == "fresh" and task.name == preset.task:
+        proposer = proposer | {"givens": preset.givens}
     rounds = {"start": int(steps // 3), "rounds": max(1, int(steps // 64))}
     return dreaming(made, LOOP | rounds | {"proposer": proposer}, 1 / 2)
 
