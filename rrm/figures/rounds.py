@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from rrm.figures.style import Look, colours_of, interval_line, legend_below, panel_grid, paper_style
 from rrm.statistics.rounds import Rounds
@@ -39,6 +40,7 @@ def rounds_figure(arms: Sequence[Rounds]) -> Figure:
                 means = [arm.mean(name, number) for number in range(arm.count)]
                 interval_line(ax, np.arange(1, arm.count + 1), means, look)
             ax.set_xlabel("round")
+            ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if name == "sigma":
                 ax.set_yscale("log")
         entries = {look.name: Line2D([], [], color=look.colour, marker=look.marker) for look in looks}
