@@ -1,7 +1,7 @@
 """Which attention heads does training change? Trainings to compare, all arms of a seed with the same first weights.
 
-    python tune_specs/heads_sweep.py                              # TRM with attention, three seeds
-    python tune_specs/heads_sweep.py --model trm_gdn --seeds 5    # the gated delta rule; also hrm, srm_att
+    python tune_specs/heads_sweep.py                              # TRM with attention, five seeds
+    python tune_specs/heads_sweep.py --model trm_gdn              # the gated delta rule; also hrm, srm_att
     python analysis/heads.py --sweep RUN_ID                       # then: all comparisons, over seeds
     python analysis/heads.py --run RUN_ID --against RUN_ID        # or one: a baseline, and another arm of its seed
 

@@ -85,7 +85,7 @@ SPEC = SweepSpec(
     "flossing and the attempts of a loop leave fewer steps.",
     presets={
         "default": Preset(
-            trials=0, seeds=3, steps=300, evaluations=3,
+            trials=0, seeds=5, steps=300, evaluations=3,
             task="sudoku-4x4", givens=(5, 9), train=1024, validation=128, test=256,
         ),
         "smoke": Preset(

@@ -13,7 +13,7 @@ from rrm.reports.metrics import interval_metrics
 from rrm.reports.report import Report
 from rrm.statistics.head_seeds import Measure
 from rrm.statistics.heads import RANGES
-from rrm.statistics.hypotheses import Verdicts, detectable
+from rrm.statistics.hypotheses import Verdicts, detectable, p_value
 from rrm.terminal.table import table
 
 # The goal: what the tenth that changes most should carry of the gain, and a random tenth at most.
@@ -57,38 +57,41 @@ class SweptHeads:
 
     def _every(self) -> Iterator[Measure]:
         order = f"divergence/{metric_name(OTHER_ORDER)}"
-        yield self._one(WHICH, "all heads", f"divergence/{BEFORE}", order, _ORDER, "nats")
+        yield self._one(WHICH, "all heads", f"divergence/{BEFORE}", order, _ORDER, "nats", True)
         for layer in self._names("change_of/"):
             yield self._one(WHICH, f"layer {layer}", f"change_of/{layer}", f"by_chance_of/{layer}", _ORDER, "nats")
         for name in RANGES:
             yield self._one(WHICH, f"{name} calls", f"change_in/{name}", f"by_chance_in/{name}", _ORDER, "nats")
         yield self._one(CONCENTRATED, _CHANGED, "changed", None)
         yield self._one(CONCENTRATED, _FIRST, "top_share", "top_share_by_chance", _ORDER)
-        yield self._one(CONCENTRATED, _GINI, "gini", "gini_by_chance", _ORDER)
+        yield self._one(CONCENTRATED, _GINI, "gini", "gini_by_chance", _ORDER, "", True)
         for words, unit, calls, kind in (
             ("", "head", "all", "zero"), (", by their mean", "head", "all", "mean"),
             *((f", {name} calls", "head", name, "zero") for name in RANGES), (", single calls", "call", "all", "zero"),
         ):  # fmt: skip
             key = f"{unit}_{calls}_{kind}"
-            yield self._one(CARRIED, f"changed most{words}", f"lost/top_{key}", f"lost/random_{key}", _RANDOM, "%")
+            null = f"lost/random_{key}"
+            yield self._one(CARRIED, f"changed most{words}", f"lost/top_{key}", null, _RANDOM, "%", not words)
             if unit == "head" and calls == "all":
                 null = f"lost/random_second_half_{key}"
-                yield self._one(CARRIED, f"missed most{words}", f"lost/needed_{key}", null, _RANDOM, "%")
+                yield self._one(CARRIED, f"missed most{words}", f"lost/needed_{key}", null, _RANDOM, "%", not words)
                 yield self._one(CARRIED, f"at random{words}", f"lost/random_{key}", None, "", "%")
         for words, chosen in (("changed most", "top"), ("missed most", "needed"), ("one at random", "drawn")):
-            yield self._one(AMONG, words, f"among/{chosen}", 0.5, "a random place", "%")
+            yield self._one(AMONG, words, f"among/{chosen}", 0.5, "a random place", "%", chosen != "drawn")
         for kind in self._names(f"moved/{BEFORE}/"):
             control = f"moved/{metric_name(RANDOM_LABELS)}/{kind}"
             yield self._one(KIND, kind.replace("_", " "), f"moved/{BEFORE}/{kind}", control, _LABELS)
         for mixer in MIXERS:
             key = f"moved/{BEFORE}/{metric_name(mixer)}"
             if any(key in of for of in self.found.values()):
-                yield self._one(KIND, f"feed-forward against {mixer}", f"moved/{BEFORE}/feed-forward", key, mixer)
+                moved = f"moved/{BEFORE}/feed-forward"
+                yield self._one(KIND, f"feed-forward against {mixer}", moved, key, mixer, "", True)
         for kind in (*MIXERS, "feed-forward"):
             for rank, words in RANKS.items():
                 key = f"{metric_name(kind)}/{rank}"
                 control = f"rank/{metric_name(RANDOM_LABELS)}/{key}"
-                yield self._one(RANK, f"{kind}: {words}", f"rank/{BEFORE}/{key}", control, _LABELS)
+                asked = kind in MIXERS and rank in ("effective", "stable")
+                yield self._one(RANK, f"{kind}: {words}", f"rank/{BEFORE}/{key}", control, _LABELS, "", asked)
         for group, part, unit in ((LOOKS, "lift", "nats"), (ABOVE, "above", "%")):
             for name in self._names(f"{part}/after/"):
                 key = f"{part}/after/{name}"
@@ -100,22 +103,23 @@ class SweptHeads:
         ):  # fmt: skip
             arms = self.arms if part == "divergence" else [OTHER_ORDER, RANDOM_LABELS, *self.arms]
             for arm in arms:
-                yield self._one(group, arm, f"{part}/{metric_name(arm)}", null, against, unit)
+                yield self._one(group, arm, f"{part}/{metric_name(arm)}", null, against, unit, group == ARMS)
 
     def _names(self, front: str) -> list[str]:
         return list(dict.fromkeys(key.removeprefix(front) for of in self.found.values() for key in of
                                   if key.startswith(front)))  # fmt: skip
 
     def _one(
-        self, group: str, words: str, key: str, null: str | float | None, against: str = "", unit: str = ""
-    ) -> Measure:
+        self, group: str, words: str, key: str, null: str | float | None, against: str = "", unit: str = "",
+        answers: bool = False,
+    ) -> Measure:  # fmt: skip
         """A metric of every seed beside another one, or beside a number."""
         values = {seed: of[key] for seed, of in self.found.items() if key in of}
         if isinstance(null, str):
             chance = {seed: self.found[seed][null] for seed in values if null in self.found[seed]}
         else:
             chance = {} if null is None else dict.fromkeys(values, null)
-        return Measure(group, words, values, chance, against, unit)
+        return Measure(group, words, values, chance, against, unit, answers)
 
     def find(self, group: str, words: str) -> Measure | None:
         """The measure of this name; None without one."""
@@ -128,14 +132,15 @@ class SweptHeads:
 
 def report(swept: SweptHeads) -> Report:
     """One table a group, a figure, and the plain answers."""
-    said = Report(Verdicts([one.difference for one in swept.measures if one.difference is not None]))
+    said = Report(Verdicts([one.difference for one in swept.measures if one.answers and one.difference is not None]))
     for group in dict.fromkeys(one.group for one in swept.measures):
         rows = [_row(one, said.verdicts) for one in swept.of(group)]
         said.tables[f"{group}; over seeds, each 95 % interval by itself"] = table(rows)
     answers = (_which, _concentrated, _goal, _kind, _rank, _looks, _apart, _arms)
     said.sentences = [sentence for answer in answers for sentence in answer(swept, said.verdicts)]
     said.sentences.append(
-        f"{len(swept.found)} seeds; p after Holm's correction for all {said.verdicts.tests} tests of the tables."
+        f"{len(swept.found)} seeds; Holm's correction is over the {said.verdicts.tests} tests that answer the "
+        "questions; all other numbers stand by themselves."
     )
     for one in swept.measures:
         said.metrics |= interval_metrics(f"heads/over_seeds/{one.group.partition(':')[0]}/{one.words}", one.mean)
@@ -154,8 +159,9 @@ def _row(one: Measure, verdicts: Verdicts) -> dict[str, str]:
         "null": f"{factor * one.chance:.{places}f}" if one.null else "-",
         "is": one.against or "-",
         "difference": "-" if found is None else f"{found * factor:+z.{places}f}",
-        "p (Holm)": "-" if found is None or math.isnan(p := verdicts.p(found)) else f"{p:.2g}",
-        "found 4 in 5": "-" if found is None or math.isnan(d := detectable(found)) else f"{factor * d:.{places}f}",
+        "p": "-" if found is None or math.isnan(p := p_value(found)) else f"{p:.2g}",
+        "p (Holm)": "-" if not one.answers or found is None or math.isnan(p := verdicts.p(found)) else f"{p:.2g}",
+        "detectable": "-" if found is None or math.isnan(d := detectable(found)) else f"{factor * d:.{places}f}",
     }
 
 
@@ -171,7 +177,7 @@ def _against(one: Measure, verdicts: Verdicts) -> str:
     text += f"{found * one.factor:+z.{places}f}{unit}"
     if math.isfinite(size := detectable(found)):
         text += f" ({len(one.values)} seeds find about {float(f'{one.factor * size:.2g}'):g}{unit} 4 times in 5; "
-        text += f"{'shown' if verdicts.different(found) else 'not shown'})"
+        text += f"p = {p_value(found):.2g}{f', {verdicts.p(found):.2g} after Holm' * one.answers})"
     return text
 
 
@@ -195,7 +201,7 @@ def _concentrated(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
             said.append(f"{words} {_against(one, verdicts)}")
     for words, which in (("changed most", "that changes most"), ("missed most", "that is missed most")):
         if one := swept.find(CARRIED, words):
-            said.append(f"without the tenth {which} goes of the gain {_against(one, verdicts)}")
+            said.append(f"the gain that goes without the tenth {which} is {_against(one, verdicts)}")
         if one := swept.find(AMONG, words):
             above = sum(value > 0.95 for value in one.values.values())
             said.append(f"which costs more than {one.mean * 100:.0f} % of random tenths do (null 50), and more than "
@@ -254,9 +260,8 @@ def _looks(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
 
 
 def _apart(swept: SweptHeads, verdicts: Verdicts) -> list[str]:
-    said = [f"{one.words} {one.mean:+.3f}{'*' * verdicts.different(one.difference)}"
-            for one in swept.of(APART) if one.difference is not None]  # fmt: skip
-    return [f"Solved minus failed puzzles, log lift in nats (* shown): {', '.join(said)}."] if said else []
+    said = [f"{one.words} {one.mean:+.3f}" for one in swept.of(APART)]
+    return [f"Solved minus failed puzzles, log lift in nats: {', '.join(said)}."] if said else []
 
 
 def _arms(swept: SweptHeads, verdicts: Verdicts) -> list[str]:

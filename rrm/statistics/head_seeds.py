@@ -27,6 +27,7 @@ class Measure:
         null: by seed, the same where there is nothing; empty without a null.
         against: what the null is.
         unit: "%" for fractions, "nats", or "".
+        answers: whether its difference from the null is one of the tests that answer the questions.
     """
 
     group: str
@@ -35,6 +36,7 @@ class Measure:
     null: Mapping[int, float]
     against: str = ""
     unit: str = ""
+    answers: bool = False
 
     @property
     def factor(self) -> float:
@@ -76,4 +78,4 @@ def load_measures(path: Path) -> list[Measure]:
 
 def _by_number(one: Measure) -> Measure:
     values, null = ({int(seed): float(value) for seed, value in of.items()} for of in (one.values, one.null))
-    return Measure(str(one.group), str(one.words), values, null, str(one.against), str(one.unit))
+    return Measure(str(one.group), str(one.words), values, null, str(one.against), str(one.unit), bool(one.answers))

@@ -161,7 +161,7 @@ class Ablation:
     off: np.ndarray
 
 
-def plan_ablations(change: ArrayLike, seed: int, draws: int) -> list[Ablation]:
+def plan_ablations(change: ArrayLike, seed: int | Sequence[int], draws: int) -> list[Ablation]:
     """The ablations of a study.
 
     The tenth of the heads that change most and `draws` random tenths by zero, half as many by the mean; both in each
@@ -170,7 +170,7 @@ def plan_ablations(change: ArrayLike, seed: int, draws: int) -> list[Ablation]:
 
     Args:
         change: [T, Y, N] mean divergence, nan where a layer rests.
-        seed: of the random sets.
+        seed: of the random sets; several models need different ones, or their sets are of the same heads.
         draws: random tenths in all calls, the null of the tenth that changes most.
     """
     change = np.asarray(change, float)

@@ -178,7 +178,8 @@ def _measure(
         frame.bar("changes of heads", count),
     )  # fmt: skip
     js = changes.js.mean(0)
-    ablations = plan_ablations(js[0], settings["seed"], settings["draws"])
+    chance = [settings["seed"], int(frame.source.weights_hash[:8], 16)]
+    ablations = plan_ablations(js[0], chance, settings["draws"])
     right = gather(
         ablated_answers, AblationRows, model, puzzles, shared | as_arguments(ablations), path / _place(ablations),
         resources, request, frame.bar(f"{len(ablations)} ablations", count),

@@ -155,7 +155,8 @@ def _measure(
     known = [place for place, count in enumerate(scored[AFTER].counted) if count]
     scored = {name: _only(of, known) for name, of in scored.items()}
     js = np.stack([_compare(model, networks[name], tokens) for name in others], 1)
-    ablations = plan_ablations(js[:, 0].mean(0), args.seed, args.draws)
+    chance = [args.seed, int(file_hash(own / f"{args.weights}.safetensors")[:8], 16)]
+    ablations = plan_ablations(js[:, 0].mean(0), chance, args.draws)
     right = _ablated(model, tokens, targets, ablations)
     half = len(rows) // 2
     needed = plan_needed(ablations, right[: max(1, half)])
