@@ -139,8 +139,8 @@ def report(swept: SweptHeads) -> Report:
     answers = (_which, _concentrated, _goal, _kind, _rank, _looks, _apart, _arms)
     said.sentences = [sentence for answer in answers for sentence in answer(swept, said.verdicts)]
     said.sentences.append(
-        f"{len(swept.found)} seeds; Holm's correction is over the {said.verdicts.tests} tests that answer the "
-        "questions; all other numbers stand by themselves."
+        f"Detectable is a difference that {len(swept.found)} seeds find 4 times in 5. Holm's correction is over the "
+        f"{said.verdicts.tests} tests that answer the questions; all other numbers stand by themselves."
     )
     for one in swept.measures:
         said.metrics |= interval_metrics(f"heads/over_seeds/{one.group.partition(':')[0]}/{one.words}", one.mean)
@@ -176,7 +176,7 @@ def _against(one: Measure, verdicts: Verdicts) -> str:
     text += f" against {one.factor * one.chance:.{places}f} ({one.against}), difference "
     text += f"{found * one.factor:+z.{places}f}{unit}"
     if math.isfinite(size := detectable(found)):
-        text += f" ({len(one.values)} seeds find about {float(f'{one.factor * size:.2g}'):g}{unit} 4 times in 5; "
+        text += f" (detectable {float(f'{one.factor * size:.2g}'):g}; "
         text += f"p = {p_value(found):.2g}{f', {verdicts.p(found):.2g} after Holm' * one.answers})"
     return text
 

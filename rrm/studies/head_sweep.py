@@ -50,7 +50,8 @@ def run_study(args: Namespace) -> None:
         ids = {f"{seed}/{arm}": run.id for seed, of in arms.items() for arm, run in of.items()}
         folder.start({"arguments": kept | {"sweep": sweep.id, "runs": ids}, "data_hash": "none",
                       "kind": tracker.kind, "git_commit": git_commit(Path(__file__).parent)})  # fmt: skip
-        run = tracker.run("study", args.name, {name: str(value) for name, value in kept.items()})
+        told = kept | {"model": model, "sweep": sweep.group}
+        run = tracker.run("study", args.name, {name: str(value) for name, value in told.items()})
         tracker.reopen(run)
         found, studies = {}, {}
         to_run = [seed for seed in arms if not _finished(reader, args, seed)]

@@ -70,7 +70,9 @@ def seed_figures(measures: Sequence[Measure], view: View, words: str = "") -> li
         figure = plain_figure(
             f"{title[0].upper()}{title[1:]}{words}", traces, unit, note=note, height=150 + 22 * len(of)
         )
-        drawn.append(figure.update_yaxes(type="category", autorange="reversed", categoryarray=names))
+        drawn.append(
+            figure.update_yaxes(type="category", autorange="reversed", categoryarray=names, tickmode="linear", dtick=1)
+        )
     return drawn
 
 
