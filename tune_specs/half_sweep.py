@@ -13,6 +13,16 @@ Three controls might explain a gain. "noise, true labels" has the noise of the a
 half of the calls may do as well as with all, where training has long learned the 32 puzzles by heart. And "copies"
 trains on random symmetric copies of the labelled puzzles, which cost nothing and are right: the other arms see none.
 What is expected of the arms stands in PREDICTIONS.
+
+Found over 20 seeds (--seed 300, without two arms that no prediction is of: copies with the full budget, true labels
+with a quarter; a CPU hour), accuracy on the hard tier: true labels 62 %, noise with true labels 69 %. With half of the
+calls a loop over unlabelled puzzles reaches 74 %, over fresh ones 75 %: 12 points more than true labels with all of
+them [9.7, 14.7] and [8.5, 16.4], and 5.5 [2.3, 8.6] and 5.7 [1.3, 10.1] more than noise with true labels. Half of the
+calls of true labels alone lose 10 points [7.8, 12.5]. All nine predictions came out, and so did those that belittle the
+loop: symmetric copies of the 32 labelled puzzles, for nothing, reach 98 % with half of the calls and 95 % with a
+quarter, and beside them the loop loses 1.0 point [0.3, 1.6]. A loop halves the calls where labels are scarce and
+nothing better than the labelled puzzles themselves is to be had. One of eleven fresh puzzles is a symmetric copy of a
+test puzzle; unlabelled ones are none, and serve as well.
 """
 
 from rrm.commands.sweep import run_command
