@@ -1,6 +1,6 @@
 """The claims of the study, each with its test, its effect over training seeds, and a verdict.
 
-    python analysis/claims.py                     # six minutes on two idle CPU cores: few verdicts
+    python analysis/claims.py                     # ten minutes on two busy CPU cores: few verdicts
     python analysis/claims.py --preset full       # about 40 minutes: five training seeds
 
 Trains what the claims need, as ordinary sweeps and studies of which each has its folder and its run, and finds those

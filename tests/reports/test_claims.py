@@ -1,6 +1,7 @@
 """One contract for every claim of the registry, on evidence that has what is claimed and on evidence that has not."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,3 +77,12 @@ def test_a_claim_needs_evidence_and_an_effect_that_counts(change):
     settings = {"name": "c", "words": "w", "test": "t", "evidence": "arms", "effect": lambda found: {}, "smallest": 1.0}
     with pytest.raises(ValueError, match="claim c: "):
         Claim(**settings | change)
+
+
+def test_arms_that_learned_nothing_are_no_evidence_that_they_are_equal(present):
+    claim = BY_NAME["dream/filter"]
+    dull = [replace(point, best=0.01, final=0.01) for point in present.dream]
+    (row,) = rows([claim], replace(present, dream=dull))
+    assert row.judged.verdict == OPEN and "no seed has what the test needs" in report([row]).sentences[0]
+    one = [replace(point, best=0.01) if point.arm == "filtered" else point for point in present.dream]
+    assert claim.effect(replace(present, dream=one))[SEEDS[0]] == pytest.approx(0.01 - 0.5, abs=0.05)

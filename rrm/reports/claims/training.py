@@ -13,6 +13,8 @@ from rrm.statistics import SweepPoint
 BASELINE, PERTURBED, COPIES, FLOSSED = "baseline", "multi4", "clean copies", "pre-flossing"
 PERTURBED_LONG = "multi4, equal steps"
 WINNER, ALL_LEARN, RANDOM_LEARNS = "winner takes all", "all learn", "a random one learns"
+# Two arms that both solve less have learned nothing, and their equality says nothing of what they differ in.
+LEARNED = 0.05
 
 
 def by_seed(points: Sequence[SweepPoint], arm: str) -> dict[int, SweepPoint]:
@@ -21,11 +23,15 @@ def by_seed(points: Sequence[SweepPoint], arm: str) -> dict[int, SweepPoint]:
 
 
 def over(arm: str, other: str, part: str = "arms") -> Callable[[Evidence], dict[int, float]]:
-    """Peak accuracy of an arm minus that of another one, by shared seed; both of a part of the evidence."""
+    """Peak accuracy of an arm minus that of another one, by shared seed; both of a part of the evidence.
+
+    nan where neither has LEARNED.
+    """
 
     def effect(found: Evidence) -> dict[int, float]:
         one, two = (by_seed(getattr(found, part), name) for name in (arm, other))
-        return {seed: one[seed].best - two[seed].best for seed in one if seed in two}
+        peaks = {seed: (one[seed].best, two[seed].best) for seed in one if seed in two}
+        return {seed: a - b if max(a, b) >= LEARNED else nan for seed, (a, b) in peaks.items()}
 
     return effect
 
