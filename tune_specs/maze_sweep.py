@@ -10,6 +10,13 @@ same training on an eighth of the mazes, which have labels; loops then try the o
 table. Weights are those best on validation by the path of the label, which is to the disadvantage of a loop. Paths of
 so small mazes are nearly equally long: six of seven are in the easy tier, one in forty in the hard one.
 What is expected of the arms stands in PREDICTIONS.
+
+Found over six seeds (--seed 300, eleven minutes of work), label paths and any shortest paths of 1,024 mazes: true
+labels 34.0 and 36.1 %, filtered 33.5 and 36.2, unfiltered 30.0 and 31.8, oracle labels 48.5 and 50.2. The filtered loop
+gains nothing: -.4 points of label paths [-5.4, 4.6], +.1 of shortest paths [-4.5, 4.8], of which 6 would have been
+found; noise rescues few failures (yield 3 to 4 %), and the steps that it costs are missing. Label paths do not fall
+while shortest paths rise: 2.6 % are shortest paths of another rule, .5 points more than with true labels [-.3, 1.3],
+for nine in ten kept answers are the label. Labels of all mazes bring +14.5 [10.5, 18.5] and +14.1 [10.3, 18.0].
 """
 
 from rrm.commands.sweep import run_command
