@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rrm.jobs.predictions import Prediction
-from rrm.statistics.arms import ArmComparison
+from rrm.statistics.arms import LEARNED, ArmComparison
 from rrm.statistics.hypotheses import LEVEL, detectable, detectable_words, holm, mean_over_seeds, p_value
 from rrm.statistics.interval import Interval
 from rrm.statistics.means import undefined_interval
@@ -80,23 +80,33 @@ def judge_predictions(predictions: Sequence[Prediction], points: Points) -> list
     below the smallest one that counts; "less" with the opposite signs. "same": as predicted where the interval lies
     within the smallest difference on either side, not as predicted where the corrected test finds one. "no less": as
     predicted where the interval lies above minus the smallest difference, not as predicted where it lies below 0. All
-    else is open.
+    else is open, and so is all that the corrected test does not show of two arms neither of which has LEARNED.
     """
-    differences = [_difference(made, points) for made in predictions]
+    pairs = [_pairs(made, points) for made in predictions]
+    differences = [_difference(found) for found in pairs]
     corrected = holm([p_value(found) for found in differences]).tolist()
     return [
-        JudgedPrediction(made, found, p, detectable(found), _verdict(made, found, p))
-        for made, found, p in zip(predictions, differences, corrected, strict=True)
+        JudgedPrediction(made, found, p, detectable(found), _verdict(made, found, p, _learned(of_seeds)))
+        for made, found, p, of_seeds in zip(predictions, differences, corrected, pairs, strict=True)
     ]
 
 
-def _difference(made: Prediction, points: Points) -> Interval:
+def _pairs(made: Prediction, points: Points) -> list[tuple[float, float]]:
+    """(arm, other) of every shared seed."""
     field = MEASURES[made.measure]
     one, other = (
         {p.seed: value for p in points.get(key, ()) if (value := getattr(p, field)) is not None}
         for key in ((made.at, made.arm), (made.other_at, made.other))
     )
-    shared = [one[seed] - other[seed] for seed in one if seed in other]
+    return [(one[seed], other[seed]) for seed in one if seed in other]
+
+
+def _learned(pairs: Sequence[tuple[float, float]]) -> bool:
+    return bool(pairs) and bool(np.mean(pairs, axis=0).max() >= LEARNED)
+
+
+def _difference(pairs: Sequence[tuple[float, float]]) -> Interval:
+    shared = [one - other for one, other in pairs]
     return (
         mean_over_seeds(shared)
         if len(shared) > 1
@@ -104,10 +114,10 @@ def _difference(made: Prediction, points: Points) -> Interval:
     )
 
 
-def _verdict(made: Prediction, found: Interval, p_holm: float) -> str:
-    if math.isnan(p_holm):
-        return OPEN
+def _verdict(made: Prediction, found: Interval, p_holm: float, learned: bool) -> str:
     small, shows = made.smallest, p_holm < LEVEL
+    if math.isnan(p_holm) or not (learned or shows):
+        return OPEN
     right, wrong = {
         "more": (shows and found.estimate > 0, found.high < small),
         "less": (shows and found.estimate < 0, found.low > -small),

@@ -13,6 +13,8 @@ from rrm.statistics.sweep import SweepPoint, by_model
 # Measures of a comparison, and the field of a `SweepPoint` with each. All are accuracies: the higher the better.
 MEASURES = {"peak": "best", "final": "final", "final at halting": "final_at_halting", "area": "area"}
 
+# Two arms that both solve less have learned nothing, and their equality says nothing of what they differ in.
+LEARNED = 0.05
 # Largest difference of compute, as a share of the baseline's, in a fair comparison.
 COMPUTE_TOLERANCE = 0.02
 

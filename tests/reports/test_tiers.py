@@ -81,6 +81,11 @@ def test_predictions_are_judged_by_paired_seeds(points):
     assert judged("better", "more").difference.estimate == pytest.approx(0.2, abs=0.03)
     assert "points over 8 seeds (null 0; 8 seeds find about" in judged("better", "more").sentence()
     assert "no seed has both nobody and uniform" in judged("nobody", "more").sentence()
+    # Near 0 % equality is no finding, but a difference is one.
+    dull = {key: [replace(p, hard=p.hard / 20) for p in of_arm] for key, of_arm in by_arm.items()}
+    for arm, expected, verdict in (("again", "same", OPEN), ("again", "more", OPEN), ("better", "more", AS_PREDICTED)):
+        made = Prediction("words", arm, "uniform", "hard", expected, 0.05)
+        assert judge_predictions([made], dull)[0].verdict == verdict
     with pytest.raises(ValueError, match="'most' is none of more, less, same, no less"):
         judged("better", "most")
 

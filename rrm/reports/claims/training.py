@@ -8,13 +8,12 @@ from typing import Any
 from rrm.reports.claims.claim import Claim
 from rrm.reports.claims.evidence import Evidence
 from rrm.statistics import SweepPoint
+from rrm.statistics.arms import LEARNED
 
 # Names of the arms (`rrm.studies.claims.specs`). The unperturbed copies have the puzzles and calls of multi4, no noise.
 BASELINE, PERTURBED, COPIES, FLOSSED = "baseline", "multi4", "clean copies", "pre-flossing"
 PERTURBED_LONG = "multi4, equal steps"
 WINNER, ALL_LEARN, RANDOM_LEARNS = "winner takes all", "all learn", "a random one learns"
-# Two arms that both solve less have learned nothing, and their equality says nothing of what they differ in.
-LEARNED = 0.05
 
 
 def by_seed(points: Sequence[SweepPoint], arm: str) -> dict[int, SweepPoint]:
