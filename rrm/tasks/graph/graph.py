@@ -1,9 +1,12 @@
 """The puzzle graph: puzzles with the outcomes of attempts, and walks from puzzles to new ones.
 
-A walk starts where the model solves a puzzle about half of the time and ends at a puzzle some moves away. By two
-half-trained TRMs on 6 x 6 Sudoku, 17 % of such ends and 11 % of fresh puzzles are solved in 20 to 80 % of attempts.
-Each move loses much: how often a Sudoku is solved and what one move makes of it correlates by 0.1 to 0.3, over two sets
-of attempts at one Sudoku by 0.85. Whether small moves lose less is open (analysis/proposals.py measures all of this).
+A walk starts where the model solves a puzzle about half of the time and ends at a puzzle some moves away. What that is
+worth depends on the puzzles. Of 6 x 6 Sudokus with 14 to 32 givens three half-trained TRMs solve 22 to 30 % of such
+ends in 20 to 80 % of attempts, and 10 to 13 % of fresh puzzles; a second of the solver finds 4.5 times as many of them
+[2.5, 8.1], 12 times as many by small moves [9, 17], and without the model no more than fresh [.9, 1.6]. With 10 to 16
+givens the shares of two TRMs are 17 and 11 %, and a second finds no more. On 6 x 6 mazes 8 and 4 %, and 33 times as
+many, for fresh mazes are dear (`analysis/proposals.py` measures all of this). A loop that trains on walks did worse
+than one on fresh puzzles all the same (tune_specs/dream_sweep.py).
 """
 
 from collections.abc import Mapping, Sequence
