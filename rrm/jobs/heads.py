@@ -40,6 +40,7 @@ def fixed(models: list[str]) -> list[Config]:
 
 def recipe(config: Config, task: Task, preset: Preset, seed: int) -> Recipe:
     """The training run of one arm."""
+    import math
     from dataclasses import replace
 
     from rrm.training.recipes import cpu_sudoku, flossed
@@ -59,11 +60,14 @@ def recipe(config: Config, task: Task, preset: Preset, seed: int) -> Recipe:
     if arm == FLOSSED:
         return flossed(made, "inter")
     if arm == DREAM:
-        start = round(AWAKE * preset.steps)
+        step, calls = 12 * preset.batch_size, (4 + 1) * made.objective["halt_max_steps"] * 6
+        # Of a short training one round at one puzzle is left, and the step behind it.
+        start = min(round(AWAKE * preset.steps), preset.steps - math.ceil(calls / step) - 1)
         # Half of the calls that are left then are for attempts.
-        calls = (4 + 1) * made.objective["halt_max_steps"] * 6
-        puzzles = max(1, int((budget - 12 * preset.batch_size * start) / 2 / (ROUNDS * calls)))
-        hook = LOOP | {"start": start, "rounds": ROUNDS, "puzzles": puzzles}
+        attempts = (budget - step * start) / 2
+        rounds = max(1, min(ROUNDS, int(attempts / calls)))
+        puzzles = max(1, int(attempts / (rounds * calls)))
+        hook = LOOP | {"start": start, "rounds": rounds, "puzzles": puzzles}
         return replace(made, source=made.source | {"labelled": preset.train // 2}, hooks={"dream": hook})
     return made
 
