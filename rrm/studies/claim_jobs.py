@@ -384,7 +384,7 @@ def claim_jobs(args: Namespace) -> list[Job]:
         SweepJob(curricula, 60 if quick else 800, "curricula", CURRICULA_SPEC),
         *(ProposalsJob(name(f"proposals-{seed}"), 15 if quick else 60, curricula, seed, 64 if quick else 256,
                        8 if quick else 16) for seed in curricula_seeds),
-        SweepJob(name("dream"), 60 if quick else 900, "dream", DREAM_SPEC),
+        SweepJob(name("dream"), 100 if quick else 900, "dream", DREAM_SPEC),
         SweepJob(trained, 150 if quick else 400, "heads", HEADS_SPEC),
         *(HeadsJob(f"{trained}-{seed}", 30 if quick else 120, trained, seed, count, draws) for seed in head_seeds),
     ]
