@@ -1,6 +1,7 @@
 """Heads: what they look at, how far a training changes them, and the maps of those that change most."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from plotly.graph_objects import Figure
@@ -10,8 +11,10 @@ from rrm.explorer.selection import Selection
 from rrm.explorer.tabs.style import INK, escape, plain_figure
 from rrm.explorer.tabs.tab import Tab
 from rrm.explorer.view import View
-from rrm.statistics.head_seeds import SEEDS, Measure, load_measures
 from rrm.tasks.head_summary import HEADS, PASS, HeadSummary, load_heads
+
+if TYPE_CHECKING:  # scipy, which it needs, takes a second to import and is no part of curves
+    from rrm.statistics.head_seeds import Measure
 
 KIND = "heads"
 MOST_STUDIES, MOST_MAPS = 3, 4
@@ -23,6 +26,8 @@ _MOST = 1.8
 
 def figures(selection: Selection, view: View) -> list[Figure]:
     """Of the newest study of a sweep in a selection, and of the newest MOST_STUDIES studies of single trainings."""
+    from rrm.statistics.head_seeds import SEEDS, load_measures
+
     swept = [(run.name, load_measures(file)) for run in selection.jobs
              if run.kind == KIND and (file := selection.file(run, SEEDS))][:1]  # fmt: skip
     found = [
@@ -37,7 +42,7 @@ def figures(selection: Selection, view: View) -> list[Figure]:
     ]
 
 
-def seed_figures(measures: Sequence[Measure], view: View, words: str = "") -> list[Figure]:
+def seed_figures(measures: "Sequence[Measure]", view: View, words: str = "") -> list[Figure]:
     """A figure for each group of numbers over seeds: seeds, their mean with its 95 % interval, and the null."""
     one, other, third = colours_of(3, view.dark)
     drawn = []
